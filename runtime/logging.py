@@ -1,0 +1,119 @@
+"""Structured logs: JSON lines, or colours on a terminal, with bound ids and without secrets."""
+
+import logging
+import sys
+from collections.abc import Mapping
+from typing import TextIO
+
+import structlog
+from pydantic import SecretBytes, SecretStr
+from structlog.typing import EventDict, Processor, WrappedLogger
+
+REDACTED = "[redacted]"
+SECRET_FIELDS = frozenset(
+    {
+        "admin_key",
+        "api_key",
+        "api_key_pepper",
+        "apikey",
+        "authorization",
+        "cookie",
+        "credential",
+        "credentials",
+        "hmac",
+        "key",
+        "master_key",
+        "master_keys",
+        "mnemonic",
+        "passphrase",
+        "password",
+        "pepper",
+        "poly_api_key",
+        "poly_passphrase",
+        "poly_signature",
+        "private_key",
+        "secret",
+        "seed",
+        "token_secret",
+        "x-api-key",
+    }
+)
+"""Names of fields whose value never reaches a log, compared in lower case with dashes as written."""
+
+
+def redact(_logger: WrappedLogger, _method: str, event: EventDict) -> EventDict:
+    """Replaces secrets in an event: by field name at any depth, and by type (`SecretStr`, `SecretBytes`)."""
+    return {name: _redacted(name, value) for name, value in event.items()}
+
+
+def _redacted(name: str, value: object) -> object:
+    if isinstance(value, SecretStr | SecretBytes) or name.lower() in SECRET_FIELDS:
+        return REDACTED
+    if isinstance(value, Mapping):
+        return {str(inner): _redacted(str(inner), child) for inner, child in _items(value)}
+    if isinstance(value, list | tuple):
+        return [_redacted("", child) for child in _elements(value)]
+    return value
+
+
+def _items(mapping: Mapping[object, object]) -> list[tuple[object, object]]:
+    return list(mapping.items())
+
+
+def _elements(sequence: list[object] | tuple[object, ...]) -> list[object]:
+    return list(sequence)
+
+
+def _shared_processors() -> list[Processor]:
+    return [
+        structlog.contextvars.merge_contextvars,
+        structlog.stdlib.add_log_level,
+        structlog.stdlib.add_logger_name,
+        structlog.stdlib.ExtraAdder(),
+        structlog.processors.TimeStamper(fmt="iso", utc=True),
+        structlog.processors.StackInfoRenderer(),
+    ]
+
+
+def configure(*, level: int = logging.INFO, stream: TextIO | None = None, json: bool | None = None) -> None:
+    """Sets up structlog and the standard library's loggers to write to one stream.
+
+    Args:
+        level: Lowest level that is written.
+        stream: Where to write; standard error by default, so that answers on standard output stay clean.
+        json: True for JSON lines, False for the console form; by default JSON unless the stream is a terminal.
+    """
+    target = stream or sys.stderr
+    as_json = not target.isatty() if json is None else json
+    renderer: Processor = structlog.processors.JSONRenderer() if as_json else structlog.dev.ConsoleRenderer()
+    # Tracebacks become text before the redaction sees them; locals are never included.
+    tail: list[Processor] = [structlog.processors.format_exc_info] if as_json else []
+    formatter = structlog.stdlib.ProcessorFormatter(
+        foreign_pre_chain=_shared_processors(),
+        processors=[structlog.stdlib.ProcessorFormatter.remove_processors_meta, *tail, redact, renderer],
+    )
+    handler = logging.StreamHandler(target)
+    handler.setFormatter(formatter)
+    root = logging.getLogger()
+    root.handlers[:] = [handler]
+    root.setLevel(level)
+    structlog.configure(
+        processors=[
+            structlog.stdlib.filter_by_level,
+            *_shared_processors(),
+            structlog.stdlib.ProcessorFormatter.wrap_for_formatter,
+        ],
+        logger_factory=structlog.stdlib.LoggerFactory(),
+        wrapper_class=structlog.stdlib.BoundLogger,
+        cache_logger_on_first_use=False,
+    )
+
+
+def bind_ids(**ids: str) -> None:
+    """Binds ids (account_id, rule_id, workflow_id, …) to every later event of this task."""
+    structlog.contextvars.bind_contextvars(**ids)
+
+
+def unbind_ids() -> None:
+    """Drops all ids bound in this task."""
+    structlog.contextvars.clear_contextvars()

@@ -1,0 +1,417 @@
+"""Settings: one frozen model for each concern, read from the environment and one env file.
+
+A value comes from the first of: the mapping given to `load`, the process environment, the env file. The env
+file is `HOLDFAST_ENV_FILE`, or `.holdfast/env` below the working directory when the embedded stack wrote one. A
+blank value counts as unset. Secrets have no default: what needs one asks by a method that names what is missing.
+"""
+
+import base64
+import binascii
+import os
+from collections.abc import Mapping
+from contextvars import ContextVar
+from dataclasses import dataclass
+from datetime import timedelta
+from pathlib import Path
+from typing import Annotated
+
+from dotenv import dotenv_values
+from pydantic import AliasChoices, BeforeValidator, Field, SecretStr, field_validator
+from pydantic_settings import BaseSettings, EnvSettingsSource, PydanticBaseSettingsSource, SettingsConfigDict
+
+DEFAULT_DATA_DIR = Path(".holdfast")
+MASTER_KEY_BYTES = 32
+MIN_PEPPER_LENGTH = 32
+SCALED_FLOORS = {
+    # A loaded machine needs this long for honest work; shorter limits would only test the scheduler.
+    "task_timeout": timedelta(seconds=1),
+    "sticky_timeout": timedelta(milliseconds=500),
+    "place_order_timeout": timedelta(seconds=1),
+    "feed_heartbeat": timedelta(seconds=1),
+    "local_activity_timeout": timedelta(seconds=1),
+    "venue_request": timedelta(milliseconds=500),
+    "ladder_max_age": timedelta(milliseconds=500),
+    "graceful_shutdown": timedelta(milliseconds=500),
+    "create_answer": timedelta(seconds=1),
+}
+
+_environment: ContextVar[Mapping[str, str] | None] = ContextVar("settings_environment", default=None)
+
+
+class SettingsError(Exception):
+    """A setting is missing or unusable; the text names the variable and what to do."""
+
+
+class MissingSetting(SettingsError):
+    """A needed setting has no value.
+
+    Args:
+        variable: Name of the environment variable.
+        hint: The next step for the reader.
+    """
+
+    def __init__(
+        self, variable: str, hint: str = "start `holdfast up`, or set it in the environment"
+    ) -> None:
+        super().__init__(f"{variable} is not set: {hint}")
+        self.variable = variable
+
+
+def _duration(value: object) -> object:
+    """Accepts plain seconds ("0.2") beside the ISO 8601 durations that pydantic reads itself."""
+    if isinstance(value, str):
+        try:
+            return timedelta(seconds=float(value))
+        except ValueError:
+            return value
+    return value
+
+
+Duration = Annotated[timedelta, BeforeValidator(_duration), Field(gt=timedelta(0))]
+
+
+class _EnvironmentSource(EnvSettingsSource):
+    """Reads the mapping that `load` collected; alone, the process environment."""
+
+    def _load_env_vars(self) -> Mapping[str, str | None]:
+        values = _environment.get()
+        source = collect_environment() if values is None else values
+        return {name.lower(): text for name, text in source.items() if text}
+
+
+class Concern(BaseSettings):
+    """Base of all settings models: frozen, blank means unset, input never shown in errors."""
+
+    model_config = SettingsConfigDict(
+        env_prefix="HOLDFAST_", frozen=True, hide_input_in_errors=True, extra="ignore", populate_by_name=True
+    )
+
+    @classmethod
+    def settings_customise_sources(
+        cls,
+        settings_cls: type[BaseSettings],
+        init_settings: PydanticBaseSettingsSource,
+        env_settings: PydanticBaseSettingsSource,
+        dotenv_settings: PydanticBaseSettingsSource,
+        file_secret_settings: PydanticBaseSettingsSource,
+    ) -> tuple[PydanticBaseSettingsSource, ...]:
+        """Replaces the library's sources by one that knows the env file's place and the blank rule."""
+        return init_settings, _EnvironmentSource(settings_cls)
+
+
+class TemporalSettings(Concern):
+    """Where Temporal is and how to speak to it; TLS is needed beyond loopback."""
+
+    model_config = SettingsConfigDict(env_prefix="HOLDFAST_TEMPORAL_")
+
+    address: str = "127.0.0.1:7233"
+    namespace: str = "default"
+    ui_url: str = "http://127.0.0.1:8233"
+    task_queue_prefix: str = ""
+    """Put before each task queue's name; tests use it to keep their work apart."""
+    api_key: SecretStr | None = None
+    tls: bool = False
+    tls_server_ca: Path | None = None
+    tls_client_cert: Path | None = None
+    tls_client_key: Path | None = None
+
+
+class DatabaseSettings(Concern):
+    """The projection's Postgres; the URL holds a password, so it is a secret."""
+
+    model_config = SettingsConfigDict(env_prefix="HOLDFAST_DATABASE_")
+
+    url: SecretStr | None = None
+    pool_size: Annotated[int, Field(ge=1)] = 10
+    pool_overflow: Annotated[int, Field(ge=0)] = 10
+    connect_timeout: Duration = timedelta(seconds=5)
+    statement_timeout: Duration = timedelta(seconds=10)
+
+    def dsn(self) -> str:
+        """Returns the URL for asyncpg (`postgresql://…`); raises MissingSetting when there is none."""
+        if self.url is None:
+            raise MissingSetting("HOLDFAST_DATABASE_URL")
+        return self.url.get_secret_value().replace("postgresql+asyncpg://", "postgresql://", 1)
+
+    def sqlalchemy_url(self) -> str:
+        """Returns the URL for SQLAlchemy's asyncpg dialect; raises MissingSetting when there is none."""
+        return self.dsn().replace("postgresql://", "postgresql+asyncpg://", 1)
+
+
+class ApiSettings(Concern):
+    """Where the API listens, and the key with which the CLI calls it."""
+
+    model_config = SettingsConfigDict(env_prefix="HOLDFAST_API_")
+
+    host: str = "127.0.0.1"
+    port: Annotated[int, Field(ge=1, le=65535)] = 8080
+    base_url: str | None = None
+    """Where callers find it, when that is not host and port."""
+    key: SecretStr | None = None
+    """Key of the CLI's user."""
+    admin_key: SecretStr | None = None
+    """First key of an installation: the API accepts it with every scope, the CLI falls back to it."""
+
+    def url(self) -> str:
+        """Returns the base URL, without a slash at its end."""
+        return (self.base_url or f"http://{self.host}:{self.port}").rstrip("/")
+
+    def caller_key(self) -> SecretStr:
+        """Returns the key to call the API with; raises MissingSetting when there is none."""
+        key = self.key or self.admin_key
+        if key is None:
+            raise MissingSetting("HOLDFAST_API_KEY")
+        return key
+
+
+class PolymarketSettings(Concern):
+    """Hosts of the venue; the defaults are production (Polymarket documentation, Endpoints)."""
+
+    model_config = SettingsConfigDict(env_prefix="HOLDFAST_POLYMARKET_")
+
+    clob_url: str = "https://clob.polymarket.com"
+    gamma_url: str = "https://gamma-api.polymarket.com"
+    data_url: str = "https://data-api.polymarket.com"
+    ws_url: str = "wss://ws-subscriptions-clob.polymarket.com/ws"
+    """Base of the sockets: `/market` and `/user` are appended."""
+    geoblock_url: str = "https://polymarket.com/api/geoblock"
+    chain_id: int = 137
+
+
+class TradeManagerSettings(Concern):
+    """Switches of the Trade Manager; their names are part of its documented interface."""
+
+    model_config = SettingsConfigDict(env_prefix="TRADE_MANAGER_")
+
+    enabled: bool = True
+    ws_enabled: bool = True
+    poll_interval: Annotated[
+        Duration, Field(validation_alias=AliasChoices("TRADE_MANAGER_POLL_INTERVAL_S", "poll_interval"))
+    ] = timedelta(seconds=60)
+
+
+@dataclass(frozen=True, slots=True)
+class MasterKey:
+    """One key of the ring that wraps data keys; `key` never shows in a repr."""
+
+    key_id: str
+    key: SecretStr
+
+    def raw(self) -> bytes:
+        """Returns the 32 key bytes."""
+        return base64.b64decode(self.key.get_secret_value(), validate=True)
+
+
+class SecuritySettings(Concern):
+    """Master key ring and API key pepper.
+
+    `HOLDFAST_SECURITY_MASTER_KEYS` is `id:base64,id:base64`; the first key seals, all of them open.
+    """
+
+    model_config = SettingsConfigDict(env_prefix="HOLDFAST_SECURITY_")
+
+    master_keys: SecretStr | None = None
+    api_key_pepper: SecretStr | None = None
+
+    @field_validator("master_keys")
+    @classmethod
+    def _ring_is_readable(cls, value: SecretStr | None) -> SecretStr | None:
+        if value is not None:
+            parse_key_ring(value)
+        return value
+
+    @field_validator("api_key_pepper")
+    @classmethod
+    def _pepper_is_long(cls, value: SecretStr | None) -> SecretStr | None:
+        if value is not None and len(value.get_secret_value()) < MIN_PEPPER_LENGTH:
+            raise ValueError(f"needs at least {MIN_PEPPER_LENGTH} characters")
+        return value
+
+    def key_ring(self) -> tuple[MasterKey, ...]:
+        """Returns the ring, sealing key first; raises MissingSetting when there is none."""
+        if self.master_keys is None:
+            raise MissingSetting("HOLDFAST_SECURITY_MASTER_KEYS")
+        return parse_key_ring(self.master_keys)
+
+    def pepper(self) -> SecretStr:
+        """Returns the pepper of API key digests; raises MissingSetting when there is none."""
+        if self.api_key_pepper is None:
+            raise MissingSetting("HOLDFAST_SECURITY_API_KEY_PEPPER")
+        return self.api_key_pepper
+
+
+def parse_key_ring(value: SecretStr) -> tuple[MasterKey, ...]:
+    """Returns the keys of `id:base64,id:base64`.
+
+    Raises:
+        ValueError: A part is malformed, a key is not 32 bytes long, or an id stands twice; never shows a key.
+    """
+    ring: list[MasterKey] = []
+    for part in value.get_secret_value().split(","):
+        key_id, colon, encoded = part.strip().partition(":")
+        try:
+            length = len(base64.b64decode(encoded, validate=True))
+        except binascii.Error:
+            length = 0
+        if not (key_id and colon) or length != MASTER_KEY_BYTES:
+            raise ValueError("each master key is an id, a colon and 32 bytes in base64")
+        ring.append(MasterKey(key_id, SecretStr(encoded)))
+    if len({key.key_id for key in ring}) != len(ring):
+        raise ValueError("a master key id stands twice")
+    return tuple(ring)
+
+
+class EmbeddedSettings(Concern):
+    """The stack on one machine: ports (each settable), durability, number of core workers."""
+
+    model_config = SettingsConfigDict(env_prefix="HOLDFAST_")
+
+    data_dir: Path = DEFAULT_DATA_DIR
+    temporal_cli: Path | None = None
+    temporal_port: int = 7233
+    temporal_ui_port: int = 8233
+    api_port: int = 8080
+    simulator_port: int = 8090
+    simulator_admin_port: int = 8091
+    postgres_port: int = 5433
+    sqlite_synchronous: Annotated[str, Field(pattern="^(full|normal)$")] = "full"
+    postgres_fsync: bool = True
+
+
+class TuningSettings(Concern):
+    """Durations of recovery and pace (seconds in the environment); `scaled` gives a faster copy for tests.
+
+    The defaults are those of the design: with the SDK's own, a killed worker costs 10 to 18 s instead of 2.
+    """
+
+    model_config = SettingsConfigDict(env_prefix="HOLDFAST_TUNING_")
+
+    task_timeout: Duration = timedelta(seconds=2)
+    """Workflow task time-out of Rule, Order and Plan."""
+    sticky_timeout: Duration = timedelta(seconds=1)
+    place_order_timeout: Duration = timedelta(seconds=4)
+    """Start-to-close of one `place_order` attempt: it is the recovery time of a killed one."""
+    place_order_first_retry: Duration = timedelta(milliseconds=200)
+    feed_heartbeat: Duration = timedelta(seconds=3)
+    feed_retry_cap: Duration = timedelta(seconds=1)
+    local_activity_timeout: Duration = timedelta(seconds=2)
+    """Schedule-to-close of local activities, after which a normal activity takes over."""
+    graceful_shutdown: Duration = timedelta(seconds=5)
+    create_answer: Duration = timedelta(seconds=3)
+    """How long the API waits for a worker before it answers 202."""
+    venue_request: Duration = timedelta(seconds=3)
+    ladder_max_age: Duration = timedelta(seconds=2)
+    entry_send_window: Duration = timedelta(seconds=10)
+    absent_after: Duration = timedelta(seconds=30)
+    """Time after the last POST from which an order absent everywhere counts as never taken."""
+    unsettled_alarm: Duration = timedelta(seconds=60)
+    blocked_retry: Duration = timedelta(seconds=30)
+    breaker_probe: Duration = timedelta(seconds=2)
+    watches_reread: Duration = timedelta(seconds=60)
+    notify_gap: Duration = timedelta(milliseconds=50)
+    tape_flush: Duration = timedelta(seconds=1)
+    silence_check: Duration = timedelta(seconds=10)
+    """How long a token may be silent before its book is compared by REST."""
+    sweep_beyond: Duration = timedelta(seconds=10)
+    sweep_interval: Duration = timedelta(seconds=60)
+    stream_sweep_min: Duration = timedelta(seconds=5)
+    stream_sweep_max: Duration = timedelta(seconds=60)
+    host_fallback: Duration = timedelta(seconds=15)
+    """Durable timer of an order's host, in case no stream tells it of fills."""
+    reconcile_interval: Duration = timedelta(seconds=60)
+    credential_cache: Duration = timedelta(seconds=60)
+    max_cached_workflows: Annotated[int, Field(ge=0)] = 5000
+
+    def scaled(self, factor: float) -> "TuningSettings":
+        """Returns a copy with every duration multiplied by `factor` (0.1 for tests), down to its floor."""
+        durations: dict[str, timedelta] = {}
+        for name, value in self.durations().items():
+            durations[name] = max(value * factor, min(value, SCALED_FLOORS.get(name, timedelta(0))))
+        return self.model_copy(update=durations)
+
+    def durations(self) -> dict[str, timedelta]:
+        """Returns the duration fields by name."""
+        values: dict[str, timedelta | int] = {name: getattr(self, name) for name in type(self).model_fields}
+        return {name: value for name, value in values.items() if isinstance(value, timedelta)}
+
+    def as_environment(self) -> dict[str, str]:
+        """Returns the variables that hand exactly these values to a child process."""
+        prefix = "HOLDFAST_TUNING_"
+        values = {
+            prefix + name.upper(): str(value.total_seconds()) for name, value in self.durations().items()
+        }
+        values[prefix + "MAX_CACHED_WORKFLOWS"] = str(self.max_cached_workflows)
+        return values
+
+
+@dataclass(frozen=True, slots=True)
+class Settings:
+    """All concerns, as `load` read them."""
+
+    temporal: TemporalSettings
+    database: DatabaseSettings
+    api: ApiSettings
+    polymarket: PolymarketSettings
+    trade_manager: TradeManagerSettings
+    security: SecuritySettings
+    embedded: EmbeddedSettings
+    tuning: TuningSettings
+
+
+def env_file_path() -> Path | None:
+    """Returns the env file to read, or None when there is none.
+
+    Raises:
+        SettingsError: `HOLDFAST_ENV_FILE` names a file that does not exist.
+    """
+    named = os.environ.get("HOLDFAST_ENV_FILE")
+    if named:
+        path = Path(named)
+        if not path.is_file():
+            raise SettingsError(f"HOLDFAST_ENV_FILE names {path}, which does not exist")
+        return path
+    default = Path(os.environ.get("HOLDFAST_DATA_DIR") or DEFAULT_DATA_DIR) / "env"
+    return default if default.is_file() else None
+
+
+def collect_environment(
+    overrides: Mapping[str, str] | None = None, env_file: Path | None = None
+) -> dict[str, str]:
+    """Returns env file, process environment and `overrides` merged, the later winning, blanks left out."""
+    path = env_file or env_file_path()
+    layers: list[Mapping[str, str | None]] = [
+        dotenv_values(path) if path else {},
+        dict(os.environ),
+        dict(overrides or {}),
+    ]
+    merged: dict[str, str] = {}
+    for layer in layers:
+        merged.update({name: text for name, text in layer.items() if text})
+    return merged
+
+
+def load(overrides: Mapping[str, str] | None = None, *, env_file: Path | None = None) -> Settings:
+    """Reads all settings.
+
+    Args:
+        overrides: Variables that win over the process environment (tests, the embedded stack).
+        env_file: Env file to read instead of `HOLDFAST_ENV_FILE` or `.holdfast/env`.
+
+    Raises:
+        SettingsError: The named env file does not exist.
+        pydantic.ValidationError: A value is unusable; the error holds no values.
+    """
+    token = _environment.set(collect_environment(overrides, env_file))
+    try:
+        return Settings(
+            temporal=TemporalSettings(),
+            database=DatabaseSettings(),
+            api=ApiSettings(),
+            polymarket=PolymarketSettings(),
+            trade_manager=TradeManagerSettings(),
+            security=SecuritySettings(),
+            embedded=EmbeddedSettings(),
+            tuning=TuningSettings(),
+        )
+    finally:
+        _environment.reset(token)
