@@ -1,0 +1,402 @@
+"""Messages between the API, the feed, the streams and the workflows: names and payloads.
+
+Workflow ids are derived in `domain.ids`. Every workflow, signal, update and activity takes exactly one
+of these values, so fields can be added with defaults while histories are in flight.
+"""
+
+from dataclasses import dataclass, field
+from datetime import datetime
+from decimal import Decimal
+from enum import StrEnum
+
+from domain.ids import AccountId, MarketId, OrderId, RuleId, TokenId, VenueOrderId
+from domain.orders import (
+    Answer,
+    Attempt,
+    Instrument,
+    Mode,
+    OrderRow,
+    Purpose,
+    Side,
+    TimeInForce,
+    VenueOrderStatus,
+    WalletIdentity,
+)
+from domain.quotes import Ladder, Level
+from domain.rules.crossing import Crossing
+from domain.rules.definition import RuleDefinition
+from domain.rules.levels import ResolvedRule
+
+# Names on the wire. A workflow, signal or update is called by these alone.
+RULE = "Rule"
+ORDER = "Order"
+MARKET_FEED = "MarketFeed"
+ACCOUNT_STREAM = "AccountStream"
+RECONCILE = "Reconcile"
+
+SIGNAL_CROSSED = "crossed"
+SIGNAL_ORDER_UPDATE = "order_update"
+SIGNAL_POSITION_CHANGED = "position_changed"
+SIGNAL_MARKET_CHANGED = "market_changed"
+SIGNAL_WAKE = "wake"
+
+UPDATE_CREATE = "create"
+UPDATE_PATCH = "patch"
+UPDATE_CANCEL = "cancel"
+
+QUEUE_CORE = "core"
+QUEUE_FEED = "feed"
+QUEUE_IO = "io"
+
+
+class RuleStatus(StrEnum):
+    """A rule's public status."""
+
+    ACTIVE = "ACTIVE"
+    TRIGGERED = "TRIGGERED"
+    CANCELED = "CANCELED"
+    EXPIRED = "EXPIRED"
+    FAILED = "FAILED"
+
+
+class RulePhase(StrEnum):
+    """Where a rule stands within its status."""
+
+    ARMING = "arming"
+    ARMED = "armed"
+    DECIDING = "deciding"
+    EXITING = "exiting"
+    WAITING = "waiting"
+    BLOCKED = "blocked"
+    ORPHANED = "orphaned"
+    DONE = "done"
+
+
+class Severity(StrEnum):
+    """How loud an event is."""
+
+    INFO = "info"
+    WARNING = "warning"
+    ALARM = "alarm"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Tuning:
+    """Durations of workflows and their activities, from settings, fixed in the start's input. Milliseconds."""
+
+    ladder_fresh_ms: int = 2_000
+    fallback_ms: int = 1_000  # first look at a placed order when no signal came; doubles up to the cap
+    fallback_cap_ms: int = 30_000
+    retry_ms: int = 1_000  # first wait after a transient or unknown answer; doubles up to the cap
+    retry_cap_ms: int = 30_000
+    blocked_retry_ms: int = 30_000
+    absent_settles_ms: int = 30_000
+    unsettled_alarm_ms: int = 60_000
+    attempts_before_alarm: int = 5
+    place_start_to_close_ms: int = 4_000
+    place_first_retry_ms: int = 200
+    position_check_ms: int = 30_000
+    slippage_points: str = "0.05"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Holding:
+    """What the ledger holds of the rule's token. `version` orders reports of it."""
+
+    shares: Decimal
+    average_entry: Decimal | None
+    opened_at: datetime | None
+    episode: int
+    unconfirmed_shares: Decimal
+    version: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RuleStart:
+    """Input of a `Rule` workflow: the definition is here, the `create` update only waits for arming."""
+
+    rule_id: RuleId
+    account_id: AccountId
+    mode: Mode
+    venue: str
+    definition: RuleDefinition
+    fingerprint: str
+    instrument: Instrument
+    wallet: WalletIdentity
+    holding: Holding
+    created_at: datetime
+    tuning: Tuning = field(default_factory=Tuning)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Crossed:
+    """Signal `crossed`: the crossing and the feed's own ladder of the side that the exit sells into."""
+
+    crossing: Crossing
+    ladder: Ladder
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PositionChanged:
+    """Signal `position_changed`: what is held now."""
+
+    holding: Holding
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CreateRule:
+    """Update `create`."""
+
+    account_id: AccountId
+    fingerprint: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PatchRule:
+    """Update `patch`: the whole new definition, already validated against what may change."""
+
+    account_id: AccountId
+    definition: RuleDefinition
+    expected_version: int | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CancelRule:
+    """Update `cancel`."""
+
+    account_id: AccountId
+    reason: str = "requested"
+
+
+class RuleOutcome(StrEnum):
+    """How an update on a rule came out; races are named, never hidden."""
+
+    DONE = "done"
+    CROSSING_WON = "crossing_won"  # the rule had fired: nothing was changed
+    CANCELED_WITH_RESIDUAL = "canceled_with_residual"
+    ALREADY_FINISHED = "already_finished"
+    VERSION_MISMATCH = "version_mismatch"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RuleAnswer:
+    """Answer of every update on a rule."""
+
+    outcome: RuleOutcome
+    status: RuleStatus
+    phase: RulePhase
+    version: int
+    detail: str = ""
+    residual_shares: Decimal = Decimal(0)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RuleRow:
+    """The projection of a rule: written by its own workflow's activities, guarded by `version`."""
+
+    rule_id: RuleId
+    account_id: AccountId
+    mode: Mode
+    venue: str
+    market_id: MarketId
+    token_id: TokenId
+    status: RuleStatus
+    phase: RulePhase
+    definition: RuleDefinition
+    resolved: ResolvedRule | None
+    sentence: str
+    generation: int
+    episode: int
+    entry_price: Decimal | None
+    fired: Crossing | None
+    order_id: OrderId | None
+    sold_shares: Decimal
+    residual_shares: Decimal
+    dust_shares: Decimal
+    proceeds_usd: Decimal
+    fee_usd: Decimal
+    detail: str
+    fingerprint: str
+    version: int
+    created_at: datetime
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class WatchRow:
+    """What the feed watches for a rule; `armed` False takes it out of the index."""
+
+    rule_id: RuleId
+    account_id: AccountId
+    mode: Mode
+    venue: str
+    token_id: TokenId
+    generation: int
+    armed: bool
+    not_before_ms: int | None
+    resolved: ResolvedRule
+    shares: Decimal
+    version: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class EventRow:
+    """One line of the append-only event log; unique by subject and `event_key`."""
+
+    event_key: str
+    account_id: AccountId
+    rule_id: RuleId | None
+    order_id: OrderId | None
+    type: str
+    severity: Severity
+    message: str
+    data: dict[str, str] = field(default_factory=dict)
+    at: datetime | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RuleProjection:
+    """Everything one step of a rule writes, in one transaction."""
+
+    rule: RuleRow
+    watch: WatchRow | None
+    events: tuple[EventRow, ...] = ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class OrderProjection:
+    """Everything one step of an order writes, in one transaction."""
+
+    order: OrderRow
+    events: tuple[EventRow, ...] = ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PlaceOrder:
+    """Argument of `place_order`. The projections are written in the claim's own transaction."""
+
+    attempt: Attempt
+    order: OrderProjection
+    rule: RuleProjection | None = None
+    send_until_ms: int | None = None
+
+
+class PlaceKind(StrEnum):
+    """What `place_order` came to."""
+
+    ANSWERED = "answered"
+    REDUCED = "reduced"
+    HELD = "held"
+    REFUSED = "refused"
+    ADOPTED = "adopted"  # another digest stands for this attempt: follow that one
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PlaceResult:
+    """Result of `place_order`.
+
+    `unknown_before` is True when an earlier send of this attempt may have reached the venue; a definite
+    refusal then settles nothing. `posts` counts sends of this attempt over all tries.
+    """
+
+    kind: PlaceKind
+    venue_order_id: VenueOrderId | None = None
+    answer: Answer | None = None
+    unknown_before: bool = False
+    posts: int = 0
+    last_post_at_ms: int | None = None
+    available: Decimal | None = None
+    held_by: tuple[OrderId, ...] = ()
+    refusal: str | None = None
+    detail: str = ""
+    adopted: Attempt | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class OrderRef:
+    """Names one attempt at the venue."""
+
+    order_id: OrderId
+    attempt: int
+    account_id: AccountId
+    venue: str
+    mode: Mode
+    market_id: MarketId
+    token_id: TokenId
+    venue_order_id: VenueOrderId
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class OrderFacts:
+    """What is known of an attempt: the venue's word and the ledger's sums. Shares and USD."""
+
+    venue_status: VenueOrderStatus | None
+    venue_matched_shares: Decimal
+    booked_shares: Decimal  # without reversed fills
+    reversed_shares: Decimal
+    unconfirmed_shares: Decimal
+    notional_usd: Decimal
+    fee_usd: Decimal
+    looked_up: bool  # the venue was asked just now (not only the ledger)
+    holding: Holding | None = None
+
+    @property
+    def settled(self) -> bool:
+        """Rule (a): the venue shows it terminal and fills for its matched size are booked."""
+        return (
+            self.venue_status is not None
+            and self.venue_status.is_terminal
+            and self.booked_shares + self.reversed_shares >= self.venue_matched_shares
+        )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class FreshRead:
+    """Result of `read_market`: what a later attempt is built from."""
+
+    instrument: Instrument
+    bids: tuple[Level, ...]
+    asks: tuple[Level, ...]
+    last: Decimal | None
+    holding: Holding
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class OrderStart:
+    """Input of an `Order` workflow: a manual order, a plan's leg, or an exit that lost its host."""
+
+    order_id: OrderId
+    account_id: AccountId
+    mode: Mode
+    venue: str
+    instrument: Instrument
+    wallet: WalletIdentity
+    side: Side
+    purpose: Purpose
+    time_in_force: TimeInForce
+    shares: Decimal | None  # None with budget_usd
+    budget_usd: Decimal | None
+    limit_price: Decimal
+    post_only: bool = False
+    expires_at: datetime | None = None
+    send_within_ms: int | None = None
+    fingerprint: str = ""
+    created_at: datetime | None = None
+    tuning: Tuning = field(default_factory=Tuning)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class FeedShard:
+    """Input of `MarketFeed` and its activity: tokens whose hash falls on `shard` of `shards`."""
+
+    venue: str
+    shard: int = 0
+    shards: int = 1
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StreamStart:
+    """Input of `AccountStream` and its activity."""
+
+    account_id: AccountId
+    venue: str
+    mode: Mode
