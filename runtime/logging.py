@@ -2,8 +2,8 @@
 
 import logging
 import sys
-from collections.abc import Mapping
-from typing import TextIO
+from collections.abc import Mapping, Sequence
+from typing import TextIO, TypeGuard
 
 import structlog
 from pydantic import SecretBytes, SecretStr
@@ -49,19 +49,19 @@ def redact(_logger: WrappedLogger, _method: str, event: EventDict) -> EventDict:
 def _redacted(name: str, value: object) -> object:
     if isinstance(value, SecretStr | SecretBytes) or name.lower() in SECRET_FIELDS:
         return REDACTED
-    if isinstance(value, Mapping):
-        return {str(inner): _redacted(str(inner), child) for inner, child in _items(value)}
-    if isinstance(value, list | tuple):
-        return [_redacted("", child) for child in _elements(value)]
+    if _is_mapping(value):
+        return {str(inner): _redacted(str(inner), child) for inner, child in value.items()}
+    if _is_sequence(value):
+        return [_redacted("", child) for child in value]
     return value
 
 
-def _items(mapping: Mapping[object, object]) -> list[tuple[object, object]]:
-    return list(mapping.items())
+def _is_mapping(value: object) -> TypeGuard[Mapping[object, object]]:
+    return isinstance(value, Mapping)
 
 
-def _elements(sequence: list[object] | tuple[object, ...]) -> list[object]:
-    return list(sequence)
+def _is_sequence(value: object) -> TypeGuard[Sequence[object]]:
+    return isinstance(value, list | tuple)
 
 
 def _shared_processors() -> list[Processor]:
@@ -81,7 +81,7 @@ def configure(*, level: int = logging.INFO, stream: TextIO | None = None, json: 
     Args:
         level: Lowest level that is written.
         stream: Where to write; standard error by default, so that answers on standard output stay clean.
-        json: True for JSON lines, False for the console form; by default JSON unless the stream is a terminal.
+        json: True for JSON lines, False for the console form; by default by the kind of stream.
     """
     target = stream or sys.stderr
     as_json = not target.isatty() if json is None else json

@@ -1,8 +1,9 @@
 """Settings: one frozen model for each concern, read from the environment and one env file.
 
 A value comes from the first of: the mapping given to `load`, the process environment, the env file. The env
-file is `HOLDFAST_ENV_FILE`, or `.holdfast/env` below the working directory when the embedded stack wrote one. A
-blank value counts as unset. Secrets have no default: what needs one asks by a method that names what is missing.
+file is `HOLDFAST_ENV_FILE`, or `.holdfast/env` below the working directory when the embedded stack wrote one.
+A blank value counts as unset. Secrets have no default: what needs one asks by a method that names what is
+missing.
 """
 
 import base64

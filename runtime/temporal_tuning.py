@@ -1,6 +1,6 @@
 """How Temporal is tuned, in one place: the embedded stack, compose and the benchmarks use the same values.
 
-Untuned, each hop of a workflow waits on a limiter of 20 reads per second and history shard: 99 ms instead of 7.
+Untuned, each hop of a workflow waits on a limiter of 20 reads per second and shard: 99 ms instead of 7.
 The server accepts unknown keys silently, so a test checks each key against the binary.
 """
 

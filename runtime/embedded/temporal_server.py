@@ -1,0 +1,129 @@
+"""The Temporal dev server on a SQLite file, tuned, with our search attributes and retention."""
+
+import asyncio
+import os
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+from google.protobuf.duration_pb2 import Duration
+from temporalio.api.enums.v1 import IndexedValueType
+from temporalio.api.namespace.v1 import NamespaceConfig
+from temporalio.api.operatorservice.v1 import AddSearchAttributesRequest, ListSearchAttributesRequest
+from temporalio.api.workflowservice.v1 import DescribeNamespaceRequest, UpdateNamespaceRequest
+from temporalio.client import Client
+from temporalio.service import RPCError
+
+from runtime.embedded.ports import LOOPBACK
+from runtime.embedded.process import Command
+from runtime.temporal_tuning import NAMESPACE_RETENTION, SEARCH_ATTRIBUTES, TUNED_DYNAMIC_CONFIG
+
+Synchronous = Literal["full", "normal"]
+
+
+@dataclass(frozen=True, slots=True)
+class TemporalServer:
+    """A dev server to run.
+
+    Attributes:
+        binary: The `temporal` program.
+        database: SQLite file; made when missing.
+        port: gRPC port.
+        ui_port: Port of the web UI; None runs without it.
+        http_port: Port of the HTTP API, which the UI does not need but the server always opens.
+        metrics_port: Port of the server's own metrics.
+        synchronous: `full` survives a power cut, `normal` survives a killed process at three times the pace.
+        namespace: Namespace to configure.
+    """
+
+    binary: Path
+    database: Path
+    port: int
+    ui_port: int | None
+    http_port: int
+    metrics_port: int
+    synchronous: Synchronous = "full"
+    namespace: str = "default"
+
+    @property
+    def address(self) -> str:
+        """Host and port of the gRPC frontend."""
+        return f"{LOOPBACK}:{self.port}"
+
+    def command(self) -> Command:
+        """Returns how to run it, bound to loopback only."""
+        ui = ["--headless"] if self.ui_port is None else ["--ui-port", str(self.ui_port)]
+        argv = [
+            str(self.binary), "server", "start-dev",
+            "--ip", LOOPBACK,
+            "--port", str(self.port),
+            "--http-port", str(self.http_port),
+            "--metrics-port", str(self.metrics_port),
+            *ui,
+            "--db-filename", str(self.database),
+            "--sqlite-pragma", "journal_mode=wal",
+            "--sqlite-pragma", f"synchronous={self.synchronous}",
+            "--log-level", "error",
+            "--log-format", "json",
+            "--disable-config-env",
+            "--disable-config-file",
+        ]  # fmt: skip
+        if self.namespace != "default":
+            argv += ["--namespace", self.namespace]
+        for name in SEARCH_ATTRIBUTES:
+            argv += ["--search-attribute", f"{name}=Keyword"]
+        for key, value in TUNED_DYNAMIC_CONFIG.items():
+            argv += ["--dynamic-config-value", f"{key}={str(value).lower()}"]
+        environment = {"PATH": os.environ.get("PATH", os.defpath), "HOME": str(self.database.parent)}
+        return Command(tuple(argv), environment, self.database.parent)
+
+    async def connect(self) -> Client | None:
+        """Returns a client when the frontend serves the namespace, else None."""
+        try:
+            client = await asyncio.wait_for(Client.connect(self.address, namespace=self.namespace), 2)
+            await client.workflow_service.describe_namespace(
+                DescribeNamespaceRequest(namespace=self.namespace)
+            )
+        except (RuntimeError, RPCError, TimeoutError):
+            return None
+        return client
+
+    async def answers(self) -> bool:
+        """Tells whether the frontend serves the namespace."""
+        return await self.connect() is not None
+
+    async def configure(self) -> None:
+        """Sets retention and search attributes, also on a file made by an older version.
+
+        Raises:
+            RPCError: The server refused.
+        """
+        client = await Client.connect(self.address, namespace=self.namespace)
+        await asyncio.gather(self._set_retention(client), self._add_search_attributes(client))
+
+    async def _set_retention(self, client: Client) -> None:
+        described = await client.workflow_service.describe_namespace(
+            DescribeNamespaceRequest(namespace=self.namespace)
+        )
+        wanted = int(NAMESPACE_RETENTION.total_seconds())
+        if described.config.workflow_execution_retention_ttl.seconds == wanted:
+            return
+        await client.workflow_service.update_namespace(
+            UpdateNamespaceRequest(
+                namespace=self.namespace,
+                config=NamespaceConfig(workflow_execution_retention_ttl=Duration(seconds=wanted)),
+            )
+        )
+
+    async def _add_search_attributes(self, client: Client) -> None:
+        listed = await client.operator_service.list_search_attributes(
+            ListSearchAttributesRequest(namespace=self.namespace)
+        )
+        missing = [name for name in SEARCH_ATTRIBUTES if name not in listed.custom_attributes]
+        if missing:
+            keyword = IndexedValueType.INDEXED_VALUE_TYPE_KEYWORD
+            await client.operator_service.add_search_attributes(
+                AddSearchAttributesRequest(
+                    namespace=self.namespace, search_attributes=dict.fromkeys(missing, keyword)
+                )
+            )
