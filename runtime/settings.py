@@ -275,6 +275,8 @@ class EmbeddedSettings(Concern):
     simulator_port: int = 8090
     simulator_admin_port: int = 8091
     postgres_port: int = 5433
+    simulator_admin_url: str | None = None
+    """Admin endpoint of the simulator, when one runs."""
     sqlite_synchronous: Annotated[str, Field(pattern="^(full|normal)$")] = "full"
     postgres_fsync: bool = True
 

@@ -1,21 +1,19 @@
-"""Keeps parts running: starts them, waits for health, restarts what dies within a second, stops in reverse order."""
+"""Keeps parts running: starts them, waits for health, restarts what dies, stops in reverse order."""
 
 import asyncio
 import contextlib
 import signal
-from collections.abc import Awaitable, Callable
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from enum import StrEnum
 from pathlib import Path
 
 import structlog
 
+from runtime.embedded.probes import Probe
 from runtime.embedded.process import ChildProcess, Command, PidsFile
 
 log = structlog.stdlib.get_logger(__name__)
-
-Probe = Callable[[], Awaitable[bool]]
-"""Answers whether a part is healthy; called again and again until it is."""
 
 
 class PartState(StrEnum):
@@ -145,19 +143,23 @@ class _Keeper:
         child = await ChildProcess.spawn(self.spec.command, self.spec.log_file)
         self.child = child
         self.pids.add(child.record(self.spec.name))
+        if self.stopping:  # asked while the child was being made
+            await child.stop(self.spec.grace)
         ended = asyncio.ensure_future(child.wait())
         try:
             healthy = await self._become_healthy(child, ended)
             if healthy:
                 self.generation += 1
                 await self._enter(PartState.HEALTHY)
-                if self.generation > 1 and not self.asked:
+                if self.generation > 1:
                     self.returned(self.spec.name)
             code = await ended
             self.reason = self.reason if not healthy else _describe_exit(code)
             return healthy
         finally:
-            ended.cancel()
+            if child.exit_code is None:  # only when this task is cancelled
+                child.send(signal.SIGKILL)
+                await child.wait()
             self.child = None
             self.pids.remove(self.spec.name)
 
@@ -188,8 +190,8 @@ class _Keeper:
 
     async def restart(self) -> None:
         """Stops the child in order; `run` starts it again at once."""
-        self.asked = True
         if self.child is not None:
+            self.asked = True
             await self.child.stop(self.spec.grace)
 
     async def wait_healthy(self, timeout: float, *, after: int = 0) -> None:
