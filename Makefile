@@ -1,0 +1,92 @@
+# Holdfast: `make` alone lists the targets.
+SHELL := /bin/bash
+.SHELLFLAGS := -eu -o pipefail -c
+.DEFAULT_GOAL := help
+MAKEFLAGS += --no-print-directory
+
+VENV := .venv
+BIN := $(VENV)/bin
+UV := $(shell command -v uv 2>/dev/null)
+# The interpreter that makes the virtual environment: the first of these that is new enough and whole.
+CANDIDATES := python3.11 python3.12 python3.13 python3.14 python3
+USABLE := import sys, venv, ensurepip; sys.exit(sys.version_info < (3, 11))
+PYTHON ?= $(firstword $(foreach candidate,$(CANDIDATES),$(shell $(candidate) -c '$(USABLE)' 2>/dev/null && echo $(candidate))))
+UV_VERSION := 0.13.8
+JOBS ?= 2
+
+ifeq ($(UV),)
+INSTALL := $(BIN)/python -m pip install --quiet --disable-pip-version-check --no-input
+else
+INSTALL := $(UV) pip install --quiet --python $(BIN)/python
+endif
+
+.PHONY: help setup demo up test test-slow lint format types bench lock clean
+
+help: ## List the targets
+	@printf 'Holdfast: durable trade protection on Temporal\n\nUsage: make <target>\n\n'
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  \033[36m%-10s\033[0m %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+setup: $(VENV)/.packages $(VENV)/.temporal ## Make .venv, install the locked packages, find or build Temporal
+
+$(VENV)/.python:
+	@test -n "$(PYTHON)$(UV)" || { echo 'No Python 3.11 or newer with venv and ensurepip was found. Install one (Debian: apt install python3-venv), or set PYTHON=/path/to/python.' >&2; exit 1; }
+	@echo 'setup: virtual environment in $(VENV)'
+ifeq ($(UV),)
+	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
+	@$(BIN)/python -m pip --version >/dev/null 2>&1 || $(BIN)/python -m ensurepip --default-pip >/dev/null
+else
+	@test -x $(BIN)/python || $(UV) venv --quiet $(if $(PYTHON),--python $(PYTHON)) $(VENV)
+endif
+	@touch $@
+
+$(VENV)/.packages: requirements.lock pyproject.toml | $(VENV)/.python
+	@echo 'setup: packages of requirements.lock (checked by hash)'
+	@$(INSTALL) --require-hashes -r requirements.lock
+	@$(INSTALL) --no-deps --no-build-isolation -e .
+	@touch $@
+
+$(VENV)/.temporal: tools/temporal/go.sum runtime/embedded/temporal_binary.py | $(VENV)/.packages
+	@echo 'setup: the Temporal server'
+	@$(BIN)/python -m runtime.embedded.temporal_binary
+	@touch $@
+
+demo: setup ## Protect a position end to end on the local exchange, live in the terminal
+	@$(BIN)/holdfast demo $(ARGS)
+
+up: setup ## Run the whole stack in the foreground (Ctrl-C stops it)
+	@$(BIN)/holdfast up $(ARGS)
+
+# Tests that kill Temporal or Postgres own a stack each and run alone, after the others. Both groups always run,
+# and the exit code is that of the first group that failed; pytest's own summary is the last thing printed.
+test: setup ## Set up and run every test except the slow ones
+	@status=0; \
+	$(BIN)/python -m pytest -q -n $(JOBS) --dist loadgroup -m 'not serial and not slow' $(ARGS) || status=$$?; \
+	$(BIN)/python -m pytest -q -m 'serial and not slow' $(ARGS) || status=$$((status ? status : $$?)); \
+	exit $$status
+
+test-slow: setup ## Run the tests with many examples
+	@HYPOTHESIS_PROFILE=slow $(BIN)/python -m pytest -q -n $(JOBS) -m slow --timeout 1800 $(ARGS)
+
+lint: setup ## Check style, formatting and the direction of imports
+	@$(BIN)/ruff check .
+	@$(BIN)/ruff format --check --quiet .
+	@$(BIN)/lint-imports --no-logo
+
+format: setup ## Format the code and mend what can be mended
+	@$(BIN)/ruff check --fix --quiet . || true
+	@$(BIN)/ruff format --quiet .
+
+types: setup ## Check types (pyright strict)
+	@PYRIGHT_PYTHON_IGNORE_WARNINGS=1 $(BIN)/pyright
+
+bench: setup ## Measure the way from a price to an order against bare Temporal
+	@$(BIN)/python -m bench.latency $(ARGS)
+
+lock: setup ## Resolve the pinned dependencies anew into requirements.lock
+	@test -x $(VENV)/lock/bin/uv || { $(BIN)/python -m venv $(VENV)/lock && $(VENV)/lock/bin/pip install --quiet uv==$(UV_VERSION); }
+	@$(VENV)/lock/bin/uv pip compile --quiet pyproject.toml --group dev --universal --python-version 3.11 \
+		--generate-hashes --no-emit-index-url --no-emit-find-links --no-header -o requirements.lock
+
+clean: ## Remove the virtual environment, caches and the data of the embedded stack
+	@rm -rf $(VENV) .holdfast .pytest_cache .ruff_cache .import_linter_cache .hypothesis build dist
+	@find . -name __pycache__ -type d -prune -exec rm -rf {} +
