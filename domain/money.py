@@ -19,6 +19,26 @@ EXACT = Context(prec=120)
 
 _STRICT = Context(prec=120, traps=[Inexact, InvalidOperation])
 
+_MAX_DIGITS = 40
+_MAX_MAGNITUDE = 30
+
+
+def parse_decimal(value: str | int | float | Decimal) -> Decimal:
+    """Read an exact decimal; a float goes through its shortest text, so 0.1 is one tenth.
+
+    Raises:
+        ValueError: not a number, not finite, or with more digits than any price or size has.
+    """
+    try:
+        number = Decimal(str(value).strip())
+    except InvalidOperation:
+        raise ValueError("is not a number") from None
+    if not number.is_finite():
+        raise ValueError("must be finite")
+    if len(number.as_tuple().digits) > _MAX_DIGITS or abs(number.adjusted()) > _MAX_MAGNITUDE:
+        raise ValueError("has more digits than any price or size")
+    return number
+
 
 def to_micros(value: Decimal) -> int:
     """Return `value` in micro-units.

@@ -1,6 +1,6 @@
 """What a user asks for: the body of `POST /api/v2/rules`, checked as far as it can be without a market."""
 
-from decimal import Decimal, InvalidOperation
+from decimal import Decimal
 from enum import StrEnum
 from typing import Annotated, Literal, LiteralString, Self, TypeAlias
 
@@ -15,14 +15,12 @@ from pydantic import (
 )
 from pydantic_core import InitErrorDetails, PydanticCustomError
 
+from domain.money import parse_decimal
 from domain.quotes import PriceSource
 
 SMALLEST_USUAL_PERCENT = Decimal("0.5")
 MAX_CONDITIONS = 8
 MAX_SECONDS = 10 * 366 * 24 * 3600
-_HUNDRED = Decimal(100)
-_MAX_DIGITS = 40
-_MAX_MAGNITUDE = 30
 
 
 class ConditionType(StrEnum):
@@ -48,14 +46,9 @@ def _exact_decimal(value: object) -> Decimal:
     if isinstance(value, bool) or not isinstance(value, (int, float, str, Decimal)):
         raise PydanticCustomError("decimal_type", "must be a number, as text or JSON number")
     try:
-        number = value if isinstance(value, Decimal) else Decimal(str(value).strip())
-    except InvalidOperation:
-        raise PydanticCustomError("decimal_parsing", "is not a number") from None
-    if not number.is_finite():
-        raise PydanticCustomError("finite_number", "must be finite")
-    if len(number.as_tuple().digits) > _MAX_DIGITS or abs(number.adjusted()) > _MAX_MAGNITUDE:
-        raise PydanticCustomError("decimal_max_digits", "has more digits than any price or size")
-    return number
+        return parse_decimal(value)
+    except ValueError as error:
+        raise PydanticCustomError("decimal_parsing", "{reason}", {"reason": str(error)}) from None
 
 
 Number = Annotated[Decimal, BeforeValidator(_exact_decimal, json_schema_input_type=str | float)]
@@ -218,6 +211,12 @@ class RuleDefinition(_Frozen):
                     if percent is not None and percent < SMALLEST_USUAL_PERCENT:
                         raise _small_percent(("conditions", index, condition.type.value, name), percent)
         return self
+
+
+def field_path(loc: tuple[str | int, ...]) -> str:
+    """Return an error's place in the user's own words: "conditions.0.percent" for a tagged union's member."""
+    members = {*ConditionType, "SELL_ALL", "SELL_PARTIAL"}
+    return ".".join(str(part) for part in loc if part not in members)
 
 
 def _percents(condition: Condition) -> tuple[tuple[str, Decimal | None], ...]:

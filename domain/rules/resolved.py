@@ -91,7 +91,8 @@ def reach_of(quote: Quote, seen: SourcePrice, bid_confirms: bool) -> Reach:
     """Return how far a quote reaches.
 
     While the display price has fallen back to the last trade and `bid_confirms` is on, the best bid has to
-    agree: a stop needs the bid at or below its level as well (or no bid at all), a target the bid at or above.
+    agree: a stop needs the bid at or below its level as well (or no bid at all), a target the bid at
+    or above it.
     """
     price, bid = seen.price, quote.bid
     if not (seen.fell_back and bid_confirms):
