@@ -135,6 +135,7 @@ class RebuildReason(StrEnum):
     BELOW_MINIMUM = "below_minimum"
     POST_ONLY_WOULD_CROSS = "post_only_would_cross"
     BALANCE_SHORT = "balance_short"
+    CANCELED_ON_CHAIN = "canceled_on_chain"  # this very order was cancelled in the exchange contract
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
