@@ -1,0 +1,35 @@
+"""The append-only log of what happened to rules and orders."""
+
+from datetime import datetime
+
+from sqlalchemy import Identity, Index, UniqueConstraint, func, text
+from sqlalchemy.orm import Mapped, mapped_column
+
+from storage.models.base import CURRENT_XID, Base, Xid8
+
+
+class RuleEventRecord(Base):
+    """`domain.messages.EventRow`; the subject is the rule, else the order. UPDATE and DELETE are refused."""
+
+    __tablename__ = "rule_events"
+    __table_args__ = (
+        UniqueConstraint("subject", "event_key"),
+        Index(None, "account_id", "id"),
+        Index("rule_events_rule_id_idx", "rule_id", "id", postgresql_where=text("rule_id IS NOT NULL")),
+        Index("rule_events_order_id_idx", "order_id", "id", postgresql_where=text("order_id IS NOT NULL")),
+        Index("rule_events_xid_idx", "xid"),
+    )
+
+    id: Mapped[int] = mapped_column(Identity(always=True), primary_key=True)
+    subject: Mapped[str]
+    event_key: Mapped[str]
+    account_id: Mapped[str]
+    rule_id: Mapped[str | None]
+    order_id: Mapped[str | None]
+    type: Mapped[str]
+    severity: Mapped[str]
+    message: Mapped[str]
+    data: Mapped[dict[str, object]] = mapped_column(server_default=text("'{}'"))
+    at: Mapped[datetime]
+    xid: Mapped[str] = mapped_column(Xid8(), server_default=text(CURRENT_XID))
+    booked_at: Mapped[datetime] = mapped_column(server_default=func.now())
