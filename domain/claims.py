@@ -8,8 +8,11 @@ from dataclasses import dataclass
 from decimal import Decimal
 from enum import StrEnum
 
-from domain.ids import OrderId, VenueOrderId
-from domain.orders import Answer, Attempt
+from domain.ids import OrderId, VenueOrderId, hosted_rule
+from domain.money import EXACT, from_micros, plain
+from domain.orders import RESTING, Answer, AnswerKind, Attempt, MarketState, Mode, Purpose, Side
+
+_SEND_AGAIN = frozenset({AnswerKind.TRANSIENT, AnswerKind.UNKNOWN})
 
 
 class KillSwitch(StrEnum):
@@ -44,10 +47,18 @@ class StoredClaim:
     answer: Answer | None
     last_post_at_ms: int | None
 
+    @property
+    def may_be_sent(self) -> bool:
+        """Whether these bytes may still be sent: no answer yet, or one that asks for the same bytes again."""
+        return self.answer is None or self.answer.kind in _SEND_AGAIN
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Granted:
-    """The attempt may be sent. With `resend` an earlier send began: look up before sending again."""
+    """The attempt may be sent. With `resend` an earlier send began: look up before sending again.
+
+    When `stored.may_be_sent` is False the answer is known: report it, nothing is sent.
+    """
 
     resend: bool
     stored: StoredClaim
@@ -84,3 +95,224 @@ class Claimed:
 
 
 ClaimAnswer = Granted | Reduced | Held | Refused | Claimed
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class UnsettledSell:
+    """A sell claim that may still sell: an earlier one, of this or another order.
+
+    Attributes:
+        order_id: its order.
+        reserved: shares that it may still take from the holding: its own less those booked (reversed fills
+            count as not booked), never negative.
+        resting: whether it stands in the book until filled or canceled (GTC, GTD).
+        purpose: exit or entry.
+        host: the workflow that follows the order, and the only place where it can be canceled.
+    """
+
+    order_id: OrderId
+    reserved: Decimal
+    resting: bool
+    purpose: Purpose
+    host: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class EntryLimits:
+    """What an account allows of entries, and what it used today (UTC). USD; None means no limit."""
+
+    max_order_usd: Decimal | None = None
+    max_day_usd: Decimal | None = None
+    max_day_orders: int | None = None
+    max_exposure_usd: Decimal | None = None
+    spent_today_usd: Decimal = Decimal(0)
+    orders_today: int = 0
+    exposure_usd: Decimal = Decimal(0)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ClaimFacts:
+    """What one transaction reads under the lock of the position row.
+
+    Attributes:
+        held_shares: shares of the position by the ledger; may be negative.
+        existing: the claim that already stands for this order id and attempt.
+        unsettled: sell claims of this position that are not settled.
+        kill_switch_global: the operator's switch for all accounts.
+        kill_switch_account: the account's own switch.
+        account_mode: the mode in which the account trades now.
+        live_acknowledged: whether live trading was acknowledged for the account.
+        account_enabled: whether the account may open anything.
+        market_state: the market's state as last read.
+        breaker_open: whether the breaker of the venue or the account is open.
+        limits: the limits of entries and what is used of them.
+        now_ms: wall time, Unix milliseconds.
+        send_until_ms: last moment at which a send may begin; None for exits.
+    """
+
+    held_shares: Decimal
+    existing: StoredClaim | None
+    unsettled: tuple[UnsettledSell, ...]
+    kill_switch_global: KillSwitch
+    kill_switch_account: KillSwitch
+    account_mode: Mode
+    live_acknowledged: bool
+    account_enabled: bool
+    market_state: MarketState
+    breaker_open: bool
+    limits: EntryLimits
+    now_ms: int
+    send_until_ms: int | None
+
+
+def judge_claim(facts: ClaimFacts, attempt: Attempt, venue_order_id: VenueOrderId) -> ClaimAnswer:
+    """Return whether `attempt` may be sent. It is granted as it is, reduced or refused, never altered.
+
+    An attempt that stands already is not judged by shares, limits or the market again: its reservation holds
+    from its first claim, and what it may have sold meanwhile is its own. Switches, mode and `send_until` are
+    judged before every send.
+
+    Args:
+        facts: what the transaction read.
+        attempt: the whole order.
+        venue_order_id: the id that the venue will give these bytes (their digest).
+
+    Returns:
+        `Claimed` when other bytes stand for this order id and attempt; `Granted` with `resend` when these
+        stand (also when their answer is known, see `StoredClaim.may_be_sent`); `Refused`; `Held` when
+        resting sells that an exit may cancel hold its shares; `Reduced`; or `Granted`, whose `stored` is the
+        claim to insert, with its first send counted.
+    """
+    existing = facts.existing
+    if existing is not None and (existing.venue_order_id != venue_order_id or existing.attempt != attempt):
+        return Claimed(stored=existing)
+    if existing is not None and not existing.may_be_sent:
+        return Granted(resend=True, stored=existing)
+    refused = _send_refusal(facts, attempt)
+    if refused is not None:
+        return refused
+    if existing is not None:
+        return Granted(resend=existing.posts > 0, stored=existing)
+    refused = _market_refusal(facts) or _limit_refusal(facts.limits, attempt)
+    if refused is not None:
+        return refused
+    shortage = _shortage(facts, attempt)
+    return shortage if shortage is not None else _granted(facts, attempt, venue_order_id)
+
+
+def only_reduces(attempt: Attempt) -> bool:
+    """Say whether an attempt can only reduce a position, so that no limit of entries concerns it."""
+    return attempt.purpose is Purpose.EXIT and attempt.side is Side.SELL
+
+
+def _granted(facts: ClaimFacts, attempt: Attempt, venue_order_id: VenueOrderId) -> Granted:
+    stored = StoredClaim(
+        attempt=attempt,
+        venue_order_id=venue_order_id,
+        posts=1,
+        unknown_before=False,
+        answer=None,
+        last_post_at_ms=facts.now_ms,
+    )
+    return Granted(resend=False, stored=stored)
+
+
+def _send_refusal(facts: ClaimFacts, attempt: Attempt) -> Refused | None:
+    """What forbids any send of this attempt now, the first or a repeated one."""
+    switches = (facts.kill_switch_global, facts.kill_switch_account)
+    if KillSwitch.ALL in switches:
+        return Refused(refusal=ClaimRefusal.KILL_SWITCH, detail="the kill switch stops every send")
+    if attempt.mode is Mode.LIVE and not facts.live_acknowledged:
+        return Refused(
+            refusal=ClaimRefusal.LIVE_NOT_ACKNOWLEDGED,
+            detail="live trading is not acknowledged for this account",
+        )
+    if facts.send_until_ms is not None and facts.now_ms > facts.send_until_ms:
+        return Refused(refusal=ClaimRefusal.SEND_UNTIL_PASSED, detail="too late to send this order")
+    return None if only_reduces(attempt) else _entry_refusal(facts, attempt, KillSwitch.ENTRIES in switches)
+
+
+def _entry_refusal(facts: ClaimFacts, attempt: Attempt, entries_stopped: bool) -> Refused | None:
+    if entries_stopped:
+        return Refused(refusal=ClaimRefusal.KILL_SWITCH, detail="the kill switch stops entries")
+    if not facts.account_enabled:
+        return Refused(refusal=ClaimRefusal.ACCOUNT_DISABLED, detail="the account is disabled")
+    if attempt.mode is Mode.LIVE and facts.account_mode is not Mode.LIVE:
+        # Exits of what was opened live stay alive; nothing new is opened with real money.
+        return Refused(refusal=ClaimRefusal.LIVE_NOT_ACKNOWLEDGED, detail="the account is in paper mode now")
+    if facts.breaker_open:
+        return Refused(refusal=ClaimRefusal.BREAKER_OPEN, detail="the breaker pauses entries")
+    return None
+
+
+def _market_refusal(facts: ClaimFacts) -> Refused | None:
+    state = facts.market_state
+    if state.is_final:
+        return Refused(refusal=ClaimRefusal.MARKET_FINAL, detail=f"the market is {state}")
+    if state is not MarketState.OPEN:
+        return Refused(refusal=ClaimRefusal.NOT_ACCEPTING, detail=f"the market is {state}")
+    return None
+
+
+def _limit_refusal(limits: EntryLimits, attempt: Attempt) -> Refused | None:
+    if only_reduces(attempt):
+        return None
+    order = from_micros(attempt.maker_amount if attempt.side is Side.BUY else attempt.taker_amount)
+    checks = (
+        ("an order", order, limits.max_order_usd),
+        ("a day", EXACT.add(limits.spent_today_usd, order), limits.max_day_usd),
+        ("exposure", EXACT.add(limits.exposure_usd, order), limits.max_exposure_usd),
+    )
+    for name, amount, limit in checks:
+        if limit is not None and amount > limit:
+            detail = f"{plain(amount)} USD is more than the limit of {name}, {plain(limit)} USD"
+            return Refused(refusal=ClaimRefusal.ENTRY_LIMIT, detail=detail)
+    if limits.max_day_orders is not None and limits.orders_today >= limits.max_day_orders:
+        detail = f"{limits.orders_today} of {limits.max_day_orders} entries of the day are used"
+        return Refused(refusal=ClaimRefusal.ENTRY_LIMIT, detail=detail)
+    return None
+
+
+def _shortage(facts: ClaimFacts, attempt: Attempt) -> Held | Reduced | None:
+    """What a sell lacks: nothing, shares that resting sells hold, or shares that are not there."""
+    if attempt.side is not Side.SELL:
+        return None
+    available = max(EXACT.subtract(facts.held_shares, _bound(facts.unsettled)), Decimal(0))
+    if attempt.shares <= available:
+        return None
+    holders = _preempted(facts, attempt, available)
+    return Held(order_ids=holders, available=available) if holders else Reduced(available=available)
+
+
+def _preempted(facts: ClaimFacts, attempt: Attempt, available: Decimal) -> tuple[OrderId, ...]:
+    """The fewest resting sells whose cancel gives an exit its shares; none when no cancel frees any.
+
+    Only an exit that trades at once takes precedence, and never over another rule's exit: each of the two
+    would cancel the other for ever. Largest reservations first; equal ones by id, so the answer is stable.
+    """
+    if not only_reduces(attempt) or attempt.time_in_force in RESTING:
+        return ()
+    holders = [
+        sell
+        for sell in facts.unsettled
+        if sell.resting
+        and sell.reserved > 0
+        and sell.order_id != attempt.order_id
+        and not (sell.purpose is Purpose.EXIT and hosted_rule(sell.host) is not None)
+    ]
+    wanted = min(attempt.shares, facts.held_shares)
+    free = EXACT.subtract(facts.held_shares, _bound(facts.unsettled))
+    chosen: list[OrderId] = []
+    for sell in sorted(holders, key=lambda sell: (-sell.reserved, sell.order_id)):
+        if free >= wanted:
+            break
+        free = EXACT.add(free, sell.reserved)
+        chosen.append(sell.order_id)
+    return tuple(chosen) if free > available else ()
+
+
+def _bound(unsettled: tuple[UnsettledSell, ...]) -> Decimal:
+    bound = Decimal(0)
+    for sell in unsettled:
+        bound = EXACT.add(bound, sell.reserved)
+    return bound

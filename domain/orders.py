@@ -38,6 +38,10 @@ class TimeInForce(StrEnum):
     GTD = "GTD"
 
 
+RESTING = frozenset({TimeInForce.GTC, TimeInForce.GTD})
+"""The orders that stand in the book until they fill, end or are canceled; the others trade at once."""
+
+
 class MarketState(StrEnum):
     """The six states of a market; only closed and resolved are final."""
 
