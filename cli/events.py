@@ -1,0 +1,70 @@
+"""`holdfast events`: the append-only log of rules and orders."""
+
+import time
+from typing import Annotated
+
+import typer
+
+from cli.client import ApiClient, JsonObject, api, text
+from cli.output import AccountOption, Json, console, field, print_json, print_table, shortened
+
+EVENTS = "/api/v2/events"
+_COLUMNS = (
+    ("at", field("at")),
+    ("severity", field("severity")),
+    ("type", field("type")),
+    ("what", field("message")),
+    ("rule", shortened("rule_id")),
+    ("order", shortened("order_id")),
+)
+
+
+def events(
+    rule: Annotated[str | None, typer.Option("--rule", help="only this rule's")] = None,
+    order: Annotated[str | None, typer.Option("--order", help="only this order's")] = None,
+    limit: Annotated[int, typer.Option(min=1, help="how many of the newest")] = 50,
+    follow: Annotated[bool, typer.Option("--follow", help="go on until Ctrl-C")] = False,
+    every: Annotated[float, typer.Option(min=0.1, help="seconds between looks with --follow")] = 1.0,
+    account: AccountOption = None,
+    json_output: Json = False,
+) -> None:
+    """Show what happened, oldest of the newest first; with --json and --follow one object a line."""
+    query = {"rule_id": rule, "order_id": order}
+    with api(account) as client:
+        newest = list(client.pages(EVENTS, query, limit))[::-1]
+        if not follow:
+            _show(newest, json_output)
+            return
+        for event in newest:
+            _line(event, json_output)
+        try:
+            _follow(client, query, text(newest[-1], "id") if newest else "0", every, json_output)
+        except KeyboardInterrupt:
+            return
+
+
+def _follow(
+    client: ApiClient, query: dict[str, str | None], after: str, every: float, json_output: bool
+) -> None:
+    while True:
+        time.sleep(every)
+        for event in client.pages(EVENTS, {**query, "after": after}):
+            _line(event, json_output)
+            after = text(event, "id")
+
+
+def _show(events: list[JsonObject], json_output: bool) -> None:
+    if json_output:
+        print_json(events)
+    else:
+        print_table("Events", _COLUMNS, events, "Nothing happened yet.")
+
+
+def _line(event: JsonObject, json_output: bool) -> None:
+    if json_output:
+        print_json(event)
+        return
+    subject = text(event, "rule_id") or text(event, "order_id")
+    console().print(
+        f"{text(event, 'at')}  {text(event, 'severity'):<7}  {text(event, 'message')}  [dim]{subject}[/dim]"
+    )

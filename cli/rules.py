@@ -1,0 +1,235 @@
+"""`holdfast rule`: create, list, show, patch and cancel rules."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from pydantic import JsonValue
+
+from cli.client import CallFailed, JsonObject, api, objects, text
+from cli.output import (
+    AccountOption,
+    Json,
+    KeyOption,
+    console,
+    field,
+    print_facts,
+    print_json,
+    print_table,
+    shortened,
+)
+from cli.rule_body import (
+    ActivateOption,
+    AmountOption,
+    AtOption,
+    BeforeEndOption,
+    MaxHoldOption,
+    StopOption,
+    TargetOption,
+    TrailFloorOption,
+    TrailOption,
+    action,
+    body_of_file,
+    conditions,
+    given,
+    trail,
+)
+
+app = typer.Typer(help="Rules that protect positions.", no_args_is_help=True)
+
+RULES = "/api/v2/rules"
+_COLUMNS = (
+    ("rule", field("id")),
+    ("status", field("status")),
+    ("phase", field("phase")),
+    ("mode", field("mode")),
+    ("token", shortened("token_id")),
+    ("what it does", field("sentence")),
+)
+
+
+@app.command()
+def create(
+    token: Annotated[str | None, typer.Option("--token", help="token id")] = None,
+    market: Annotated[str | None, typer.Option("--market", help="market (condition) id")] = None,
+    stop: StopOption = None,
+    target: TargetOption = None,
+    trail_by: TrailOption = None,
+    trail_from: ActivateOption = None,
+    trail_floor: TrailFloorOption = None,
+    max_hold: MaxHoldOption = None,
+    before_end: BeforeEndOption = None,
+    at: AtOption = None,
+    amount: AmountOption = None,
+    entry_price: Annotated[str | None, typer.Option(help="when the ledger does not know it")] = None,
+    floor: Annotated[str | None, typer.Option(help="never sell below this price")] = None,
+    price_source: Annotated[str | None, typer.Option(help="display, bid, ask, mid or last")] = None,
+    confirm_updates: Annotated[int | None, typer.Option(help="quotes in a row beyond the level")] = None,
+    confirm_ms: Annotated[int | None, typer.Option(help="milliseconds beyond the level")] = None,
+    max_spread: Annotated[str | None, typer.Option(help="wider quotes do not fire it")] = None,
+    expires_at: Annotated[str | None, typer.Option(help="end unfired: 2026-12-31T23:00:00Z")] = None,
+    follow_token: Annotated[bool, typer.Option("--follow-token", help="outlive the position")] = False,
+    allow_immediate: Annotated[bool, typer.Option("--allow-immediate", help="may fire at once")] = False,
+    expect_position: Annotated[bool, typer.Option("--expect-position", help="bought later")] = False,
+    allow_small_percent: Annotated[bool, typer.Option("--allow-small-percent")] = False,
+    file: Annotated[Path | None, typer.Option("--file", help="body as JSON; options win over it")] = None,
+    key: KeyOption = None,
+    account: AccountOption = None,
+    json_output: Json = False,
+) -> None:
+    """Arm a rule: the first of its conditions that is met sells.
+
+    Example: holdfast rule create --token 713… --stop 0.40 --target 0.75
+    """
+    trailing = trail(trail_by, trail_from, trail_floor) if trail_by is not None else None
+    found = conditions(
+        stop=stop, target=target, trailing=trailing, max_hold=max_hold, before_end=before_end, at=at
+    )
+    confirm = given({"updates": confirm_updates, "ms": confirm_ms})
+    body = body_of_file(file) if file is not None else {}
+    body |= given(
+        {
+            "token_id": token,
+            "market_id": market,
+            "conditions": found,
+            "action": action(amount) if amount is not None else None,
+            "entry_price": entry_price,
+            "floor": floor,
+            "price_source": price_source,
+            "confirm": confirm or None,
+            "max_spread": max_spread,
+            "expires_at": expires_at,
+            "follow_token": follow_token,
+            "allow_immediate": allow_immediate,
+            "expect_position": expect_position,
+            "allow_small_percent": allow_small_percent,
+        }
+    )
+    with api(account) as client:
+        rule = client.post(RULES, body, key)
+    _show(rule, json_output)
+
+
+@app.command("list")
+def list_rules(
+    status: Annotated[str | None, typer.Option(help="ACTIVE, TRIGGERED, CANCELED, EXPIRED or FAILED")] = None,
+    token: Annotated[str | None, typer.Option("--token", help="only this token's")] = None,
+    limit: Annotated[int, typer.Option(min=1)] = 50,
+    account: AccountOption = None,
+    json_output: Json = False,
+) -> None:
+    """List rules, newest first."""
+    with api(account) as client:
+        rules = list(client.pages(RULES, {"status": status, "token_id": token}, limit))
+    if json_output:
+        print_json(rules)
+    else:
+        print_table("Rules", _COLUMNS, rules, "No rules. Arm one with `holdfast rule create`.")
+
+
+@app.command()
+def show(rule_id: str, account: AccountOption = None, json_output: Json = False) -> None:
+    """Show one rule and what happened to it."""
+    with api(account) as client:
+        rule = client.get(f"{RULES}/{rule_id}")
+        events = list(client.pages(f"{RULES}/events", {"rule_id": rule_id}, 50))
+    if json_output:
+        print_json({**rule, "events": [*events]})
+        return
+    _show(rule, False)
+    print_table("Events", EVENT_COLUMNS, events, "Nothing happened to it yet.")
+
+
+@app.command()
+def patch(
+    rule_id: str,
+    stop: StopOption = None,
+    target: TargetOption = None,
+    trail_by: TrailOption = None,
+    trail_from: ActivateOption = None,
+    trail_floor: TrailFloorOption = None,
+    max_hold: MaxHoldOption = None,
+    before_end: BeforeEndOption = None,
+    at: AtOption = None,
+    amount: AmountOption = None,
+    floor: Annotated[str | None, typer.Option(help="never sell below this price")] = None,
+    expires_at: Annotated[str | None, typer.Option(help="end unfired: 2026-12-31T23:00:00Z")] = None,
+    allow_immediate: Annotated[bool, typer.Option("--allow-immediate", help="may fire at once")] = False,
+    version: Annotated[int | None, typer.Option(help="refuse when the rule changed since")] = None,
+    account: AccountOption = None,
+    json_output: Json = False,
+) -> None:
+    """Change a rule's levels: conditions of the same kind are replaced, the others stay."""
+    trailing = trail(trail_by, trail_from, trail_floor) if trail_by is not None else None
+    changed = conditions(
+        stop=stop, target=target, trailing=trailing, max_hold=max_hold, before_end=before_end, at=at
+    )
+    with api(account) as client:
+        rule = client.get(f"{RULES}/{rule_id}")
+        body = given(
+            {
+                "conditions": _merged(rule, changed, trail_floor) if changed or trail_floor else None,
+                "action": action(amount) if amount is not None else None,
+                "floor": floor,
+                "expires_at": expires_at,
+                "allow_immediate": allow_immediate,
+            }
+        )
+        body["version"] = version if version is not None else rule.get("version")
+        rule = client.patch(f"{RULES}/{rule_id}", body)
+    _show(rule, json_output)
+
+
+@app.command()
+def cancel(rule_id: str, account: AccountOption = None, json_output: Json = False) -> None:
+    """Cancel a rule; says so when it had fired already."""
+    with api(account) as client:
+        rule = client.delete(f"{RULES}/{rule_id}")
+    _show(rule, json_output)
+
+
+def _merged(rule: JsonObject, changed: list[JsonValue], trail_floor: str | None) -> list[JsonValue]:
+    """Return the rule's conditions with those of the changed kinds replaced."""
+    kinds = {text(condition, "type") for condition in changed if isinstance(condition, dict)}
+    kept: list[JsonValue] = []
+    for condition in objects(rule, "conditions"):
+        if text(condition, "type") in kinds:
+            continue
+        if trail_floor is not None and text(condition, "type") == "trailing_stop":
+            condition["floor_price"] = trail_floor
+        kept.append({name: value for name, value in condition.items() if value is not None})
+    if not (changed or kept):
+        step = "name a level: --stop, --target, --trail"
+        raise CallFailed("Nothing to change", "no condition is left", step, code="no_change")
+    return [*changed, *kept]
+
+
+def _show(rule: JsonObject, json_output: bool) -> None:
+    if json_output:
+        print_json(rule)
+        return
+    if text(rule, "state") == "pending":
+        console().print(f"Rule {text(rule, 'id')} is durable and waits for a worker.")
+        return
+    facts = {
+        "does": text(rule, "sentence"),
+        "status": text(rule, "status"),
+        "phase": text(rule, "phase"),
+        "mode": text(rule, "mode"),
+        "token": text(rule, "token_id"),
+        "outcome": text(rule, "outcome"),
+        "why": text(rule, "outcome_detail") or text(rule, "detail"),
+        "sold": text(rule, "sold_shares"),
+        "left": text(rule, "residual_shares"),
+        "order": text(rule, "order_id"),
+        "version": text(rule, "version"),
+    }
+    print_facts(f"Rule {text(rule, 'id')}", facts)
+
+
+EVENT_COLUMNS = (
+    ("at", field("at")),
+    ("severity", field("severity")),
+    ("type", field("type")),
+    ("what", field("message")),
+)
