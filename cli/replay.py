@@ -39,7 +39,7 @@ def replay(
 
 
 def replay_command(rule: Path, tape: Path, json_output: bool) -> int:
-    """Print what the rule does on the tape; return 0, or 2 with the reason on stderr when that cannot be said."""
+    """Print what the rule does on the tape; return 0, or 2 with the reason on stderr if nobody can say."""
     try:
         definition = _read_rule(rule)
         with _opened(tape) as lines:

@@ -109,10 +109,11 @@ class TriggerIndex:
             now_ms: local monotonic time.
             mark: marks to go on from (one, or one for each trailing condition).
         """
+        # Counted before the older one leaves, so that the token and its newest quote stay.
+        self._tokens.setdefault(watch.token_id, _Token()).rules += 1
         self.remove(watch.rule_id)
         armed = Armed(watch)
         self._armed[watch.rule_id] = armed
-        self._tokens.setdefault(watch.token_id, _Token()).rules += 1
         if watch.not_before_ms is not None and watch.not_before_ms > now_ms:
             armed.waiting = True
             self._timers.at(watch.not_before_ms, armed)
