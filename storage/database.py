@@ -11,6 +11,7 @@ from types import TracebackType
 from typing import Self
 
 import asyncpg
+import orjson
 from pydantic import SecretStr
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_engine
 
@@ -52,6 +53,7 @@ class HotPool:
             max_size=self._size,
             max_inactive_connection_lifetime=0,
             reset=_keep_session,
+            init=_read_json,
             timeout=self._connect_timeout,
             # Slightly longer than the server's own limit: this one is for a server that answers nothing.
             command_timeout=self._statement_timeout + 0.5,
@@ -82,7 +84,7 @@ class HotPool:
             if failure is None:
                 raise
             if connection is not None:
-                # Never hand a doubtful connection out again, and never wait for a server that does not answer.
+                # Never lend a doubtful connection again, and never wait for a server that does not answer.
                 connection.terminate()
             raise failure from error
         finally:
@@ -94,8 +96,8 @@ class HotPool:
         """Lend a connection inside a transaction: committed at the end, rolled back on any exception.
 
         Raises:
-            StorageUnavailable: Postgres cannot be reached now. When that happens at the commit itself, the outcome
-                is unknown: everything written here is idempotent.
+            StorageUnavailable: Postgres cannot be reached now. When that happens at the commit itself, the
+                outcome is unknown: everything written here is idempotent.
         """
         async with self.connection() as connection, connection.transaction():
             yield connection
@@ -109,6 +111,11 @@ class HotPool:
             await asyncio.wait_for(pool.close(), 1)
         except TimeoutError:
             pool.terminate()
+
+
+async def _read_json(connection: asyncpg.Connection) -> None:
+    """Make jsonb columns arrive as Python values; documents go out as text."""
+    await connection.set_type_codec("jsonb", schema="pg_catalog", encoder=str, decoder=orjson.loads)
 
 
 async def _keep_session(_: asyncpg.Connection) -> None:

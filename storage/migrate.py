@@ -1,7 +1,7 @@
 """Migrations of the projection's Postgres: `python -m storage.migrate upgrade|downgrade|current|check`.
 
-The address comes from `HOLDFAST_DATABASE_URL` (it holds a password, so it is no argument). Every command takes
-one advisory lock first, so several processes may start at once; the later ones find nothing to do.
+The address comes from `HOLDFAST_DATABASE_URL` (it holds a password, so it is no argument). Every command
+takes one advisory lock first, so several processes may start at once; the later ones find nothing to do.
 """
 
 import argparse
@@ -88,7 +88,10 @@ async def _locked(url: SecretStr | str, work: Callable[[Connection], _Result]) -
         plain_dsn(url).replace("postgresql://", "postgresql+asyncpg://", 1),
         poolclass=NullPool,
         hide_parameters=True,
-        connect_args={"timeout": _CONNECT_SECONDS, "server_settings": {"application_name": "holdfast-migrate"}},
+        connect_args={
+            "timeout": _CONNECT_SECONDS,
+            "server_settings": {"application_name": "holdfast-migrate"},
+        },
     )
     try:
         async with engine.connect() as connection:

@@ -10,7 +10,7 @@ from storage.models.base import Base, one_of
 
 
 class ClaimRecord(Base):
-    """One attempt: its digest (the venue's order id), all its fields, how often it was posted, the latest answer.
+    """One attempt: its digest (the venue's order id), its fields, its posts and the latest answer.
 
     `body` is the whole `domain.orders.Attempt`; the columns beside it are what queries look for.
     `answer` is emptied when a resend begins: the earlier answer says nothing of the send in flight.

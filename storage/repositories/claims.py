@@ -1,0 +1,333 @@
+"""Claims: the reservation before every send, in four round trips on the raw pool."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from decimal import Decimal
+
+import asyncpg
+from pydantic import TypeAdapter
+
+from domain.accounts import AccountPolicy
+from domain.claims import (
+    ClaimAnswer,
+    ClaimFacts,
+    EntryLimits,
+    Granted,
+    KillSwitch,
+    Refused,
+    StoredClaim,
+    UnsettledSell,
+    judge_claim,
+)
+from domain.errors import NotFound
+from domain.ids import AccountId, OrderId, TokenId, VenueOrderId
+from domain.messages import OrderRef, PlaceOrder
+from domain.money import from_micros
+from domain.orders import Answer, Attempt, MarketState, Mode, Purpose, Side
+from storage.database import Database
+from storage.records import from_ms, read_all, read_one
+from storage.repositories.projections import STEP_CTES, ClaimLine, Hints, document_of, give_hints
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class UnsettledClaim:
+    """An attempt that may still fill at its venue, with what it binds."""
+
+    ref: OrderRef
+    side: Side
+    purpose: Purpose
+    resting: bool
+    reserved_shares: Decimal
+    host_workflow_id: str
+    posts: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _AccountFacts:
+    mode: Mode
+    live_acknowledged: bool
+    enabled: bool
+    kill_switch: KillSwitch
+    policy: AccountPolicy
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _EntryFacts:
+    orders_today: int
+    spent_today_usd: Decimal
+    exposure_usd: Decimal
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _LockedFacts:
+    """What `claim_facts` returns."""
+
+    held_shares: Decimal
+    kill_switch_global: KillSwitch
+    account: _AccountFacts | None
+    market_state: MarketState | None
+    breaker_open: bool
+    existing: StoredClaim | None
+    unsettled: tuple[UnsettledSell, ...]
+    entries: _EntryFacts | None = None
+
+
+_FACTS = TypeAdapter(_LockedFacts)
+_STORED = TypeAdapter(StoredClaim)
+_ANSWER = TypeAdapter(Answer)
+_UNSETTLED = TypeAdapter(UnsettledClaim)
+
+_READ_FACTS = "SELECT claim_facts($1, $2, $3, $4, $5, $6, $7, $8, $9, $10)::text"
+
+_FROM_BODY = (
+    "order_id",
+    "attempt",
+    "account_id",
+    "venue",
+    "mode",
+    "market_id",
+    "token_id",
+    "side",
+    "purpose",
+    "time_in_force",
+    "shares",
+    "limit_price",
+)
+_WRITE_STEP = STEP_CTES + " SELECT 1"
+_CLAIM_WRITTEN = f"""claim_written AS (
+    INSERT INTO claims (
+        {", ".join(_FROM_BODY)},
+        venue_order_id, host_workflow_id, usd, body, posts, last_post_at, created_at
+    )
+    SELECT
+        {", ".join("b." + name for name in _FROM_BODY)},
+        c.venue_order_id, c.host_workflow_id, c.usd, c.body, 1, c.last_post_at, c.last_post_at
+    FROM doc,
+        jsonb_populate_record(NULL::claims, d->'claim') AS c,
+        jsonb_populate_record(NULL::claims, d->'claim'->'body') AS b
+    RETURNING 1
+)"""  # noqa: S608 - column names of ours
+_WRITE_CLAIM = f"{STEP_CTES}, {_CLAIM_WRITTEN} SELECT count(*) FROM claim_written"  # noqa: S608 - fixed text
+_STORED_COLUMNS = """c.body AS attempt, c.venue_order_id, c.posts, c.unknown_before, c.answer,
+    (EXTRACT(EPOCH FROM c.last_post_at) * 1000)::bigint AS last_post_at_ms"""
+_FIND = f"SELECT {_STORED_COLUMNS} FROM claims AS c WHERE c.order_id = $1 AND c.attempt = $2"  # noqa: S608
+_OF_ORDER = f"SELECT {_STORED_COLUMNS} FROM claims AS c WHERE c.order_id = $1 ORDER BY c.attempt"  # noqa: S608
+_OF_HOST = f"""SELECT {_STORED_COLUMNS} FROM claims AS c
+    WHERE c.host_workflow_id = $1 AND (NOT $2 OR EXISTS (
+        SELECT 1 FROM unsettled_claims AS u WHERE u.order_id = c.order_id AND u.attempt = c.attempt
+    )) ORDER BY c.created_at, c.order_id, c.attempt"""  # noqa: S608
+# What was answered before says nothing of the send that begins now. Unless the venue surely did not take it,
+# the earlier send may have arrived.
+_BEGIN_RESEND = f"""UPDATE claims AS c SET
+        posts = c.posts + 1,
+        last_post_at = $3,
+        unknown_before = c.unknown_before OR c.answer_kind IS DISTINCT FROM 'transient',
+        answer = NULL,
+        answer_kind = NULL
+    WHERE c.order_id = $1 AND c.attempt = $2
+    RETURNING {_STORED_COLUMNS}"""  # noqa: S608
+_RECORD_ANSWER = """UPDATE claims SET answer = $3::jsonb, answer_kind = $4,
+        unknown_before = unknown_before OR $5
+    WHERE order_id = $1 AND attempt = $2 AND ($6::bigint IS NULL OR posts = $6) RETURNING 1"""
+_UNSETTLED_SELECT = """SELECT * FROM unsettled_claims
+    WHERE account_id = $1 AND venue = $2 AND mode = $3 AND token_id = $4 ORDER BY order_id, attempt"""
+
+
+class Claims:
+    """The claims of all orders. `place_order` alone writes here."""
+
+    def __init__(self, database: Database, hints: Hints) -> None:
+        self._database = database
+        self._hints = hints
+
+    async def claim(self, request: PlaceOrder, venue_order_id: VenueOrderId, now_ms: int) -> ClaimAnswer:
+        """Judge an attempt under the lock of its position and reserve what it needs.
+
+        Granted for the first time: the claim stands with its first send counted, and the request's
+        projections are written with it. Refused: the projections alone are written, so that waiting shows.
+        Otherwise nothing changes.
+
+        Args:
+            request: The attempt and the projections of the step that asks.
+            venue_order_id: The id that the venue will give these bytes.
+            now_ms: Wall time, Unix milliseconds.
+
+        Raises:
+            StorageUnavailable: Postgres cannot be reached now. The claim may stand all the same; asking again
+                then answers `Granted` with `resend`.
+        """
+        attempt = request.attempt
+        async with self._database.hot.transaction() as connection:
+            facts = await _read_facts(
+                connection, attempt, request.order.order.settled_attempt, now_ms, request.send_until_ms
+            )
+            answer = judge_claim(facts, attempt, venue_order_id)
+            if isinstance(answer, Granted) and not answer.resend:
+                line = _claim_line(request, venue_order_id, now_ms)
+                await connection.fetchval(_WRITE_CLAIM, document_of(request.rule, request.order, line))
+            elif isinstance(answer, Refused):
+                await connection.fetchval(_WRITE_STEP, document_of(request.rule, request.order))
+            else:
+                return answer
+        give_hints(self._hints, request.rule, request.order)
+        return answer
+
+    async def begin_resend(
+        self, order_id: OrderId, attempt: int, now_ms: int, send_until_ms: int | None
+    ) -> Granted | Refused:
+        """Judge switches, mode and time again and count another send of the same bytes.
+
+        When the stored answer forbids a send (`stored.may_be_sent` is False) nothing is counted.
+
+        Raises:
+            NotFound: No such claim.
+            StorageUnavailable: Postgres cannot be reached now.
+        """
+        async with self._database.hot.transaction() as connection:
+            row = await connection.fetchrow(_FIND, order_id, attempt)
+            if row is None:
+                raise NotFound(f"no claim of attempt {attempt} of order {order_id}")
+            known = _stored(row)
+            facts = await _read_facts(connection, known.attempt, attempt, now_ms, send_until_ms)
+            answer = judge_claim(facts, known.attempt, known.venue_order_id)
+            if isinstance(answer, Granted) and answer.stored.may_be_sent:
+                counted = await connection.fetchrow(_BEGIN_RESEND, order_id, attempt, from_ms(now_ms))
+                if counted is not None:
+                    return Granted(resend=True, stored=_stored(counted))
+        if isinstance(answer, Granted | Refused):
+            return answer
+        raise NotFound(f"attempt {attempt} of order {order_id} has no claim that could be sent again")
+
+    async def record_answer(
+        self,
+        order_id: OrderId,
+        attempt: int,
+        answer: Answer,
+        unknown_before: bool,
+        *,
+        posts: int | None = None,
+    ) -> bool:
+        """Write down what the venue answered to the latest send.
+
+        Args:
+            order_id: The claim's order.
+            attempt: The claim's attempt.
+            answer: The classified answer.
+            unknown_before: An earlier send of this attempt may have arrived; once true it stays true.
+            posts: The count of sends that the answer belongs to; when another send began meanwhile the answer
+                is not written.
+
+        Returns:
+            Whether it was written.
+
+        Raises:
+            StorageUnavailable: Postgres cannot be reached now.
+        """
+        async with self._database.hot.connection() as connection:
+            written = await connection.fetchval(
+                _RECORD_ANSWER,
+                order_id,
+                attempt,
+                _ANSWER.dump_json(answer).decode(),
+                answer.kind.value,
+                unknown_before,
+                posts,
+            )
+        return written is not None
+
+    async def find(self, order_id: OrderId, attempt: int) -> StoredClaim | None:
+        """Return one claim."""
+        async with self._database.hot.connection() as connection:
+            row = await connection.fetchrow(_FIND, order_id, attempt)
+        return None if row is None else _stored(row)
+
+    async def of_order(self, order_id: OrderId) -> list[StoredClaim]:
+        """Return all claims of an order, oldest attempt first."""
+        async with self._database.hot.connection() as connection:
+            return [_stored(row) for row in await connection.fetch(_OF_ORDER, order_id)]
+
+    async def latest_of(self, order_id: OrderId) -> StoredClaim | None:
+        """Return the claim of an order's highest attempt."""
+        claims = await self.of_order(order_id)
+        return claims[-1] if claims else None
+
+    async def of_host(self, host_workflow_id: str, *, unsettled_only: bool = False) -> list[StoredClaim]:
+        """Return the claims of the orders that a workflow hosts, oldest first."""
+        async with self._database.hot.connection() as connection:
+            rows = await connection.fetch(_OF_HOST, host_workflow_id, unsettled_only)
+        return [_stored(row) for row in rows]
+
+    async def unsettled_of(
+        self, account_id: AccountId, venue: str, mode: Mode, token_id: TokenId
+    ) -> list[UnsettledClaim]:
+        """Return the attempts on a token, of either side, that may still fill."""
+        async with self._database.hot.connection() as connection:
+            rows = await connection.fetch(_UNSETTLED_SELECT, account_id, venue, mode.value, token_id)
+        return read_all(_UNSETTLED, [{**row, "ref": dict(row)} for row in rows])
+
+
+async def _read_facts(
+    connection: asyncpg.Connection, attempt: Attempt, settled: int, now_ms: int, send_until_ms: int | None
+) -> ClaimFacts:
+    text = await connection.fetchval(
+        _READ_FACTS,
+        attempt.account_id,
+        attempt.venue,
+        attempt.mode.value,
+        attempt.token_id,
+        attempt.market_id,
+        attempt.order_id,
+        attempt.attempt,
+        settled,
+        attempt.purpose is Purpose.ENTRY,
+        from_ms(now_ms),
+    )
+    return _facts_of(_FACTS.validate_json(str(text)), now_ms, send_until_ms)
+
+
+def _facts_of(locked: _LockedFacts, now_ms: int, send_until_ms: int | None) -> ClaimFacts:
+    account = locked.account
+    return ClaimFacts(
+        held_shares=locked.held_shares,
+        existing=locked.existing,
+        unsettled=locked.unsettled,
+        kill_switch_global=locked.kill_switch_global,
+        kill_switch_account=account.kill_switch if account else KillSwitch.OFF,
+        account_mode=account.mode if account else Mode.PAPER,
+        live_acknowledged=account.live_acknowledged if account else False,
+        account_enabled=account.enabled if account else False,
+        # A token that was never read into the cache counts as open: the venue itself refuses what it must.
+        market_state=locked.market_state or MarketState.OPEN,
+        breaker_open=locked.breaker_open,
+        limits=_limits_of(account.policy if account else AccountPolicy(), locked.entries),
+        now_ms=now_ms,
+        send_until_ms=send_until_ms,
+    )
+
+
+def _limits_of(policy: AccountPolicy, used: _EntryFacts | None) -> EntryLimits:
+    return EntryLimits(
+        max_order_usd=policy.max_order_usd,
+        max_day_usd=policy.max_day_usd,
+        max_day_orders=policy.max_day_orders,
+        max_exposure_usd=policy.max_exposure_usd,
+        spent_today_usd=used.spent_today_usd if used else Decimal(0),
+        orders_today=used.orders_today if used else 0,
+        exposure_usd=used.exposure_usd if used else Decimal(0),
+    )
+
+
+def _claim_line(request: PlaceOrder, venue_order_id: VenueOrderId, now_ms: int) -> ClaimLine:
+    attempt = request.attempt
+    micros = attempt.maker_amount if attempt.side is Side.BUY else attempt.taker_amount
+    return ClaimLine(
+        venue_order_id=venue_order_id,
+        host_workflow_id=request.order.order.host_workflow_id,
+        usd=from_micros(micros),
+        last_post_at=from_ms(now_ms),
+        body=attempt,
+    )
+
+
+def _stored(row: Mapping[str, object]) -> StoredClaim:
+    return read_one(_STORED, row)
