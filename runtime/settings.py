@@ -14,7 +14,7 @@ from contextvars import ContextVar
 from dataclasses import dataclass
 from datetime import timedelta
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Literal
 
 from dotenv import dotenv_values
 from pydantic import AliasChoices, BeforeValidator, Field, SecretStr, field_validator
@@ -146,7 +146,9 @@ class ApiSettings(Concern):
 
     host: str = "127.0.0.1"
     port: Annotated[int, Field(ge=1, le=65535)] = 8080
-    base_url: str | None = None
+    base_url: Annotated[str | None, Field(validation_alias=AliasChoices("HOLDFAST_API_URL", "base_url"))] = (
+        None
+    )
     """Where callers find it, when that is not host and port."""
     key: SecretStr | None = None
     """Key of the CLI's user."""
@@ -277,7 +279,7 @@ class EmbeddedSettings(Concern):
     postgres_port: int = 5433
     simulator_admin_url: str | None = None
     """Admin endpoint of the simulator, when one runs."""
-    sqlite_synchronous: Annotated[str, Field(pattern="^(full|normal)$")] = "full"
+    sqlite_synchronous: Literal["full", "normal"] = "full"
     postgres_fsync: bool = True
 
 

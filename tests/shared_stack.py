@@ -16,6 +16,7 @@ from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
+import runtime.logging
 from runtime.embedded.stack import STORES, EmbeddedStack, StackOptions
 from runtime.settings import Settings, load
 
@@ -128,4 +129,5 @@ async def serve(meeting: Meeting) -> None:
 
 
 if __name__ == "__main__":
+    runtime.logging.configure()
     asyncio.run(serve(Meeting(Path(sys.argv[1]))))

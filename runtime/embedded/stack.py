@@ -264,7 +264,11 @@ class EmbeddedStack:
             "-m",
             "storage.migrate",
             "upgrade",
-            env={**self._program_environment(), **(overrides or {})},
+            env={
+                **self._program_environment(),
+                "HOLDFAST_DATABASE_URL": self.postgres.url(),
+                **(overrides or {}),
+            },
             stdin=asyncio.subprocess.DEVNULL,
             stdout=asyncio.subprocess.PIPE,
             stderr=asyncio.subprocess.STDOUT,
