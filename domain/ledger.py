@@ -23,7 +23,7 @@ from datetime import datetime
 from decimal import ROUND_HALF_EVEN, Context, Decimal
 from typing import TypeAlias
 
-from domain.fills import EntryKind, LedgerEntry
+from domain.fills import EntryKind, FillState, LedgerEntry
 from domain.ids import MarketId, VenueOrderId
 from domain.money import EXACT, Shares, Usd, plain
 from domain.orders import Side
@@ -56,8 +56,7 @@ class _Trade:
     """All that the ledger tells of one fill: its figures once, and how it stands."""
 
     entry: LedgerEntry
-    confirmed: bool
-    reversed: bool
+    state: FillState
 
 
 def fold(key: PositionKey, market_id: MarketId, entries: Iterable[LedgerEntry]) -> Position:
@@ -75,9 +74,9 @@ def fold(key: PositionKey, market_id: MarketId, entries: Iterable[LedgerEntry]) 
     running = _Running()
     unconfirmed = _ZERO
     for trade in _trades(entries):
-        if trade.reversed:
+        if trade.state is FillState.REVERSED:
             continue
-        if not trade.confirmed:
+        if trade.state is FillState.PROVISIONAL:
             unconfirmed = EXACT.add(unconfirmed, trade.entry.shares)
         running.book(trade.entry)
     return running.position(key, market_id, unconfirmed)
@@ -88,13 +87,13 @@ def order_sums(entries: Iterable[LedgerEntry], venue_order_id: VenueOrderId) -> 
     booked = reversed_shares = unconfirmed = notional = fee = _ZERO
     for trade in _trades(entry for entry in entries if entry.venue_order_id == venue_order_id):
         shares = trade.entry.shares
-        if trade.reversed:
+        if trade.state is FillState.REVERSED:
             reversed_shares = EXACT.add(reversed_shares, shares)
             continue
         booked = EXACT.add(booked, shares)
         notional = EXACT.add(notional, trade.entry.notional_usd)
         fee = EXACT.add(fee, trade.entry.fee_usd)
-        if not trade.confirmed:
+        if trade.state is FillState.PROVISIONAL:
             unconfirmed = EXACT.add(unconfirmed, shares)
     return OrderSums(
         booked_shares=booked,
@@ -185,16 +184,11 @@ def _trades(entries: Iterable[LedgerEntry]) -> list[_Trade]:
 
 
 def _trade(kinds: dict[EntryKind, LedgerEntry]) -> _Trade:
-    # The venue's later word has the better figures, should a report of the same fill ever differ.
+    # The venue's later word has the better figures, should reports of the same fill ever differ.
     figures = kinds.get(EntryKind.CONFIRMATION) or next(iter(kinds.values()))
-    ours = (
-        EntryKind.ADJUSTMENT in kinds or EntryKind.SETTLEMENT in kinds
-    )  # nothing that a venue could take back
-    return _Trade(
-        entry=figures,
-        confirmed=ours or EntryKind.CONFIRMATION in kinds,
-        reversed=EntryKind.REVERSAL in kinds,
-    )
+    if EntryKind.REVERSAL in kinds:
+        return _Trade(figures, FillState.REVERSED)
+    return _Trade(figures, FillState.PROVISIONAL if kinds.keys() == {EntryKind.FILL} else FillState.CONFIRMED)
 
 
 def _sort_key(entry: LedgerEntry) -> _SortKey:

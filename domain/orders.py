@@ -186,6 +186,11 @@ _TERMINAL = frozenset(
 )
 
 
+def later_status(known: VenueOrderStatus | None, reported: VenueOrderStatus) -> VenueOrderStatus:
+    """Return what to believe when reports may come late, twice or out of order: a terminal status stays."""
+    return known if known is not None and known.is_terminal else reported
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class VenueOrder:
     """What a venue says of one order now. Shares are of the order's own token."""
@@ -236,6 +241,11 @@ ORDER_TRANSITIONS: dict[OrderState, frozenset[OrderState]] = {
     _S.CANCELED: frozenset(),
     _S.FAILED: frozenset(),
 }
+
+
+def can_become(state: OrderState, following: OrderState) -> bool:
+    """Say whether an order may go from `state` to `following`; staying is always legal."""
+    return state is following or following in ORDER_TRANSITIONS[state]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
