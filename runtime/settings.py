@@ -321,8 +321,12 @@ class TuningSettings(Concern):
     sweep_interval: Duration = timedelta(seconds=60)
     stream_sweep_min: Duration = timedelta(seconds=5)
     stream_sweep_max: Duration = timedelta(seconds=60)
-    host_fallback: Duration = timedelta(seconds=15)
-    """Durable timer of an order's host, in case no stream tells it of fills."""
+    host_fallback_first: Duration = timedelta(seconds=1)
+    """First durable timer of an order's host, in case no stream tells it of fills; doubles up to the next."""
+    host_fallback: Duration = timedelta(seconds=30)
+    resend_first: Duration = timedelta(seconds=1)
+    """First pause before the same order goes out again, and between fruitless attempts; doubles up to the cap."""
+    resend_cap: Duration = timedelta(seconds=30)
     reconcile_interval: Duration = timedelta(seconds=60)
     credential_cache: Duration = timedelta(seconds=60)
     max_cached_workflows: Annotated[int, Field(ge=0)] = 5000
