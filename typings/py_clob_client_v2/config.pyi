@@ -1,0 +1,3 @@
+from py_clob_client_v2.clob_types import ContractConfig
+
+def get_contract_config(chain_id: int) -> ContractConfig: ...

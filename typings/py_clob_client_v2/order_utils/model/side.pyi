@@ -1,0 +1,5 @@
+from enum import IntEnum
+
+class Side(IntEnum):
+    BUY = 0
+    SELL = 1

@@ -1,0 +1,147 @@
+"""Public reads: instruments, books, the venue's clock."""
+
+import asyncio
+from collections.abc import Sequence
+from contextlib import AbstractAsyncContextManager
+
+import orjson
+
+from domain.errors import UnknownToken, VenueError, VenueProtocolError
+from domain.ids import TokenId
+from domain.orders import Instrument
+from domain.ports import Book, MarketStream
+from venues.polymarket import parsing
+from venues.polymarket.config import PolymarketConfig
+from venues.polymarket.http import HttpSession, Reply
+from venues.polymarket.market_socket import MarketSockets
+from venues.polymarket.reads import checked, send
+from venues.polymarket.schemas import (
+    BookPayload,
+    ClobMarketPayload,
+    CompactMarketPayload,
+    GammaMarketPayload,
+    MarketOfTokenPayload,
+    TimePayload,
+)
+
+_NOT_FOUND = frozenset({400, 404})
+
+
+class PolymarketMarketData:
+    """`MarketData` over the CLOB and Gamma.
+
+    Args:
+        config: hosts and limits.
+        clob: session to the CLOB host; made from `config` when left out.
+        gamma: the same for Gamma.
+    """
+
+    def __init__(
+        self, config: PolymarketConfig, clob: HttpSession | None = None, gamma: HttpSession | None = None
+    ) -> None:
+        self._config = config
+        self._clob = clob or HttpSession(config.clob_url, config)
+        self._gamma = gamma or HttpSession(config.gamma_url, config)
+        self._conditions: dict[TokenId, str] = {}  # a token never changes its market
+
+    async def aclose(self) -> None:
+        """Close the connections."""
+        await self._clob.aclose()
+        await self._gamma.aclose()
+
+    async def instrument(self, token_id: TokenId) -> Instrument:
+        """Return what the token trades by, read now.
+
+        The CLOB's market decides tick, minimum, state and winner; the fee comes from its compact form or
+        Gamma's schedule. Markets that the CLOB no longer lists are read from Gamma.
+
+        Raises:
+            UnknownToken: neither of them knows it.
+        """
+        if not token_id.isdecimal():
+            raise UnknownToken("a token id is a decimal number")
+        gamma, condition = await asyncio.gather(self._gamma_market(token_id), self._condition_of(token_id))
+        condition = condition or (gamma.condition_id if gamma is not None else None)
+        if condition is None:
+            raise UnknownToken("the venue lists no market with this token")
+        market, compact = await asyncio.gather(self._market(condition), self._compact_market(condition))
+        if market is None or not market.tokens:
+            if gamma is None:
+                raise UnknownToken("the venue lists no market with this token")
+            return parsing.gamma_instrument(token_id, gamma)
+        return parsing.instrument(token_id, market, compact, gamma)
+
+    async def book(self, token_id: TokenId) -> Book:
+        """Return the token's book. Raises UnknownToken where the venue keeps none."""
+        reply = await send(self._clob, "GET", "/book", params={"token_id": token_id})
+        if reply.status in _NOT_FOUND:
+            raise UnknownToken("the venue keeps no book for this token")
+        return parsing.book(parsing.read_payload(BookPayload, checked(reply).body))
+
+    async def books(self, token_ids: Sequence[TokenId]) -> Sequence[Book]:
+        """Return the books that exist, at most a hundred a request; tokens without one are left out."""
+        size = self._config.books_per_request
+        chunks = [token_ids[start : start + size] for start in range(0, len(token_ids), size)]
+        pages = await asyncio.gather(*(self._book_page(chunk) for chunk in chunks))
+        return [book for page in pages for book in page]
+
+    async def _book_page(self, token_ids: Sequence[TokenId]) -> list[Book]:
+        body = orjson.dumps([{"token_id": token_id} for token_id in token_ids])
+        reply = checked(await send(self._clob, "POST", "/books", body=body))
+        return [parsing.book(payload) for payload in parsing.read_payloads(BookPayload, reply.body)]
+
+    def stream(self) -> AbstractAsyncContextManager[MarketStream]:
+        """Open the market sockets; they are closed on exit."""
+        return MarketSockets(self._config)
+
+    async def server_time_ms(self) -> int:
+        """Return the venue's clock in Unix milliseconds; it answers whole seconds, bare or in an object."""
+        reply = checked(await send(self._clob, "GET", "/time"))
+        return _clock_ms(reply)
+
+    async def _gamma_market(self, token_id: TokenId) -> GammaMarketPayload | None:
+        # Closed markets are left out unless asked for, and an open position's market is closed one day.
+        for closed in ("false", "true"):
+            params = {"clob_token_ids": token_id, "closed": closed}
+            try:
+                reply = checked(await send(self._gamma, "GET", "/markets", params=params))
+                markets = parsing.read_payloads(GammaMarketPayload, reply.body)
+            except VenueError:
+                return None  # the CLOB alone knows enough to trade
+            if markets:
+                return markets[0]
+        return None
+
+    async def _condition_of(self, token_id: TokenId) -> str | None:
+        known = self._conditions.get(token_id)
+        if known is not None:
+            return known
+        reply = await send(self._clob, "GET", f"/markets-by-token/{token_id}")
+        if reply.status in _NOT_FOUND:
+            return None
+        condition = parsing.read_payload(MarketOfTokenPayload, checked(reply).body).condition_id
+        self._conditions[token_id] = condition
+        return condition
+
+    async def _market(self, condition: str) -> ClobMarketPayload | None:
+        reply = await send(self._clob, "GET", f"/markets/{condition}")
+        if reply.status in _NOT_FOUND:
+            return None
+        return parsing.read_payload(ClobMarketPayload, checked(reply).body)
+
+    async def _compact_market(self, condition: str) -> CompactMarketPayload | None:
+        reply = await send(self._clob, "GET", f"/clob-markets/{condition}")
+        if reply.status in _NOT_FOUND:
+            return None
+        return parsing.read_payload(CompactMarketPayload, checked(reply).body)
+
+
+def _clock_ms(reply: Reply) -> int:
+    text = reply.text.strip().strip('"')
+    if not text.isdecimal():
+        payload = parsing.read_payload(TimePayload, reply.body)
+        text = payload.time or payload.timestamp or ""
+    moment = parsing.milliseconds(text)
+    if moment is None:
+        raise VenueProtocolError("the venue's clock is unreadable")
+    return moment

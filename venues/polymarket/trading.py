@@ -1,0 +1,248 @@
+"""One account's session: sign and post, look up, cancel, balances, fills."""
+
+import time
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from contextlib import AbstractAsyncContextManager
+from datetime import datetime
+from decimal import Decimal
+
+import orjson
+import structlog
+
+from domain.errors import VenueProtocolError
+from domain.fills import Fill
+from domain.ids import MarketId, TokenId, VenueOrderId
+from domain.money import from_micros
+from domain.orders import Answer, AnswerKind, Attempt, Instrument, VenueOrder, VenueOrderStatus
+from domain.ports import AccountEvent, Balance, CancelOutcome, MarketData
+from venues.polymarket import parsing
+from venues.polymarket.answers import answer_of, answer_without_reply
+from venues.polymarket.cancels import outcome_of
+from venues.polymarket.config import PolymarketConfig
+from venues.polymarket.credentials import VenueCredentials
+from venues.polymarket.http import HttpSession, NetworkFailure, Reply
+from venues.polymarket.paging import pages
+from venues.polymarket.reads import checked, send
+from venues.polymarket.schemas import (
+    BalancePayload,
+    OrderPagePayload,
+    OrderPayload,
+    TradePagePayload,
+    TradePayload,
+)
+from venues.polymarket.signing import KeyPair, WrongWallet, exchange_address, venue_order_id
+from venues.polymarket.trades import Owner, fills_of
+from venues.polymarket.user_socket import UserSocket
+
+_ORDER = "/order"
+_ORDER_LOOKUP = "/data/order/"
+_ORDERS = "/data/orders"
+_TRADES = "/data/trades"
+_BALANCE = "/balance-allowance"
+_REFRESH = "/balance-allowance/update"
+_NOT_FOUND = frozenset({400, 404})
+_log = structlog.get_logger(__name__)
+
+
+class PolymarketTrading:
+    """`Trading` at Polymarket for one wallet.
+
+    Args:
+        config: hosts and limits.
+        credentials: key, API credentials, funder.
+        market_data: instruments (fee rates, neg-risk flags); shared between sessions.
+        session: requests of this account alone; made from `config` when left out.
+        now_s: Unix seconds for the authentication headers.
+    """
+
+    def __init__(
+        self,
+        config: PolymarketConfig,
+        credentials: VenueCredentials,
+        market_data: MarketData,
+        session: HttpSession | None = None,
+        now_s: Callable[[], int] = lambda: int(time.time()),
+    ) -> None:
+        self._config = config
+        self._credentials = credentials
+        self._keys = KeyPair(credentials.private_key, config.chain_id)
+        self._market_data = market_data
+        self._session = session or HttpSession(config.clob_url, config)
+        self._now_s = now_s
+        self._owner = Owner(
+            api_key=credentials.api.api_key.get_secret_value(),
+            wallet=credentials.funder or self._keys.address,
+        )
+        self._instruments: dict[TokenId, Instrument] = {}
+
+    async def aclose(self) -> None:
+        """Close the connections."""
+        await self._session.aclose()
+
+    def venue_order_id(self, attempt: Attempt) -> VenueOrderId:
+        """Return the id that the venue will give this attempt: its EIP-712 digest."""
+        return venue_order_id(attempt)
+
+    async def place(self, attempt: Attempt) -> Answer:
+        """Sign and post once. Never raises for an answer of the venue or a network failure."""
+        order_id = venue_order_id(attempt)
+        try:
+            signed = self._keys.sign(attempt)
+        except WrongWallet as error:
+            return Answer(
+                kind=AnswerKind.BLOCKED, code="wrong_wallet", detail=str(error), venue_order_id=order_id
+            )
+        body = signed.body(self._owner.api_key)
+        headers = self._headers("POST", _ORDER, body)
+        try:
+            reply = await self._session.request("POST", _ORDER, body=body, headers=headers)
+        except NetworkFailure as failure:
+            return answer_without_reply(failure.fault, order_id)
+        answer = answer_of(reply, attempt, order_id)
+        if answer.code == "accepted_with_odd_amounts":
+            _log.error("order.odd_amounts", venue_order_id=order_id, body=reply.text[:300])
+        return answer
+
+    async def find_order(self, venue_order_id: VenueOrderId, market_id: MarketId) -> VenueOrder | None:
+        """Return what the venue knows of an order: single look-up, else list, else its trades, else None.
+
+        The single look-up may answer null or 404 for orders that are filled or killed, so silence there
+        proves nothing.
+        """
+        return (
+            await self._look_up(venue_order_id)
+            or await self._look_up_in_list(venue_order_id)
+            or await self._look_up_in_trades(venue_order_id, market_id)
+        )
+
+    async def cancel(self, venue_order_id: VenueOrderId) -> CancelOutcome:
+        """Cancel one order; repeating it is harmless."""
+        body = orjson.dumps({"orderID": venue_order_id})
+        reply = await send(
+            self._session, "DELETE", _ORDER, body=body, headers=self._headers("DELETE", _ORDER, body)
+        )
+        return outcome_of(reply, venue_order_id)
+
+    async def open_orders(self, token_id: TokenId | None = None) -> Sequence[VenueOrder]:
+        """Return the account's live orders."""
+        params = {} if token_id is None else {"asset_id": token_id}
+        orders = [parsing.venue_order(payload) for payload in await self._orders(params)]
+        return [order for order in orders if not order.status.is_terminal]
+
+    async def fills(self, *, after: datetime | None, market_id: MarketId | None = None) -> Sequence[Fill]:
+        """Return the account's fills since a time, in every state."""
+        params: dict[str, str] = {}
+        if market_id is not None:
+            params["market"] = market_id
+        if after is not None:
+            params["after"] = str(int(after.timestamp()))
+        return [fill for trade in await self._trades(params) for fill in await self.fills_of_trade(trade)]
+
+    async def fills_of_trade(self, trade: TradePayload) -> tuple[Fill, ...]:
+        """Return the account's own fills in a trade."""
+        return await fills_of(trade, self._owner, self._fee_rate)
+
+    async def holding(self, token_id: TokenId) -> Balance:
+        """Return the shares of a token that the venue sees, and the allowance of the market's exchange."""
+        neg_risk = (await self._instrument(token_id)).neg_risk
+        payload = await self._balance({"asset_type": "CONDITIONAL", "token_id": token_id})
+        return _balance(payload, [exchange_address(neg_risk, self._config.chain_id)])
+
+    async def collateral(self) -> Balance:
+        """Return the pUSD that the venue sees, and the lower allowance of the two exchanges."""
+        payload = await self._balance({"asset_type": "COLLATERAL"})
+        exchanges = [exchange_address(neg_risk, self._config.chain_id) for neg_risk in (False, True)]
+        return _balance(payload, exchanges)
+
+    async def refresh_holding(self, token_id: TokenId) -> None:
+        """Ask the venue to refresh its cache of the chain for this token."""
+        checked(await self._get(_REFRESH, self._asset({"asset_type": "CONDITIONAL", "token_id": token_id})))
+
+    def events(self) -> AbstractAsyncContextManager[AsyncIterator[AccountEvent]]:
+        """Open the user socket; it reconnects by itself and announces gaps."""
+        return UserSocket(self._config, self._credentials.api, self.fills_of_trade)
+
+    async def _look_up(self, venue_order_id: VenueOrderId) -> VenueOrder | None:
+        reply = await self._get(_ORDER_LOOKUP + venue_order_id, {})
+        if reply.status in _NOT_FOUND or checked(reply).body.strip() in (b"null", b""):
+            return None
+        return parsing.venue_order(parsing.read_payload(OrderPayload, reply.body))
+
+    async def _look_up_in_list(self, venue_order_id: VenueOrderId) -> VenueOrder | None:
+        for payload in await self._orders({"id": venue_order_id}):
+            if payload.id == venue_order_id:
+                return parsing.venue_order(payload)
+        return None
+
+    async def _look_up_in_trades(
+        self, venue_order_id: VenueOrderId, market_id: MarketId
+    ) -> VenueOrder | None:
+        fills = await self.fills(after=None, market_id=market_id)
+        own = [fill for fill in fills if fill.venue_order_id == venue_order_id]
+        if not own:
+            return None
+        shares = sum((fill.shares for fill in own), Decimal(0))
+        notional = sum((fill.notional_usd for fill in own), Decimal(0))
+        # An order that trades and is in no list works no more: what it has traded is all of it.
+        return VenueOrder(
+            venue_order_id=venue_order_id,
+            market_id=market_id,
+            token_id=own[0].token_id,
+            side=own[0].side,
+            status=VenueOrderStatus.MATCHED,
+            original_shares=None,
+            matched_shares=shares,
+            price=notional / shares,
+        )
+
+    async def _orders(self, params: Mapping[str, str]) -> list[OrderPayload]:
+        found: list[OrderPayload] = []
+        async for body in pages(lambda cursor: self._page(_ORDERS, params, cursor)):
+            found.extend(parsing.read_payload(OrderPagePayload, body).data)
+        return found
+
+    async def _trades(self, params: Mapping[str, str]) -> list[TradePayload]:
+        found: list[TradePayload] = []
+        async for body in pages(lambda cursor: self._page(_TRADES, params, cursor)):
+            found.extend(parsing.read_payload(TradePagePayload, body).data)
+        return found
+
+    async def _page(self, path: str, params: Mapping[str, str], cursor: str) -> bytes:
+        return checked(await self._get(path, {**params, "next_cursor": cursor})).body
+
+    async def _balance(self, params: Mapping[str, str]) -> BalancePayload:
+        reply = checked(await self._get(_BALANCE, self._asset(params)))
+        return parsing.read_payload(BalancePayload, reply.body)
+
+    def _asset(self, params: Mapping[str, str]) -> dict[str, str]:
+        return {**params, "signature_type": str(self._credentials.signature_type)}
+
+    async def _get(self, path: str, params: Mapping[str, str]) -> Reply:
+        return await send(
+            self._session, "GET", path, params=params or None, headers=self._headers("GET", path, None)
+        )
+
+    def _headers(self, method: str, path: str, body: bytes | None) -> dict[str, str]:
+        return self._keys.level_2_headers(
+            self._credentials.api, method=method, path=path, body=body, timestamp_s=self._now_s()
+        )
+
+    async def _instrument(self, token_id: TokenId) -> Instrument:
+        # Only what never changes for a token is taken from here: its fee rate and its exchange.
+        known = self._instruments.get(token_id)
+        if known is None:
+            known = self._instruments[token_id] = await self._market_data.instrument(token_id)
+        return known
+
+    async def _fee_rate(self, token_id: TokenId) -> Decimal:
+        return (await self._instrument(token_id)).fee_rate
+
+
+def _balance(payload: BalancePayload, exchanges: Sequence[str]) -> Balance:
+    allowances = {spender.lower(): amount for spender, amount in payload.allowances.items()}
+    amounts = [allowances[name.lower()] for name in exchanges if name.lower() in allowances]
+    if not amounts:
+        amounts = [payload.allowance] if payload.allowance is not None else list(allowances.values())
+    if not amounts:
+        raise VenueProtocolError("the venue shows no allowance")
+    return Balance(amount=from_micros(payload.balance), allowance=from_micros(min(amounts)))
