@@ -16,6 +16,7 @@ from domain.orders import (
     Instrument,
     Mode,
     OrderRow,
+    OrderState,
     Purpose,
     Side,
     TimeInForce,
@@ -82,7 +83,7 @@ class Severity(StrEnum):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Tuning:
-    """Durations of workflows and their activities, from settings, fixed in the start's input. Milliseconds."""
+    """Durations of workflows and their activities, from settings, fixed at the start. Milliseconds."""
 
     ladder_fresh_ms: int = 2_000
     fallback_ms: int = 1_000  # first look at a placed order when no signal came; doubles up to the cap
@@ -126,6 +127,7 @@ class RuleStart:
     holding: Holding
     created_at: datetime
     tuning: Tuning = field(default_factory=Tuning)
+    carry: "RuleCarry | None" = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -249,7 +251,7 @@ class EventRow:
     type: str
     severity: Severity
     message: str
-    data: dict[str, str] = field(default_factory=dict)
+    data: dict[str, str] = field(default_factory=dict[str, str])
     at: datetime | None = None
 
 
@@ -323,6 +325,7 @@ class OrderRef:
     market_id: MarketId
     token_id: TokenId
     venue_order_id: VenueOrderId
+    placed_at_ms: int = 0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -385,12 +388,98 @@ class OrderStart:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class ReadMarket:
+    """Argument of `read_market`."""
+
+    account_id: AccountId
+    venue: str
+    mode: Mode
+    market_id: MarketId
+    token_id: TokenId
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class FollowOrder:
+    """Argument of `follow_order`. With `look_up` the venue is asked and its answer booked first."""
+
+    ref: OrderRef
+    look_up: bool
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ReleaseShares:
+    """Argument of `release_shares`: cancel the resting sells of a token that stand in an exit's way."""
+
+    account_id: AccountId
+    venue: str
+    mode: Mode
+    market_id: MarketId
+    token_id: TokenId
+    for_order_id: OrderId
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RecallOrder:
+    """Argument of `recall_order`: which attempts of this order stand as claims already."""
+
+    order_id: OrderId
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RecalledOrder:
+    """Result of `recall_order`: the claimed attempts, oldest first."""
+
+    attempts: tuple[Attempt, ...]
+    venue_order_ids: tuple[VenueOrderId, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Projection:
+    """Argument of `project`: rows and events of one step, applied in one transaction."""
+
+    rule: RuleProjection | None = None
+    order: OrderProjection | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ExecutionCarry:
+    """What an execution with nothing in flight hands over when its workflow continues as new."""
+
+    order_id: OrderId
+    attempt: int
+    version: int
+    fruitless: int
+    filled_shares: Decimal
+    notional_usd: Decimal
+    fee_usd: Decimal
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RuleCarry:
+    """What a rule hands over when it continues as new, armed or with nothing of its exit in flight."""
+
+    generation: int
+    version: int
+    holding: Holding
+    instrument: Instrument
+    definition: RuleDefinition
+    sold_shares: Decimal
+    proceeds_usd: Decimal
+    fee_usd: Decimal
+    armed_at: datetime
+    fired: Crossing | None = None
+    exit: ExecutionCarry | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class FeedShard:
     """Input of `MarketFeed` and its activity: tokens whose hash falls on `shard` of `shards`."""
 
     venue: str
     shard: int = 0
     shards: int = 1
+    heartbeat_ms: int = 3_000
+    retry_cap_ms: int = 1_000
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -400,3 +489,40 @@ class StreamStart:
     account_id: AccountId
     venue: str
     mode: Mode
+    heartbeat_ms: int = 10_000
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CancelOrder:
+    """Update `cancel` of an order."""
+
+    account_id: AccountId
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class OrderAnswer:
+    """How an order stands or ended. Shares and USD."""
+
+    state: OrderState
+    filled_shares: Decimal
+    notional_usd: Decimal
+    fee_usd: Decimal
+    detail: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ReconcileReport:
+    """What one pass of `Reconcile` did."""
+
+    streams_woken: int = 0
+    orders_looked_up: int = 0
+    orphaned_rules: int = 0
+    swept_crossings: int = 0
+
+    @property
+    def story(self) -> str:
+        """The pass in a sentence."""
+        return (
+            f"{self.streams_woken} streams woken, {self.orders_looked_up} orders looked up, "
+            f"{self.orphaned_rules} orphaned rules, {self.swept_crossings} crossings found by the sweep"
+        )

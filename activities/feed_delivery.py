@@ -1,0 +1,87 @@
+"""Delivering crossings: durable before the index forgets them, fair between accounts."""
+
+import asyncio
+from collections.abc import Callable, Sequence
+from decimal import Decimal
+
+import structlog
+
+from domain.errors import VenueError
+from domain.ids import TokenId
+from domain.messages import Crossed
+from domain.ports import MarketData, Signals
+from domain.quotes import MAX_LADDER_LEVELS, Ladder, Level
+from domain.rules.crossing import Crossing
+
+log = structlog.get_logger()
+
+AT_ONCE = 64
+FIRST_RETRY_S = 0.1
+RETRY_CAP_S = 2.0
+
+Delivered = Callable[[str, int], None]
+
+
+class Delivery:
+    """Signals rules of their crossings; keeps trying while Temporal is away, since a crossing is a fact."""
+
+    def __init__(self, signals: Signals, data: MarketData) -> None:
+        """Take the way to workflows."""
+        self._signals = signals
+        self._data = data
+        self._places = asyncio.Semaphore(AT_ONCE)
+        self._tasks: set[asyncio.Task[None]] = set()
+
+    def send(self, crossing: Crossing, bids: Sequence[Level], shares: Decimal, delivered: Delivered) -> None:
+        """Deliver in the background; `delivered` is called once the signal is durable."""
+        crossed = Crossed(crossing=crossing, ladder=ladder_for(bids, shares))
+        task = asyncio.create_task(self._deliver(crossed, delivered))
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+
+    async def _deliver(self, crossed: Crossed, delivered: Delivered) -> None:
+        crossing, wait_s = crossed.crossing, FIRST_RETRY_S
+        async with self._places:
+            while True:
+                try:
+                    open_ = await self._signals.crossed(crossing.rule_id, crossed)
+                    break
+                except ConnectionError as error:
+                    log.warning("crossing.waits_for_temporal", rule_id=crossing.rule_id, error=str(error))
+                    await asyncio.sleep(wait_s)
+                    wait_s = min(wait_s * 2, RETRY_CAP_S)
+        delivered(crossing.rule_id, crossing.generation)
+        log.info(
+            "crossing.delivered" if open_ else "crossing.rule_closed",
+            rule_id=crossing.rule_id,
+            generation=crossing.generation,
+            condition=crossing.condition.value,
+        )
+
+    async def market_changed(self, token_id: TokenId, rule_ids: Sequence[str]) -> None:
+        """Read a token's terms again and tell the rules that stand on it."""
+        try:
+            instrument = await self._data.instrument(token_id)
+        except VenueError as error:
+            log.warning("instrument.unreadable", token_id=token_id, code=error.code)
+            return
+        for rule_id in rule_ids:
+            await self._signals.market_changed(rule_id, instrument)
+
+    async def close(self) -> None:
+        """Give up what is under way; a restarted feed finds it again in the tape."""
+        for task in list(self._tasks):
+            task.cancel()
+        await asyncio.gather(*self._tasks, return_exceptions=True)
+
+
+def ladder_for(bids: Sequence[Level], shares: Decimal) -> Ladder:
+    """Return the best bids that cover the size, at most ten; all of them when the size is unknown."""
+    taken: list[Level] = []
+    covered = Decimal(0)
+    for level in bids[:MAX_LADDER_LEVELS]:
+        taken.append(level)
+        covered += level.size
+        if Decimal(0) < shares <= covered:
+            break
+    return Ladder(tuple(taken))

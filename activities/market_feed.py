@@ -1,0 +1,115 @@
+"""The market feed's activity: heartbeats, and one session after another."""
+
+import asyncio
+import contextlib
+
+import structlog
+from storage.repositories.feed_status import FeedStatus, FeedStatuses
+from storage.repositories.tape import Tape
+from storage.repositories.watches import Watches
+from temporalio import activity
+
+from activities.feed_delivery import Delivery
+from activities.feed_session import FeedRestart, FeedSession, FeedSettings
+from domain.errors import StorageUnavailable
+from domain.messages import FeedShard
+from domain.ports import Clock, Signals, Venues
+
+log = structlog.get_logger()
+
+STATUS_S = 1.0
+
+
+class MarketFeedActivities:
+    """Feeds quotes to the trigger index and crossings to rules."""
+
+    def __init__(
+        self,
+        *,
+        venues: Venues,
+        watches: Watches,
+        tape: Tape,
+        statuses: FeedStatuses,
+        signals: Signals,
+        clock: Clock,
+        settings: FeedSettings,
+    ) -> None:
+        """Take the ports."""
+        self._venues = venues
+        self._watches = watches
+        self._tape = tape
+        self._statuses = statuses
+        self._signals = signals
+        self._clock = clock
+        self._settings = settings
+
+    @activity.defn
+    async def run_feed(self, shard: FeedShard) -> None:
+        """Feed until cancelled; a session that finds itself paused begins anew, from tape and fresh books."""
+        data = self._venues.market_data(shard.venue)
+        while not activity.is_worker_shutdown():
+            delivery = Delivery(self._signals, data)
+            try:
+                async with data.stream() as stream:
+                    session = FeedSession(
+                        shard,
+                        self._settings,
+                        data=data,
+                        stream=stream,
+                        watches=self._watches,
+                        tape=self._tape,
+                        delivery=delivery,
+                        clock=self._clock,
+                    )
+                    await self._run(session, shard)
+            except* FeedRestart as restart:
+                log.warning("feed.restart", reason=str(restart.exceptions[0]))
+            finally:
+                await delivery.close()
+
+    async def _run(self, session: FeedSession, shard: FeedShard) -> None:
+        """Run one session beside its heartbeat; flush what it holds when it ends."""
+        try:
+            async with asyncio.TaskGroup() as group:
+                group.create_task(self._heartbeat(shard))
+                group.create_task(self._report(session, shard))
+                group.create_task(session.run())
+                group.create_task(_stop_with_worker())
+        except* _WorkerStops:
+            log.info("feed.stops", venue=shard.venue)
+        finally:
+            with contextlib.suppress(asyncio.CancelledError):
+                await asyncio.shield(session.flush())
+
+    async def _heartbeat(self, shard: FeedShard) -> None:
+        while True:
+            activity.heartbeat()
+            await asyncio.sleep(shard.heartbeat_ms / 1000 / 3)
+
+    async def _report(self, session: FeedSession, shard: FeedShard) -> None:
+        while True:
+            await asyncio.sleep(STATUS_S)
+            health = session.health()
+            status = FeedStatus(
+                venue=shard.venue,
+                shard=shard.shard,
+                websocket=health.connected,
+                tokens=health.tokens,
+                rules=health.rules,
+                newest_quote_age_ms=health.newest_quote_age_ms,
+                polling=not self._settings.ws_enabled,
+                at=self._clock.now(),
+            )
+            try:
+                await self._statuses.put(status)
+            except StorageUnavailable as error:
+                log.warning("feed.status_not_written", error=str(error))
+
+
+class _WorkerStops(Exception):
+    """The worker shuts down: the feed moves elsewhere."""
+
+
+async def _stop_with_worker() -> None:
+    await activity.wait_for_worker_shutdown()
+    raise _WorkerStops

@@ -1,0 +1,289 @@
+"""The money path: claim, sign, post, follow, cancel. Idempotent by order id and attempt."""
+
+import asyncio
+
+import structlog
+from storage.repositories.instruments import Instruments
+from temporalio import activity
+
+from activities.ingest import Ingest
+from domain.claims import Claimed, Granted, Held, Reduced, Refused, StoredClaim
+from domain.errors import CredentialsMissing, StorageUnavailable, VenueError
+from domain.messages import (
+    FollowOrder,
+    FreshRead,
+    OrderFacts,
+    OrderRef,
+    PlaceKind,
+    PlaceOrder,
+    PlaceResult,
+    ReadMarket,
+    RecalledOrder,
+    RecallOrder,
+    ReleaseShares,
+)
+from domain.orders import Answer, AnswerKind, Attempt, Side
+from domain.ports import CancelOutcome, Clock, Signals, Trading, Venues
+from domain.positions import PositionKey
+from domain.quotes import MAX_LADDER_LEVELS
+from storage.repositories.claims import Claims
+from storage.repositories.ledger import Ledger
+
+log = structlog.get_logger()
+
+# A look-up and a post must both fit into one try of the activity.
+LOOK_UP_LIMIT_S = 1.0
+
+_STANDS = frozenset({AnswerKind.ACCEPTED, AnswerKind.REGISTERED})
+_REFUSES = frozenset({AnswerKind.REBUILD, AnswerKind.NO_LIQUIDITY, AnswerKind.BLOCKED, AnswerKind.FINAL})
+
+
+class TradingActivities:
+    """Activities of orders. Constructed once per worker with the ports and repositories."""
+
+    def __init__(
+        self,
+        *,
+        claims: Claims,
+        ledger: Ledger,
+        instruments: Instruments,
+        ingest: Ingest,
+        venues: Venues,
+        signals: Signals,
+        clock: Clock,
+    ) -> None:
+        """Take the parts."""
+        self._claims = claims
+        self._ledger = ledger
+        self._instruments = instruments
+        self._ingest = ingest
+        self._venues = venues
+        self._signals = signals
+        self._clock = clock
+
+    # -- placing --------------------------------------------------------------------------------
+
+    @activity.defn
+    async def place_order(self, request: PlaceOrder) -> PlaceResult:
+        """Claim the attempt, then sign and post it; a repeated call looks up before it sends again.
+
+        Raises:
+            StorageUnavailable: nothing was sent, since no claim could be made; Temporal tries again.
+        """
+        attempt = request.attempt
+        try:
+            trading = await self._venues.trading(attempt.account_id, attempt.venue, attempt.mode)
+        except CredentialsMissing as error:
+            return PlaceResult(kind=PlaceKind.REFUSED, refusal=error.code, detail=str(error))
+        venue_order_id = trading.venue_order_id(attempt)
+        claim = await self._claims.claim(request, venue_order_id, self._now_ms())
+        match claim:
+            case Granted(resend=False):
+                return await self._post(trading, attempt, claim.stored, doubt=False)
+            case Granted():
+                return await self._again(trading, attempt, claim.stored, request.send_until_ms)
+            case Claimed():
+                return PlaceResult(
+                    kind=PlaceKind.ADOPTED,
+                    venue_order_id=claim.stored.venue_order_id,
+                    adopted=claim.stored.attempt,
+                    detail="another order stands for this attempt",
+                )
+            case Reduced():
+                return PlaceResult(kind=PlaceKind.REDUCED, available=claim.available)
+            case Held():
+                return PlaceResult(kind=PlaceKind.HELD, held_by=claim.order_ids, available=claim.available)
+            case Refused():
+                return PlaceResult(kind=PlaceKind.REFUSED, refusal=claim.refusal.value, detail=claim.detail)
+
+    async def _post(
+        self, trading: Trading, attempt: Attempt, stored: StoredClaim, *, doubt: bool
+    ) -> PlaceResult:
+        answer = await trading.place(attempt)
+        log.info(
+            "order.posted",
+            order_id=attempt.order_id,
+            attempt=attempt.attempt,
+            answer=answer.kind.value,
+            code=answer.code,
+        )
+        try:
+            await self._claims.record_answer(attempt.order_id, attempt.attempt, answer, doubt)
+        except StorageUnavailable as error:
+            # The outcome stays in this activity's result; a retry would find the order by its id.
+            log.warning("claim.answer_not_recorded", order_id=attempt.order_id, error=str(error))
+        if answer.kind in _STANDS or answer.kind is AnswerKind.UNKNOWN:
+            await self._wake_stream(attempt)
+        return _answered(stored, answer, doubt=doubt, now_ms=self._now_ms())
+
+    async def _wake_stream(self, attempt: Attempt) -> None:
+        """Make sure that somebody listens for fills; the host's own timer covers a failure here."""
+        try:
+            await self._signals.wake_stream(attempt.account_id, attempt.venue, attempt.mode)
+        except ConnectionError as error:
+            log.warning("stream.not_woken", account_id=attempt.account_id, error=str(error))
+
+    async def _again(
+        self, trading: Trading, attempt: Attempt, stored: StoredClaim, send_until_ms: int | None
+    ) -> PlaceResult:
+        """A send of this attempt began before: go by its answer, or look it up, or send the same bytes."""
+        known = stored.answer
+        doubt = stored.unknown_before or known is None or known.kind is AnswerKind.UNKNOWN
+        if known is not None and (known.kind in _STANDS or (known.kind in _REFUSES and not doubt)):
+            return _answered(stored, known, doubt=doubt, now_ms=self._now_ms())
+        if doubt:
+            found = await self._find(attempt, stored)
+            if found is not None:
+                return _answered(stored, found, doubt=True, now_ms=self._now_ms())
+        granted = await self._claims.begin_resend(
+            attempt.order_id, attempt.attempt, self._now_ms(), send_until_ms
+        )
+        if isinstance(granted, Refused):
+            return PlaceResult(
+                kind=PlaceKind.REFUSED,
+                venue_order_id=stored.venue_order_id,
+                refusal=granted.refusal.value,
+                detail=granted.detail,
+                unknown_before=doubt,
+                posts=stored.posts,
+                last_post_at_ms=stored.last_post_at_ms,
+            )
+        return await self._post(trading, attempt, granted.stored, doubt=doubt)
+
+    async def _find(self, attempt: Attempt, stored: StoredClaim) -> Answer | None:
+        """Look an attempt up: REGISTERED when it is there, UNKNOWN if nobody can say, None when absent."""
+        try:
+            async with asyncio.timeout(LOOK_UP_LIMIT_S):
+                found = await self._ingest.look_up(_ref_of(attempt, stored))
+        except (VenueError, TimeoutError) as error:
+            return Answer(
+                kind=AnswerKind.UNKNOWN, code="look_up_failed", detail=str(error) or "no answer in time"
+            )
+        if found is None:
+            return None
+        return Answer(
+            kind=AnswerKind.REGISTERED,
+            code="found",
+            venue_order_id=found.venue_order_id,
+            status=found.status,
+        )
+
+    # -- following ------------------------------------------------------------------------------
+
+    @activity.defn
+    async def follow_order(self, request: FollowOrder) -> OrderFacts:
+        """Return what is known of an attempt, asking the venue first when told to."""
+        looked_up = False
+        if request.look_up:
+            looked_up = await self._look_up(request.ref)
+        return await self._ledger.order_facts(request.ref, looked_up=looked_up)
+
+    async def _look_up(self, ref: OrderRef) -> bool:
+        """Look up; False when the venue could not be asked, which the facts then say."""
+        try:
+            await self._ingest.look_up(ref)
+        except VenueError as error:
+            log.warning("order.look_up_failed", order_id=ref.order_id, code=error.code)
+            return False
+        return True
+
+    @activity.defn
+    async def confirm_absent(self, ref: OrderRef) -> bool:
+        """Whether the venue has nothing of this attempt, and its refreshed balance equals the ledger."""
+        trading = await self._venues.trading(ref.account_id, ref.venue, ref.mode)
+        await trading.refresh_holding(ref.token_id)
+        if await self._ingest.look_up(ref) is not None:
+            return False
+        facts = await self._ledger.order_facts(ref, looked_up=True)
+        balance = await trading.holding(ref.token_id)
+        held = await self._ledger.holding(_key_of(ref))
+        return facts.booked_shares == 0 and balance.amount == held.shares
+
+    @activity.defn
+    async def recall_order(self, request: RecallOrder) -> RecalledOrder:
+        """Return the attempts of an order that stand as claims."""
+        stored = await self._claims.of_order(request.order_id)
+        return RecalledOrder(
+            attempts=tuple(claim.attempt for claim in stored),
+            venue_order_ids=tuple(claim.venue_order_id for claim in stored),
+        )
+
+    # -- reading and cancelling -------------------------------------------------------------------
+
+    @activity.defn
+    async def read_market(self, request: ReadMarket) -> FreshRead:
+        """Return the instrument, a fresh book and the holding, for building an attempt."""
+        data = self._venues.market_data(request.venue)
+        instrument, book = await asyncio.gather(
+            data.instrument(request.token_id), data.book(request.token_id)
+        )
+        await self._instruments.put(instrument)
+        return FreshRead(
+            instrument=instrument,
+            bids=book.bids[:MAX_LADDER_LEVELS],
+            asks=book.asks[:MAX_LADDER_LEVELS],
+            last=book.last,
+            holding=await self._ledger.holding(_key_of(request)),
+        )
+
+    @activity.defn
+    async def cancel_order(self, ref: OrderRef) -> CancelOutcome:
+        """Cancel at the venue, then book what the venue says of the order (a cancel's answer has no size)."""
+        trading = await self._venues.trading(ref.account_id, ref.venue, ref.mode)
+        outcome = await trading.cancel(ref.venue_order_id)
+        await self._ingest.look_up(ref)
+        return outcome
+
+    @activity.defn
+    async def release_shares(self, request: ReleaseShares) -> int:
+        """Cancel the resting sells of a token, whoever placed them; return how many there were."""
+        trading = await self._venues.trading(request.account_id, request.venue, request.mode)
+        resting = [o for o in await trading.open_orders(request.token_id) if o.side is Side.SELL]
+        for order in resting:
+            await trading.cancel(order.venue_order_id)
+        ended = [await trading.find_order(o.venue_order_id, o.market_id) for o in resting]
+        after = min((o.created_at for o in resting if o.created_at is not None), default=None)
+        fills = await trading.fills(after=after, market_id=request.market_id) if resting else ()
+        await self._ingest.book(
+            request.account_id,
+            request.venue,
+            request.mode,
+            fills=fills,
+            orders=[order for order in ended if order is not None],
+        )
+        await trading.refresh_holding(request.token_id)
+        return len(resting)
+
+    def _now_ms(self) -> int:
+        return int(self._clock.now().timestamp() * 1000)
+
+
+def _answered(stored: StoredClaim, answer: Answer, *, doubt: bool, now_ms: int) -> PlaceResult:
+    return PlaceResult(
+        kind=PlaceKind.ANSWERED,
+        venue_order_id=stored.venue_order_id,
+        answer=answer,
+        unknown_before=doubt,
+        posts=stored.posts,
+        last_post_at_ms=stored.last_post_at_ms or now_ms,
+    )
+
+
+def _ref_of(attempt: Attempt, stored: StoredClaim) -> OrderRef:
+    return OrderRef(
+        order_id=attempt.order_id,
+        attempt=attempt.attempt,
+        account_id=attempt.account_id,
+        venue=attempt.venue,
+        mode=attempt.mode,
+        market_id=attempt.market_id,
+        token_id=attempt.token_id,
+        venue_order_id=stored.venue_order_id,
+        placed_at_ms=attempt.timestamp_ms,
+    )
+
+
+def _key_of(subject: OrderRef | ReadMarket) -> PositionKey:
+    return PositionKey(
+        account_id=subject.account_id, venue=subject.venue, mode=subject.mode, token_id=subject.token_id
+    )

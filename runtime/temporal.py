@@ -1,0 +1,71 @@
+"""One way to Temporal for the API, workers, tests and benchmarks: client, data converter, sandbox."""
+
+from datetime import timedelta
+
+from temporalio.client import Client, TLSConfig
+from temporalio.contrib.pydantic import pydantic_data_converter
+from temporalio.converter import DataConverter
+from temporalio.worker.workflow_sandbox import SandboxedWorkflowRunner, SandboxRestrictions
+
+from domain.messages import Tuning
+from runtime.settings import TemporalSettings, TuningSettings
+
+CONVERTER: DataConverter = pydantic_data_converter
+
+# Only `workflows` is imported anew for each run: importing all of it costs several times the CPU of a
+# start, and passing everything through would switch the sandbox off in all but name.
+PASSED_THROUGH = ("domain", "activities", "storage", "structlog")
+
+
+def workflow_runner() -> SandboxedWorkflowRunner:
+    """Return the sandbox that workers and replayers use."""
+    return SandboxedWorkflowRunner(
+        restrictions=SandboxRestrictions.default.with_passthrough_modules(*PASSED_THROUGH)
+    )
+
+
+async def connect(settings: TemporalSettings, *, lazy: bool = False) -> Client:
+    """Connect to Temporal; with `lazy` the first call does, so a process starts while Temporal is away."""
+    return await Client.connect(
+        settings.address,
+        namespace=settings.namespace,
+        data_converter=CONVERTER,
+        api_key=settings.api_key.get_secret_value() if settings.api_key else None,
+        tls=_tls(settings),
+        lazy=lazy,
+    )
+
+
+def _tls(settings: TemporalSettings) -> TLSConfig | bool:
+    if not settings.tls:
+        return False
+    return TLSConfig(
+        server_root_ca_cert=settings.tls_server_ca.read_bytes() if settings.tls_server_ca else None,
+        client_cert=settings.tls_client_cert.read_bytes() if settings.tls_client_cert else None,
+        client_private_key=settings.tls_client_key.read_bytes() if settings.tls_client_key else None,
+    )
+
+
+def queue(settings: TemporalSettings, name: str) -> str:
+    """Return a task queue's full name."""
+    return f"{settings.task_queue_prefix}{name}"
+
+
+def workflow_tuning(settings: TuningSettings) -> Tuning:
+    """Return the durations that a workflow gets as part of its input, in milliseconds."""
+    return Tuning(
+        ladder_fresh_ms=_ms(settings.ladder_max_age),
+        fallback_ms=_ms(settings.host_fallback_first),
+        fallback_cap_ms=_ms(settings.host_fallback),
+        retry_ms=_ms(settings.resend_first),
+        retry_cap_ms=_ms(settings.resend_cap),
+        blocked_retry_ms=_ms(settings.blocked_retry),
+        absent_settles_ms=_ms(settings.absent_after),
+        unsettled_alarm_ms=_ms(settings.unsettled_alarm),
+        place_start_to_close_ms=_ms(settings.place_order_timeout),
+        place_first_retry_ms=_ms(settings.place_order_first_retry),
+    )
+
+
+def _ms(duration: timedelta) -> int:
+    return int(duration / timedelta(milliseconds=1))

@@ -1,0 +1,150 @@
+"""The port `Signals` over a Temporal client."""
+
+from temporalio.client import Client, WorkflowExecutionStatus, WorkflowHandle
+from temporalio.common import Priority, TypedSearchAttributes, WorkflowIDConflictPolicy, WorkflowIDReusePolicy
+from temporalio.exceptions import WorkflowAlreadyStartedError
+from temporalio.service import RPCError, RPCStatusCode
+
+from domain import messages
+from domain.ids import (
+    AccountId,
+    OrderId,
+    RuleId,
+    order_workflow_id,
+    rule_workflow_id,
+    stream_workflow_id,
+)
+from domain.messages import Crossed, OrderStart, PositionChanged, StreamStart
+from domain.orders import Instrument, Mode
+from runtime.settings import TemporalSettings
+from runtime.temporal import queue
+from workflows import attributes
+
+_GONE = frozenset({RPCStatusCode.NOT_FOUND})
+# What a client sees while the server is away, starting, or short of resources.
+_AWAY = frozenset(
+    {
+        RPCStatusCode.UNAVAILABLE,
+        RPCStatusCode.DEADLINE_EXCEEDED,
+        RPCStatusCode.CANCELLED,
+        RPCStatusCode.RESOURCE_EXHAUSTED,
+        RPCStatusCode.UNKNOWN,
+        RPCStatusCode.INTERNAL,
+        RPCStatusCode.ABORTED,
+    }
+)
+
+
+class TemporalSignals:
+    """Signals by workflow id and name; a closed or unknown workflow is an answer, not an error.
+
+    Every method raises ConnectionError while Temporal is away.
+    """
+
+    def __init__(self, client: Client, settings: TemporalSettings) -> None:
+        """Take a connected (or lazy) client."""
+        self._client = client
+        self._settings = settings
+
+    async def crossed(self, rule_id: str, crossed: Crossed) -> bool:
+        """Deliver a crossing; durable once this returns."""
+        return await self._signal(rule_workflow_id(RuleId(rule_id)), messages.SIGNAL_CROSSED, crossed)
+
+    async def order_update(self, host_workflow_id: str) -> bool:
+        """Tell a host that facts about its orders were booked."""
+        return await self._signal(host_workflow_id, messages.SIGNAL_ORDER_UPDATE)
+
+    async def position_changed(self, rule_id: str, change: PositionChanged) -> bool:
+        """Tell a rule what is held now."""
+        return await self._signal(rule_workflow_id(RuleId(rule_id)), messages.SIGNAL_POSITION_CHANGED, change)
+
+    async def market_changed(self, rule_id: str, instrument: Instrument) -> bool:
+        """Tell a rule what its token trades by now."""
+        return await self._signal(
+            rule_workflow_id(RuleId(rule_id)), messages.SIGNAL_MARKET_CHANGED, instrument
+        )
+
+    async def rule_is_open(self, rule_id: str) -> bool:
+        """Whether the rule's workflow runs."""
+        handle = self._handle(rule_workflow_id(RuleId(rule_id)))
+        try:
+            description = await handle.describe()
+        except RPCError as error:
+            if error.status in _GONE:
+                return False
+            raise _away(error) from error
+        return description.status is WorkflowExecutionStatus.RUNNING
+
+    async def wake_stream(self, account_id: AccountId, venue: str, mode: Mode) -> None:
+        """Signal-with-start the account's stream."""
+        try:
+            await self._client.start_workflow(
+                messages.ACCOUNT_STREAM,
+                StreamStart(account_id=account_id, venue=venue, mode=mode),
+                id=stream_workflow_id(account_id, venue, paper=mode is Mode.PAPER),
+                task_queue=queue(self._settings, messages.QUEUE_IO),
+                id_reuse_policy=WorkflowIDReusePolicy.ALLOW_DUPLICATE,
+                start_signal=messages.SIGNAL_WAKE,
+                search_attributes=search_attributes(
+                    account_id, venue, "", messages.ACCOUNT_STREAM, mode.value
+                ),
+                priority=Priority(fairness_key=account_id),
+            )
+        except RPCError as error:
+            raise _away(error) from error
+
+    async def adopt_order(self, start: OrderStart) -> None:
+        """Start an order workflow; one that runs already goes on."""
+        try:
+            await self._client.start_workflow(
+                messages.ORDER,
+                start,
+                id=order_workflow_id(OrderId(start.order_id)),
+                task_queue=queue(self._settings, messages.QUEUE_CORE),
+                id_conflict_policy=WorkflowIDConflictPolicy.USE_EXISTING,
+                id_reuse_policy=WorkflowIDReusePolicy.REJECT_DUPLICATE,
+                search_attributes=search_attributes(
+                    start.account_id, start.venue, start.instrument.token_id, messages.ORDER, "pending"
+                ),
+                priority=Priority(priority_key=1, fairness_key=start.account_id),
+            )
+        except WorkflowAlreadyStartedError:
+            return  # it ran and is closed: the same reversal was taken up before
+        except RPCError as error:
+            raise _away(error) from error
+
+    def _handle(self, workflow_id: str) -> WorkflowHandle[object, object]:
+        return self._client.get_workflow_handle(workflow_id)
+
+    async def _signal(self, workflow_id: str, name: str, argument: object | None = None) -> bool:
+        handle = self._handle(workflow_id)
+        try:
+            if argument is None:
+                await handle.signal(name)
+            else:
+                await handle.signal(name, argument)
+        except RPCError as error:
+            if error.status in _GONE:
+                return False
+            raise _away(error) from error
+        return True
+
+
+def _away(error: RPCError) -> Exception:
+    """Return what callers decide on: ConnectionError when Temporal is away, else the error itself."""
+    return ConnectionError(f"Temporal: {error.status.name}") if error.status in _AWAY else error
+
+
+def search_attributes(
+    account_id: str, venue: str, token_id: str, kind: str, state: str
+) -> TypedSearchAttributes:
+    """Return the search attributes of a workflow at its start."""
+    pairs = [
+        attributes.pair(attributes.ACCOUNT_ID, account_id),
+        attributes.pair(attributes.VENUE, venue),
+        attributes.pair(attributes.KIND, kind),
+        attributes.pair(attributes.STATE, state),
+    ]
+    if token_id:
+        pairs.append(attributes.pair(attributes.TOKEN_ID, token_id))
+    return TypedSearchAttributes(pairs)

@@ -1,0 +1,74 @@
+"""Every workflow and every activity, by the role that runs it."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from enum import StrEnum
+
+from activities.account_stream import AccountStreamActivities
+from activities.market_feed import MarketFeedActivities
+from activities.projections import ProjectionActivities
+from activities.schedules import ScheduleActivities
+from activities.trading import TradingActivities
+from domain import messages
+from workflows.feed import MarketFeed
+from workflows.order import Order
+from workflows.reconcile import Reconcile
+from workflows.rule import Rule
+from workflows.stream import AccountStream
+
+
+class Role(StrEnum):
+    """What a worker process does; `all` is every role in one process."""
+
+    CORE = "core"
+    FEED = "feed"
+    IO = "io"
+    ALL = "all"
+
+
+@dataclass(frozen=True, slots=True)
+class RoleActivities:
+    """The activities' instances, built with their ports."""
+
+    trading: TradingActivities
+    projections: ProjectionActivities
+    feed: MarketFeedActivities
+    stream: AccountStreamActivities
+    schedules: ScheduleActivities
+
+
+@dataclass(frozen=True, slots=True)
+class QueueWork:
+    """What one task queue's worker serves."""
+
+    queue: str
+    workflows: Sequence[type]
+    activities: Sequence[Callable[..., object]]
+
+
+WORKFLOWS: tuple[type, ...] = (Rule, Order, MarketFeed, AccountStream, Reconcile)
+
+
+def work_of(role: Role, parts: RoleActivities) -> tuple[QueueWork, ...]:
+    """Return the queues that a role serves, each with its workflows and activities."""
+    trading, projections = parts.trading, parts.projections
+    core = QueueWork(
+        messages.QUEUE_CORE,
+        (Rule, Order),
+        (
+            trading.place_order,
+            trading.follow_order,
+            trading.confirm_absent,
+            trading.recall_order,
+            trading.read_market,
+            trading.cancel_order,
+            trading.release_shares,
+            projections.project,
+        ),
+    )
+    feed = QueueWork(messages.QUEUE_FEED, (MarketFeed,), (parts.feed.run_feed,))
+    io = QueueWork(
+        messages.QUEUE_IO, (AccountStream, Reconcile), (parts.stream.run_stream, parts.schedules.reconcile)
+    )
+    by_role = {Role.CORE: (core,), Role.FEED: (feed,), Role.IO: (io,), Role.ALL: (core, feed, io)}
+    return by_role[role]

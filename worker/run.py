@@ -1,0 +1,69 @@
+"""A worker process: its queues, its singletons, its clean end."""
+
+import asyncio
+import os
+import signal
+from contextlib import AsyncExitStack
+from pathlib import Path
+
+import structlog
+from runtime.build import build_parts
+from temporalio.client import Client
+from temporalio.worker import Worker
+
+from runtime.settings import Settings
+from runtime.temporal import connect, queue, workflow_runner
+from worker.registry import QueueWork, Role, work_of
+from worker.singletons import ensure_feed, ensure_schedules
+
+log = structlog.get_logger()
+
+# Many first tasks at once on few cores can trip the deadlock detector of two seconds.
+WORKFLOW_TASKS_AT_ONCE = 16
+ACTIVITIES_AT_ONCE = 200
+
+
+async def run_worker(settings: Settings, role: Role) -> None:
+    """Serve a role until SIGTERM or SIGINT.
+
+    Raises:
+        RuntimeError: Temporal cannot be reached at the start; the supervisor tries again.
+    """
+    stop = asyncio.Event()
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(number, stop.set)
+    client = await connect(settings.temporal)
+    async with AsyncExitStack() as stack:
+        parts = await stack.enter_async_context(build_parts(settings, client))
+        for work in work_of(role, parts):
+            await stack.enter_async_context(_worker(client, settings, work))
+        if role in (Role.FEED, Role.ALL):
+            await ensure_feed(client, settings)
+        if role in (Role.IO, Role.ALL):
+            await ensure_schedules(client, settings)
+        _say_ready(role)
+        await stop.wait()
+        log.info("worker.stopping", role=role.value)
+
+
+def _worker(client: Client, settings: Settings, work: QueueWork) -> Worker:
+    return Worker(
+        client,
+        task_queue=queue(settings.temporal, work.queue),
+        workflows=work.workflows,
+        activities=work.activities,
+        workflow_runner=workflow_runner(),
+        max_cached_workflows=settings.tuning.max_cached_workflows,
+        max_concurrent_workflow_tasks=WORKFLOW_TASKS_AT_ONCE,
+        max_concurrent_activities=ACTIVITIES_AT_ONCE,
+        sticky_queue_schedule_to_start_timeout=settings.tuning.sticky_timeout,
+        graceful_shutdown_timeout=settings.tuning.graceful_shutdown,
+    )
+
+
+def _say_ready(role: Role) -> None:
+    log.info("worker.ready", role=role.value, pid=os.getpid())
+    ready_file = os.environ.get("HOLDFAST_READY_FILE")
+    if ready_file:
+        Path(ready_file).write_text(str(os.getpid()))

@@ -1,0 +1,156 @@
+"""An order with a workflow of its own: manual orders, plan legs, strategy intents, adopted exits."""
+
+import asyncio
+from decimal import Decimal
+
+from temporalio import workflow
+from temporalio.exceptions import ApplicationError
+
+with workflow.unsafe.imports_passed_through():
+    from activities.projections import ProjectionActivities
+    from domain import messages
+    from domain.exits import ExitBuild, NoOrder, NoOrderReason, OrderRequest, build_order, gtd_expiration_s
+    from domain.messages import (
+        CancelOrder,
+        FreshRead,
+        Holding,
+        OrderAnswer,
+        OrderStart,
+        RuleProjection,
+    )
+    from domain.orders import OrderState, Purpose, Side
+    from domain.quotes import Ladder
+
+from workflows import attributes, policies
+from workflows.execution import BuildRequest, ExecutionEnd, OrderExecution, OrderIdentity
+
+ZERO = Decimal(0)
+
+
+@workflow.defn(name=messages.ORDER)
+class Order:
+    """Places one order and follows it until it is terminal and all its fills are final."""
+
+    @workflow.init
+    def __init__(self, start: OrderStart) -> None:
+        """Build the execution before any message is handled."""
+        self._start = start
+        self._instrument = start.instrument
+        self._finished = False
+        identity = OrderIdentity(
+            order_id=start.order_id,
+            account_id=start.account_id,
+            host_workflow_id=workflow.info().workflow_id,
+            rule_id=None,
+            venue=start.venue,
+            mode=start.mode,
+            market_id=start.instrument.market_id,
+            token_id=start.instrument.token_id,
+            side=start.side,
+            purpose=start.purpose,
+            time_in_force=start.time_in_force,
+        )
+        self._execution = OrderExecution(identity, start.tuning, self)
+
+    @workflow.run
+    async def run(self, start: OrderStart) -> OrderAnswer:
+        """Run to the end; a cancellation from Temporal cancels the order at the venue, shielded."""
+        life = asyncio.create_task(self._live())
+        try:
+            await asyncio.shield(life)
+        except asyncio.CancelledError:
+            self._execution.request_cancel()
+            await life
+        await workflow.wait_condition(workflow.all_handlers_finished)
+        return self._answer()
+
+    async def _live(self) -> None:
+        # A first read would delay the order for nothing: the price is the user's own.
+        end = await self._execution.run(Ladder(()), workflow.time_ns() // 1_000_000)
+        attributes.set_state(self._execution.state.value)
+        await workflow.execute_activity_method(
+            ProjectionActivities.project,
+            self._execution.projection(),
+            start_to_close_timeout=policies.PROJECT_TIMEOUT,
+            retry_policy=policies.PROJECT,
+        )
+        self._finished = end is not ExecutionEnd.CONTINUE
+
+    @workflow.update(name=messages.UPDATE_CANCEL)
+    async def cancel(self, request: CancelOrder) -> OrderAnswer:
+        """Cancel what rests; fills that were first are kept and named."""
+        self._execution.request_cancel()
+        await workflow.wait_condition(lambda: self._finished)
+        return self._answer()
+
+    @cancel.validator
+    def _may_cancel(self, request: CancelOrder) -> None:
+        if request.account_id != self._start.account_id:
+            raise ApplicationError("no such order", type="not_found")
+
+    @workflow.signal(name=messages.SIGNAL_ORDER_UPDATE)
+    def order_update(self) -> None:
+        """Facts about this order were booked."""
+        self._execution.notify()
+
+    def _answer(self) -> OrderAnswer:
+        totals = self._execution.totals
+        return OrderAnswer(
+            state=self._execution.state,
+            filled_shares=totals.filled_shares,
+            notional_usd=totals.notional_usd,
+            fee_usd=totals.fee_usd,
+            detail=self._execution.detail,
+        )
+
+    # -- what the execution asks of its host ------------------------------------------------------
+
+    def build(self, request: BuildRequest) -> ExitBuild:
+        """Build the one attempt of this order; a second one only replaces an attempt that filled nothing."""
+        start = self._start
+        if self._instrument.state.is_final:
+            return NoOrder(reason=NoOrderReason.MARKET_FINAL, shares=ZERO)
+        if request.attempt > 1:
+            return NoOrder(reason=NoOrderReason.NOTHING_HELD, shares=ZERO)
+        if request.available is not None and start.side is Side.SELL:
+            return NoOrder(reason=NoOrderReason.RESERVED, shares=start.shares or ZERO)
+        return build_order(
+            OrderRequest(
+                order_id=start.order_id,
+                attempt=request.attempt,
+                account_id=start.account_id,
+                venue=start.venue,
+                mode=start.mode,
+                wallet=start.wallet,
+                instrument=self._instrument,
+                side=start.side,
+                purpose=start.purpose,
+                time_in_force=start.time_in_force,
+                post_only=start.post_only,
+                shares=start.shares,
+                budget_usd=start.budget_usd,
+                limit_price=start.limit_price,
+                expiration_s=gtd_expiration_s(start.expires_at) if start.expires_at else 0,
+                timestamp_ms=request.timestamp_ms,
+            )
+        )
+
+    def rule_projection(self) -> RuleProjection | None:
+        """A manual order has no rule."""
+        return None
+
+    def learned(self, read: FreshRead | None, holding: Holding | None) -> None:
+        """Take a fresh read."""
+        if read is not None:
+            self._instrument = read.instrument
+
+    def is_patient(self) -> bool:
+        """A manual order is placed as it was asked for, or not at all; an adopted exit waits."""
+        return self._start.purpose is Purpose.EXIT
+
+    def told(self, state: OrderState, detail: str) -> None:
+        """Tell the story in the Temporal UI."""
+        start = self._start
+        token = start.instrument.outcome or start.instrument.token_id
+        said = f"{start.side.value} {token} at {start.limit_price}"
+        workflow.set_current_details(f"**{state.value}** · {said}\n\n{detail}")

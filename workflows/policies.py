@@ -1,0 +1,31 @@
+"""Named retry policies and time-outs of activities."""
+
+from datetime import timedelta
+
+from temporalio.common import RetryPolicy
+
+PLACE_RETRY_CAP = timedelta(seconds=2)  # Postgres away: all exits go on within seconds of its return
+READ = RetryPolicy(
+    initial_interval=timedelta(milliseconds=200),
+    backoff_coefficient=2.0,
+    maximum_interval=timedelta(seconds=5),
+)
+PROJECT = RetryPolicy(
+    initial_interval=timedelta(milliseconds=100),
+    backoff_coefficient=2.0,
+    maximum_interval=timedelta(seconds=2),
+)
+READ_TIMEOUT = timedelta(seconds=15)
+PROJECT_TIMEOUT = timedelta(seconds=5)
+
+
+def place_retry(first: timedelta) -> RetryPolicy:
+    """Return the policy of `place_order`: only crashes and lost infrastructure are retried by it."""
+    return RetryPolicy(initial_interval=first, backoff_coefficient=2.0, maximum_interval=PLACE_RETRY_CAP)
+
+
+def babysit(cap: timedelta) -> RetryPolicy:
+    """Return the policy of the long activities of feeds and streams: for ever, soon again."""
+    return RetryPolicy(
+        initial_interval=timedelta(milliseconds=100), backoff_coefficient=2.0, maximum_interval=cap
+    )

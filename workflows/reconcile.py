@@ -1,0 +1,30 @@
+"""Scheduled passes: what should live does live, and what is beyond its level was signalled."""
+
+from datetime import timedelta
+
+from temporalio import workflow
+
+with workflow.unsafe.imports_passed_through():
+    from activities.schedules import ScheduleActivities
+    from domain import messages
+    from domain.messages import ReconcileReport
+
+from workflows import policies
+
+PASS_TIMEOUT = timedelta(seconds=50)
+
+
+@workflow.defn(name=messages.RECONCILE)
+class Reconcile:
+    """One pass; a schedule starts it every minute, never two at once."""
+
+    @workflow.run
+    async def run(self) -> ReconcileReport:
+        """Wake streams, book what was missed, find orphans, sweep watches beyond their level."""
+        report = await workflow.execute_activity_method(
+            ScheduleActivities.reconcile,
+            start_to_close_timeout=PASS_TIMEOUT,
+            retry_policy=policies.READ,
+        )
+        workflow.set_current_details(report.story)
+        return report
