@@ -78,8 +78,9 @@ class _Levelled(_Frozen):
 
     @model_validator(mode="after")
     def _exactly_one_level(self) -> Self:
-        given = [name for name in ("price", "percent", "points") if name in self.model_fields_set]
-        if [getattr(self, name) is None for name in given] != [False]:
+        levels = {"price": self.price, "percent": self.percent, "points": self.points}
+        given = [name for name, level in levels.items() if level is not None]
+        if len(given) != 1:
             reason = "give exactly one of price, percent and points"
             raise _refusal("level", "one_level", reason, (given[-1] if given else "price",))
         return self

@@ -1,8 +1,8 @@
 """Rules the slow and obvious way: every rule is looked at for every quote, in fractions.
 
-The oracle of the trigger index and of replay. It imports nothing of the project and shares no idea with it: no
-groups, no bounds, no timers, only the sentences of the specification one after the other. Rules are the JSON bodies
-that users write, quotes are dictionaries of texts.
+The oracle of the trigger index and of replay. It imports nothing of the project and shares no idea with it:
+no groups, no bounds, no timers, only the sentences of the specification one after the other. Rules are the
+JSON bodies that users write, quotes are dictionaries of texts.
 """
 
 from dataclasses import dataclass, field

@@ -19,9 +19,13 @@ prices = st.one_of(grid, grid, grid, st.sampled_from(["0", "1", "0.475", "0.4999
 def quotes(draw):
     bid = draw(prices)
     kind = draw(
-        st.sampled_from(["tight", "tight", "tight", "wide", "one_sided", "last", "crossed", "absurd"])
+        st.sampled_from(
+            ["locked", "locked", "locked", "tight", "tight", "wide", "one_sided", "last", "crossed", "absurd"]
+        )
     )
     last = draw(st.none() | prices)
+    if kind == "locked":
+        return {"bid": bid, "ask": bid, "last": last}
     if kind == "tight":
         ask = str(min(Decimal(bid) + draw(st.sampled_from([0, 1, 2])) * Decimal("0.05"), Decimal(1)))
         return {"bid": bid, "ask": ask, "last": last}
@@ -60,7 +64,7 @@ levelled = st.one_of(
 )
 stops = levelled.map(lambda level: {"type": "stop_loss", **level})
 targets = levelled.map(lambda level: {"type": "take_profit", **level})
-price_conditions = st.one_of(stops, targets, trails())
+price_conditions = st.one_of(stops, targets, trails(), trails())
 
 
 def _unique(conditions):
@@ -81,10 +85,12 @@ def bodies(draw, conditions=price_conditions):
         "bid_confirms": st.booleans(),
         "mark_max_spread": st.sampled_from(["0.10", "0.05", None]),
     }
-    body = draw(st.fixed_dictionaries({}, optional=optional))
+    # Half of the rules share all settings, so that they meet in one group and merge there.
+    body = (
+        {} if draw(st.booleans()) else draw(st.fixed_dictionaries({"confirm": confirms}, optional=optional))
+    )
     body["entry_price"] = "0.5"
     body["conditions"] = _unique(draw(st.lists(conditions, min_size=1, max_size=3)))
-    body["confirm"] = draw(confirms)
     return body
 
 
@@ -239,7 +245,7 @@ def index_agrees_with_linear_scan(engine, path):
 
 
 def perturbations(engine, crossing, resolved):
-    """Yield evidence that no longer justifies firing: price on the wrong side, crossed, unconfirmed, unmarked."""
+    """Yield evidence that justifies nothing: price on the wrong side, crossed, unconfirmed, unmarked."""
     is_target = crossing.condition.value == "take_profit"
     edge = Decimal("0.00001")
     off = crossing.level - edge if is_target else crossing.level + edge
