@@ -382,6 +382,7 @@ class OrderStart:
     post_only: bool = False
     expires_at: datetime | None = None
     send_within_ms: int | None = None
+    adopts: bool = False  # an exit that lost its host: worked until nothing of `shares` is left
     fingerprint: str = ""
     created_at: datetime | None = None
     tuning: Tuning = field(default_factory=Tuning)

@@ -18,7 +18,7 @@ with workflow.unsafe.imports_passed_through():
         OrderStart,
         RuleProjection,
     )
-    from domain.orders import OrderState, Purpose, Side
+    from domain.orders import OrderState, Side
     from domain.quotes import Ladder
 
 from workflows import attributes, policies
@@ -146,7 +146,7 @@ class Order:
 
     def is_patient(self) -> bool:
         """A manual order is placed as it was asked for, or not at all; an adopted exit waits."""
-        return self._start.purpose is Purpose.EXIT
+        return self._start.adopts
 
     def told(self, state: OrderState, detail: str) -> None:
         """Tell the story in the Temporal UI."""
