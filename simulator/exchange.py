@@ -1,0 +1,529 @@
+"""The exchange: takes signed orders, matches them, keeps the house's levels, resolves markets."""
+
+from collections.abc import Generator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from functools import lru_cache
+
+from simulator import refusals, validation
+from simulator.balances import Wallet
+from simulator.book import HiddenLevel, Levels, mirrored
+from simulator.clock import Clock
+from simulator.events import Outlet
+from simulator.markets import Market
+from simulator.matching import Plan, plan_matches
+from simulator.money import MICRO
+from simulator.orders import Order, OrderStatus, OrderType, Side, SignatureType, SignedOrder, Submission
+from simulator.publication import Print, Publisher
+from simulator.refusals import Refusal, bad
+from simulator.settlement import Settlement
+from simulator.signatures import SignatureError, order_digest, recover_address
+from simulator.state import State
+from simulator.trades import COLLATERAL, Trade, TradeStatus
+
+
+@dataclass(frozen=True, slots=True)
+class Placement:
+    """What became of an accepted order at once."""
+
+    order: Order
+    trades: list[Trade] = field(default_factory=list[Trade])
+
+
+@dataclass(frozen=True, slots=True)
+class Cancellation:
+    """Which orders were cancelled, and why others were not."""
+
+    canceled: list[str] = field(default_factory=list[str])
+    not_canceled: dict[str, str] = field(default_factory=dict[str, str])
+
+
+@dataclass(frozen=True, slots=True)
+class HouseUpdate:
+    """New levels of the house for one token, in that token's price space."""
+
+    bids: Levels
+    asks: Levels
+    hidden_bid: HiddenLevel | None = None
+    hidden_ask: HiddenLevel | None = None
+
+
+class Exchange:
+    """Synchronous and single-threaded: each public call is one transaction of its own."""
+
+    def __init__(self, state: State, outlet: Outlet, clock: Clock) -> None:
+        self.state = state
+        self.clock = clock
+        self.publisher = Publisher(state, outlet, clock)
+        self.settlement = Settlement(state, self.publisher, clock)
+        self._depth = 0
+        self._touched: set[str] = set()
+        """Markets whose depth may have changed since it was last published."""
+
+    @contextmanager
+    def transaction(self) -> Generator[None]:
+        """Writes the journal, then lets the frames go: nobody learns what a kill could undo.
+
+        Nested transactions end with the outermost. A refusal commits as well, since it may have
+        occupied an id.
+        """
+        self._depth += 1
+        try:
+            yield
+        finally:
+            self._depth -= 1
+            if self._depth == 0:
+                self.state.journal.commit()
+                self.publisher.flush()
+
+    def resume(self) -> None:
+        """Restarts timers after a start; overdue ones fire at once."""
+        for trade in list(self.state.trades.values()):
+            if not trade.status.final:
+                self._schedule(trade)
+        for orders in list(self.state.open_orders.values()):
+            for order in list(orders.values()):
+                self._schedule_expiry(order)
+
+    def identify(self, signed: SignedOrder) -> str | None:
+        """Returns the id the order has here, or None for an unknown token."""
+        market = self.state.market_of_token.get(signed.token_id)
+        if market is None:
+            return None
+        return self._digest(signed, market)[1]
+
+    def place(self, submission: Submission, account: str, owner: str) -> Placement:
+        """Takes a signed order.
+
+        Args:
+            submission: parsed body.
+            account: signer address of the API key.
+            owner: the API key.
+
+        Raises:
+            Refusal: the order is not placed; a killed FOK or FAK keeps its id all the same.
+        """
+        with self.transaction():
+            market = self._admitted_market(submission, account, owner)
+            order_id, price = self._checked(submission, market)
+            order = self._new_order(submission, market, order_id, price, account)
+            plan = plan_matches(self.state.books[market.condition_id], order, Coverage(self.state).covers)
+            self._check_plan(order, plan, market)
+            return self._accept(order, plan, market)
+
+    def cancel(self, account: str, order_ids: list[str]) -> Cancellation:
+        """Cancels orders by id; foreign and unknown ones are reported as not found."""
+        outcome = Cancellation()
+        with self.transaction():
+            for order_id in order_ids:
+                order = self.state.orders.get(order_id)
+                if order is None or order.account != account:
+                    outcome.not_canceled[order_id] = refusals.ORDER_NOT_FOUND
+                elif not order.open:
+                    outcome.not_canceled[order_id] = refusals.ALREADY_DONE
+                else:
+                    self._close(order, OrderStatus.CANCELED)
+                    outcome.canceled.append(order_id)
+            self._publish_depths()
+        return outcome
+
+    def cancel_where(
+        self, account: str, market: str | None = None, token_id: str | None = None
+    ) -> Cancellation:
+        """Cancels every open order of an account, or those of a market or token."""
+        chosen = [
+            order.id
+            for order in self.state.orders_of[account]
+            if order.open
+            and market in (None, "", order.condition_id)
+            and token_id in (None, "", order.signed.token_id)
+        ]
+        return self.cancel(account, chosen)
+
+    def set_house(self, market: Market, token_index: int, update: HouseUpdate) -> list[Print]:
+        """Replaces the house's levels of a token, inside the caller's transaction.
+
+        Resting orders that the new levels cross trade with the house. The caller publishes the depth
+        together with the prints returned here, so that all of it leaves as one frame.
+        """
+        house = self.state.books[market.condition_id].house
+        mirror = token_index == 1
+        bids, asks = (mirrored(update.asks), mirrored(update.bids)) if mirror else (update.bids, update.asks)
+        house.bids, house.asks = dict(bids), dict(asks)
+        house.hidden_bid = _mirrored_level(update.hidden_ask) if mirror else update.hidden_bid
+        house.hidden_ask = _mirrored_level(update.hidden_bid) if mirror else update.hidden_ask
+        prints = self._sweep(market)
+        self.state.save_house(market)
+        self._touched.discard(market.condition_id)
+        self._publish_depths()
+        return prints
+
+    def set_trade_status(self, trade: Trade, status: TradeStatus) -> None:
+        """Moves a trade by hand.
+
+        Raises:
+            IllegalTransitionError: the life cycle knows no such step.
+        """
+        with self.transaction():
+            self.settlement.set_status(trade, status)
+            if status is TradeStatus.FAILED:
+                self._recheck({trade.taker_wallet, *(maker.wallet for maker in trade.makers)})
+                self._publish_depths()
+        self._schedule(trade)
+
+    def set_tick(self, market: Market, tick_size: str) -> None:
+        """Changes the tick; resting orders off the new grid stay where they are, as at the venue."""
+        with self.transaction():
+            old, market.tick_size = market.tick_size, tick_size
+            payload: dict[str, object] = {
+                "event_type": "tick_size_change",
+                "market": market.condition_id,
+                "old_tick_size": old,
+                "new_tick_size": tick_size,
+            }
+            for token_id in market.token_ids:
+                self.publisher.announce(market, {**payload, "asset_id": token_id}, custom=False)
+            self.publisher.depth(market, with_book=True)
+            self.state.save_market(market)
+
+    def resolve(self, market: Market, winner: str | None, payouts: list[str]) -> None:
+        """Ends a market: remainders are cancelled, positions become redeemable."""
+        with self.transaction():
+            market.resolved = market.closed = True
+            market.accepting_orders = False
+            market.winner, market.payouts = winner, payouts
+            for order in self._open_in(market):
+                self._close(order, OrderStatus.CANCELED_MARKET_RESOLVED)
+            house = self.state.books[market.condition_id].house
+            house.bids, house.asks, house.hidden_bid, house.hidden_ask = {}, {}, None, None
+            self._touched.add(market.condition_id)
+            self.state.save_house(market)
+            self._publish_depths()
+            self.publisher.announce(market, _resolved_json(market), custom=True)
+
+    def change_wallet(self, wallet: Wallet) -> None:
+        """Saves a wallet changed from outside and cancels what it no longer covers."""
+        with self.transaction():
+            self.state.save_wallet(wallet)
+            self._recheck({wallet.address})
+            self._publish_depths()
+
+    def _admitted_market(self, submission: Submission, account: str, owner: str) -> Market:
+        signed = submission.signed
+        if submission.owner != owner:
+            raise bad(refusals.FOREIGN_OWNER)
+        if signed.signer.lower() != account.lower():
+            raise bad(refusals.FOREIGN_SIGNER)
+        market = self.state.market_of_token.get(signed.token_id)
+        if market is None or market.closed or not market.enable_order_book or market.resolved:
+            raise bad(refusals.NO_BOOK_FOR_ORDER)
+        return market
+
+    def _checked(self, submission: Submission, market: Market) -> tuple[str, int]:
+        """Signature, then duplicate, then everything that may change between two tries."""
+        signed = submission.signed
+        digest, order_id = self._digest(signed, market)
+        self._check_wallet(signed)
+        try:
+            genuine = recover_address(digest, signed.signature).lower() == signed.signer.lower()
+        except SignatureError as error:
+            raise bad(refusals.INVALID_SIGNATURE) from error
+        if not genuine:
+            raise bad(refusals.INVALID_SIGNATURE)
+        if order_id in self.state.orders:
+            raise refusals.duplicated(order_id)
+        if not market.active or not market.accepting_orders:
+            raise bad(refusals.NOT_READY)
+        self._check_standing(signed)
+        price = validation.check_terms(submission, market, self.state.settings, order_id, self.clock.now_ms())
+        return order_id, price
+
+    def _digest(self, signed: SignedOrder, market: Market) -> tuple[bytes, str]:
+        digest = _digest(signed, self.state.meta.chain_id, market.neg_risk)
+        return digest, f"0x{digest.hex()}"
+
+    def _check_wallet(self, signed: SignedOrder) -> None:
+        if self.state.settings.deposit_wallet_only:
+            raise bad(refusals.MAKER_NOT_ALLOWED)
+        if signed.signature_type == SignatureType.EOA:
+            if signed.maker.lower() != signed.signer.lower():
+                raise bad(refusals.INVALID_SIGNATURE)
+            return
+        wallet = self.state.wallets.get(signed.maker.lower())
+        if wallet is None:
+            raise bad(refusals.MAKER_NOT_ALLOWED)
+        owned = wallet.signer.lower() == signed.signer.lower()
+        if not owned or wallet.signature_type != signed.signature_type:
+            raise bad(refusals.INVALID_SIGNATURE)
+
+    def _check_standing(self, signed: SignedOrder) -> None:
+        wallet = self.state.wallet(signed.maker)
+        if wallet.banned:
+            raise refusals.banned(wallet.address)
+        if wallet.closed_only and signed.side is Side.BUY:
+            raise refusals.closed_only(wallet.address)
+
+    def _new_order(
+        self, submission: Submission, market: Market, order_id: str, price: int, account: str
+    ) -> Order:
+        return Order(
+            id=order_id,
+            signed=submission.signed,
+            owner=submission.owner,
+            account=account,
+            wallet=self.state.wallet(submission.signed.maker).address,
+            condition_id=market.condition_id,
+            token_index=market.index_of(submission.signed.token_id),
+            order_type=submission.order_type,
+            post_only=submission.post_only,
+            price=price,
+            sequence=self.state.meta.order_sequence + 1,
+            created_ms=self.clock.now_ms(),
+        )
+
+    def _check_plan(self, order: Order, plan: Plan, market: Market) -> None:
+        settings = self.state.settings
+        if order.post_only and plan.steps:
+            self._refuse(order, bad(refusals.POST_ONLY_CROSSES, keeps_id=settings.post_only_refusal_keeps_id))
+        if plan.steps or order.order_type.immediate:
+            validation.check_marketable_minimum(order.signed, settings)
+        self._check_balance(order, plan, market)
+        if order.order_type is OrderType.FOK and not self._fills_whole(order, plan):
+            self._kill(order, refusals.FOK_KILLED)
+        if order.order_type is OrderType.FAK and not plan.steps:
+            self._kill(order, refusals.FAK_UNMATCHED)
+
+    def _fills_whole(self, order: Order, plan: Plan) -> bool:
+        return (plan.usd if order.spends_budget else plan.shares) == order.remaining
+
+    def _check_balance(self, order: Order, plan: Plan, market: Market) -> None:
+        keeps_id = self.state.settings.balance_refusal_keeps_id
+        wallet = self.state.wallet(order.wallet)
+        amount = order.signed.maker_amount + self.settlement.fees_of(plan, order, market)
+        visible = wallet.visible(_asset_given(order), self.clock.now_ms())
+        active = sum(
+            _reserved(other)
+            for other in self.state.open_orders[order.wallet.lower()].values()
+            if other.condition_id == order.condition_id and _asset_given(other) == _asset_given(order)
+        )
+        if visible - active < amount:
+            self._refuse(order, refusals.short_balance(visible, active, amount, keeps_id=keeps_id))
+        if not wallet.approved:
+            self._refuse(order, refusals.short_allowance(amount, keeps_id=keeps_id))
+
+    def _refuse(self, order: Order, refusal: Refusal) -> None:
+        """Raises the refusal; where its switch says so the id is occupied from now on."""
+        if refusal.keeps_id:
+            order.status, order.reason = OrderStatus.INVALID, refusal.text
+            self._register(order)
+        raise refusal
+
+    def _kill(self, order: Order, text: str) -> None:
+        """A killed order was processed: its id is indexed and its account hears of it."""
+        order.status, order.reason = OrderStatus.CANCELED, text
+        self._register(order)
+        self.publisher.order(order, "CANCELLATION")
+        raise bad(text, keeps_id=True)
+
+    def _register(self, order: Order) -> None:
+        self.state.meta.order_sequence = order.sequence
+        self.state.save_meta()
+        self.state.save_order(order)
+
+    def _accept(self, order: Order, plan: Plan, market: Market) -> Placement:
+        self._register(order)
+        for stale in plan.uncovered:
+            self._close(stale, OrderStatus.INVALID)
+        self.publisher.order(order, "PLACEMENT")
+        trades = self.settlement.execute(market, order, plan.steps)
+        makers = {step.maker.id: step.maker for step in plan.steps if step.maker is not None}
+        for maker in makers.values():
+            self._after_fill(maker)
+        self._finish_taker(order, market)
+        self._recheck({order.wallet, *(maker.wallet for maker in makers.values())} if trades else set())
+        prints = [Print(order.token_index, trade.price, trade.shares, trade.side.value) for trade in trades]
+        self._publish_depths(market, prints)
+        for trade in trades:
+            self._schedule(trade)
+        return Placement(order, trades)
+
+    def _finish_taker(self, order: Order, market: Market) -> None:
+        if order.remaining <= 0:
+            order.status = OrderStatus.MATCHED
+        elif order.order_type.immediate:
+            # The rest is killed; the order itself counts as matched (venue documentation).
+            order.status = OrderStatus.MATCHED
+        else:
+            self.state.books[market.condition_id].rest(order)
+            self._schedule_expiry(order)
+        self.state.save_order(order)
+        if order.filled:
+            self.publisher.order(order, "UPDATE")
+
+    def _after_fill(self, maker: Order) -> None:
+        if maker.remaining <= 0:
+            maker.status = OrderStatus.MATCHED
+            self.state.books[maker.condition_id].remove(maker)
+        self.state.save_order(maker)
+        self.publisher.order(maker, "UPDATE")
+
+    def _close(self, order: Order, status: OrderStatus) -> None:
+        order.status = status
+        self._touched.add(order.condition_id)
+        self.state.books[order.condition_id].remove(order)
+        self.state.save_order(order)
+        self.publisher.order(order, "CANCELLATION")
+
+    def _sweep(self, market: Market) -> list[Print]:
+        """Lets the house take resting orders that its new levels cross."""
+        book = self.state.books[market.condition_id]
+        trades: list[Trade] = []
+        prints: list[Print] = []
+        for house_bids in (True, False):
+            for price in book.order_prices(not house_bids):
+                for order in book.orders_at(not house_bids, price):
+                    shares = self._house_takes(market, order, house_bids)
+                    if shares <= 0:
+                        continue
+                    trade = self.settlement.execute_house(market, order, shares)
+                    self._after_fill(order)
+                    trades.append(trade)
+                    prints.append(Print(order.token_index, trade.price, shares, trade.side.value))
+        self._recheck({trade.makers[0].wallet for trade in trades})
+        for trade in trades:
+            self._schedule(trade)
+        return prints
+
+    def _house_takes(self, market: Market, order: Order, house_bids: bool) -> int:
+        """Takes house depth at prices that cross the order; returns the shares taken."""
+        house = self.state.books[market.condition_id].house
+        wanted = order.remaining
+        if not Coverage(self.state).covers(order, wanted, wanted * order.price // MICRO):
+            self._close(order, OrderStatus.INVALID)
+            return 0
+        levels = house.side(house_bids)
+        crossing = [p for p in levels if (p >= order.book_price if house_bids else p <= order.book_price)]
+        taken = 0
+        for price in sorted(crossing, reverse=house_bids):
+            shares = min(wanted - taken, levels[price])
+            house.take(house_bids, price, shares)
+            taken += shares
+            if taken == wanted:
+                break
+        return taken
+
+    def _recheck(self, wallets: set[str]) -> None:
+        """Cancels resting orders, newest first, that their wallets no longer cover."""
+        for address in wallets:
+            wallet = self.state.wallet(address)
+            reserved: dict[tuple[str, str], int] = {}
+            for order in list(self.state.open_orders[address.lower()].values()):
+                key = order.condition_id, _asset_given(order)
+                reserved[key] = reserved.get(key, 0) + _reserved(order)
+                if reserved[key] > wallet.holding(key[1]):
+                    reserved[key] -= _reserved(order)
+                    self._close(order, OrderStatus.INVALID)
+
+    def _open_in(self, market: Market) -> list[Order]:
+        return [
+            order
+            for orders in self.state.open_orders.values()
+            for order in orders.values()
+            if order.condition_id == market.condition_id
+        ]
+
+    def _publish_depths(self, market: Market | None = None, prints: list[Print] | None = None) -> None:
+        """Publishes the traded market's frame, and depth changes that cancellations left elsewhere."""
+        if market is not None:
+            with_book = bool(prints) and self.state.settings.book_after_trade
+            self.publisher.depth(market, prints=prints or (), with_book=with_book)
+            self._touched.discard(market.condition_id)
+        for condition_id in sorted(self._touched):
+            self.publisher.depth(self.state.markets[condition_id])
+        self._touched.clear()
+
+    def _schedule(self, trade: Trade) -> None:
+        step = self.settlement.next_step(trade)
+        if step is not None:
+            self.clock.call_later(step[0] - self.clock.now_ms(), lambda: self._advance(trade))
+
+    def _advance(self, trade: Trade) -> None:
+        """Moves an automatic trade on; one that was moved by hand in between is left alone."""
+        step = self.settlement.next_step(trade)
+        if step is None or step[0] > self.clock.now_ms() + 1:
+            return
+        with self.transaction():
+            self.settlement.set_status(trade, step[1])
+        self._schedule(trade)
+
+    def _schedule_expiry(self, order: Order) -> None:
+        if order.order_type is OrderType.GTD:
+            due_ms = (order.signed.expiration - self.state.settings.gtd_early_s) * 1000
+            self.clock.call_later(due_ms - self.clock.now_ms(), lambda: self._expire(order))
+
+    def _expire(self, order: Order) -> None:
+        if order.open:
+            with self.transaction():
+                self._close(order, OrderStatus.CANCELED)
+                self._publish_depths()
+
+
+class Coverage:
+    """Whether makers can still pay, counting what the same plan already takes from them."""
+
+    def __init__(self, state: State) -> None:
+        self._state = state
+        self._planned: dict[tuple[str, str], int] = {}
+
+    def covers(self, maker: Order, shares: int, usd: int) -> bool:
+        """Tells whether the maker's wallet settles this fill too, and remembers it if so."""
+        asset = _asset_given(maker)
+        needed = usd if asset == COLLATERAL else shares
+        key = maker.wallet.lower(), asset
+        planned = self._planned.get(key, 0) + needed
+        wallet = self._state.wallet(maker.wallet)
+        if not wallet.approved or wallet.holding(asset) < planned:
+            return False
+        self._planned[key] = planned
+        return True
+
+
+@lru_cache(maxsize=1024)
+def _digest(signed: SignedOrder, chain_id: int, neg_risk: bool) -> bytes:
+    """Cached, since ledger and exchange both need it and a digest costs more than the rest of a check."""
+    return order_digest(validation.signed_fields(signed), chain_id, neg_risk)
+
+
+def _asset_given(order: Order) -> str:
+    return COLLATERAL if order.signed.side is Side.BUY else order.signed.token_id
+
+
+def _reserved(order: Order) -> int:
+    """PUSD or shares an open order binds (balance rule of the order guide)."""
+    if order.signed.side is Side.SELL:
+        return order.remaining
+    return -(-order.remaining * order.price // MICRO)
+
+
+def _mirrored_level(level: HiddenLevel | None) -> HiddenLevel | None:
+    return None if level is None else HiddenLevel(MICRO - level.price, level.shares)
+
+
+def _resolved_json(market: Market) -> dict[str, object]:
+    outcome = "" if market.winner is None else market.outcomes[market.index_of(market.winner)]
+    return {
+        "event_type": "market_resolved",
+        "id": str(market.id),
+        "market": market.condition_id,
+        "assets_ids": list(market.token_ids),
+        "winning_asset_id": market.winner or "",
+        "winning_outcome": outcome,
+        "event_message": {
+            "id": str(market.id),
+            "ticker": market.slug,
+            "slug": market.slug,
+            "title": market.question,
+            "description": market.question,
+        },
+        "tags": [],
+    }

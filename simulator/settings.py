@@ -1,0 +1,56 @@
+"""Switches of the exchange. What the venue does not document is a switch with its default here."""
+
+from enum import StrEnum
+
+from pydantic import BaseModel, ConfigDict, Field
+
+
+class TradeMode(StrEnum):
+    """Who moves trades along their life cycle."""
+
+    AUTO = "auto"
+    MANUAL = "manual"
+
+
+class PriceSide(StrEnum):
+    """What ``GET /price?side=BUY`` means; the sources disagree."""
+
+    BEST_BID = "best_bid"
+    PAID = "paid"
+
+
+class Settings(BaseModel):
+    """Every switch; changed by ``POST /settings`` and kept over a restart."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    trade_mined_ms: int = Field(default=50, ge=0)
+    trade_confirmed_ms: int = Field(default=100, ge=0)
+    trade_mode: TradeMode = TradeMode.AUTO
+    balance_lag_ms: int = Field(default=0, ge=0)
+    """Bought tokens and received pUSD count for new orders only after this long."""
+    balance_refusal_keeps_id: bool = False
+    """Undocumented: whether an order refused for its balance occupies its id."""
+    post_only_refusal_keeps_id: bool = False
+    """Undocumented: the same for a post-only order that would cross."""
+    hmac_window_s: int | None = Field(default=60, ge=0)
+    """Largest age of an auth timestamp either way; None accepts any. The venue's window is not published."""
+    marketable_buy_minimum_usd: str = "1"
+    marketable_sell_minimum_usd: str = "0"
+    """The documented text names BUY orders alone."""
+    minimum_size_for_market_orders: bool = False
+    """Whether ``min_order_size`` binds FOK and FAK as well; the documents name resting orders."""
+    budget_as_original_size: bool = True
+    """Reported: FOK/FAK BUY orders show their pUSD budget as ``original_size``."""
+    price_side: PriceSide = PriceSide.BEST_BID
+    gtd_minimum_s: int = Field(default=180, ge=0)
+    gtd_early_s: int = Field(default=60, ge=0)
+    batch_limit: int = Field(default=15, ge=1)
+    cancel_limit: int = Field(default=1000, ge=1)
+    """One page of the venue says 1,000, another 3,000."""
+    page_size: int = Field(default=100, ge=1)
+    book_after_trade: bool = True
+    socket_idle_ms: int = Field(default=30_000, ge=0)
+    """A socket without PING for this long is dropped; 0 keeps it. The venue's time is not published."""
+    deposit_wallet_only: bool = False
+    """Accounts since 2026-05-04: refuse wallets of types 0 to 2 with the venue's text."""
