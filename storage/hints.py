@@ -1,11 +1,14 @@
 """Hints: empty NOTIFYs that something is worth reading again, at most one per channel and gap."""
 
 import asyncio
+from collections.abc import Callable
 
+import asyncpg
 import structlog
 
 from domain.errors import StorageUnavailable
 from storage.database import Database
+from storage.failures import storage_unavailable
 
 log = structlog.stdlib.get_logger(__name__)
 
@@ -51,3 +54,45 @@ class NotifyHints:
         if self._sending is not None:
             self._sending.cancel()
             await asyncio.gather(self._sending, return_exceptions=True)
+
+
+async def listen(
+    database: Database, channel: str, on_hint: Callable[[], None], *, retry: float = 0.5
+) -> None:
+    """Call `on_hint` for every hint on a channel, on a connection of its own, for ever.
+
+    It is also called after each connect: what was missed meanwhile has to be read. A lost connection is made
+    anew until this is cancelled.
+
+    Args:
+        database: Where to listen.
+        channel: The channel's name.
+        on_hint: Called in the event loop; must not block.
+        retry: Seconds between attempts to connect.
+    """
+    while True:
+        try:
+            await _listen_once(await database.dedicated(), channel, on_hint)
+        except StorageUnavailable:
+            log.info("hints.away", channel=channel)
+        await asyncio.sleep(retry)
+
+
+async def _listen_once(connection: asyncpg.Connection, channel: str, on_hint: Callable[[], None]) -> None:
+    lost = asyncio.Event()
+    connection.add_termination_listener(lambda _: lost.set())
+
+    def hinted(_connection: asyncpg.Connection, _pid: int, _channel: str, _payload: object) -> None:
+        on_hint()
+
+    try:
+        await connection.add_listener(channel, hinted)
+        on_hint()
+        await lost.wait()
+    except Exception as error:
+        failure = storage_unavailable(error)
+        if failure is None:
+            raise
+        raise failure from error
+    finally:
+        connection.terminate()

@@ -5,14 +5,14 @@ from datetime import datetime
 from sqlalchemy import ForeignKey, Identity, Index, func, text
 from sqlalchemy.orm import Mapped, mapped_column
 
-from storage.models.base import CURRENT_XID, Base, Xid8
+from storage.models.base import Base
 
 
 class AuditRecord(Base):
     """Who did what, when. UPDATE and DELETE are refused."""
 
     __tablename__ = "audit"
-    __table_args__ = (Index(None, "account_id", "id"), Index("audit_xid_idx", "xid"))
+    __table_args__ = (Index(None, "account_id", "id"),)
 
     id: Mapped[int] = mapped_column(Identity(always=True), primary_key=True)
     at: Mapped[datetime] = mapped_column(server_default=func.clock_timestamp())
@@ -21,7 +21,6 @@ class AuditRecord(Base):
     action: Mapped[str]
     subject: Mapped[str]
     detail: Mapped[dict[str, object]] = mapped_column(server_default=text("'{}'"))
-    xid: Mapped[str] = mapped_column(Xid8(), server_default=text(CURRENT_XID))
 
 
 class AuditSealRecord(Base):

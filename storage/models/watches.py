@@ -10,7 +10,10 @@ from storage.models.base import CURRENT_XID, Base, Xid8, one_of
 
 
 class WatchRecord(Base):
-    """`domain.messages.WatchRow`; `changed_xid` is the transaction of the last change (the visible edge)."""
+    """`domain.messages.WatchRow`; a visible edge is made of `changed_xid`.
+
+    `armed_at` is when this generation was armed: the tape counts for the rule from there on.
+    """
 
     __tablename__ = "watches"
     __table_args__ = (
@@ -30,6 +33,7 @@ class WatchRecord(Base):
     resolved: Mapped[dict[str, object]]
     shares: Mapped[Decimal]
     version: Mapped[int]
+    armed_at: Mapped[datetime] = mapped_column(server_default=func.clock_timestamp())
     changed_xid: Mapped[str] = mapped_column(Xid8(), server_default=text(CURRENT_XID))
 
 

@@ -1,7 +1,7 @@
 """Claims: the reservation before every send, in four round trips on the raw pool."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from decimal import Decimal
 
 import asyncpg
@@ -116,12 +116,13 @@ _OF_HOST = f"""SELECT {_STORED_COLUMNS} FROM claims AS c
     WHERE c.host_workflow_id = $1 AND (NOT $2 OR EXISTS (
         SELECT 1 FROM unsettled_claims AS u WHERE u.order_id = c.order_id AND u.attempt = c.attempt
     )) ORDER BY c.created_at, c.order_id, c.attempt"""  # noqa: S608
-# What was answered before says nothing of the send that begins now. Unless the venue surely did not take it,
-# the earlier send may have arrived.
+# What was answered before says nothing of the send that begins now. Unless the venue surely did not take
+# the earlier send, it may have arrived.
 _BEGIN_RESEND = f"""UPDATE claims AS c SET
         posts = c.posts + 1,
         last_post_at = $3,
-        unknown_before = c.unknown_before OR c.answer_kind IS DISTINCT FROM 'transient',
+        unknown_before = c.unknown_before
+            OR COALESCE(c.answer_kind, 'unknown') IN ('unknown', 'accepted', 'registered'),
         answer = NULL,
         answer_kind = NULL
     WHERE c.order_id = $1 AND c.attempt = $2
@@ -177,7 +178,8 @@ class Claims:
     ) -> Granted | Refused:
         """Judge switches, mode and time again and count another send of the same bytes.
 
-        When the stored answer forbids a send (`stored.may_be_sent` is False) nothing is counted.
+        Whether the stored answer calls for a send is the caller's to know: the send that is asked for here is
+        judged and counted whatever was answered before.
 
         Raises:
             NotFound: No such claim.
@@ -189,13 +191,14 @@ class Claims:
                 raise NotFound(f"no claim of attempt {attempt} of order {order_id}")
             known = _stored(row)
             facts = await _read_facts(connection, known.attempt, attempt, now_ms, send_until_ms)
-            answer = judge_claim(facts, known.attempt, known.venue_order_id)
-            if isinstance(answer, Granted) and answer.stored.may_be_sent:
+            open_again = replace(facts, existing=replace(known, answer=None))
+            answer = judge_claim(open_again, known.attempt, known.venue_order_id)
+            if isinstance(answer, Refused):
+                return answer
+            if isinstance(answer, Granted):
                 counted = await connection.fetchrow(_BEGIN_RESEND, order_id, attempt, from_ms(now_ms))
                 if counted is not None:
                     return Granted(resend=True, stored=_stored(counted))
-        if isinstance(answer, Granted | Refused):
-            return answer
         raise NotFound(f"attempt {attempt} of order {order_id} has no claim that could be sent again")
 
     async def record_answer(

@@ -131,8 +131,10 @@ STEP_CTES = "WITH doc AS (SELECT $1::jsonb AS d), " + ", ".join(
             "watch",
             WatchRecord,
             "rule_id",
-            left_out=("changed_xid",),
-            touch="changed_xid = pg_current_xact_id()",
+            left_out=("armed_at", "changed_xid"),
+            touch="changed_xid = pg_current_xact_id(), armed_at = CASE "
+            "WHEN watches.armed AND EXCLUDED.armed AND watches.generation = EXCLUDED.generation "
+            "THEN watches.armed_at ELSE clock_timestamp() END",
         ),
         _upsert(
             "order",

@@ -1,4 +1,4 @@
-"""Foundation tables"""
+"""Foundation tables."""
 
 from pathlib import Path
 
@@ -59,11 +59,9 @@ def upgrade() -> None:
         sa.Column(
             "detail", postgresql.JSONB(astext_type=sa.Text()), server_default=sa.text("'{}'"), nullable=False
         ),
-        sa.Column("xid", Xid8(), server_default=sa.text("pg_current_xact_id()"), nullable=False),
         sa.PrimaryKeyConstraint("id", name=op.f("audit_pkey")),
     )
     op.create_index(op.f("audit_account_id_id_idx"), "audit", ["account_id", "id"], unique=False)
-    op.create_index("audit_xid_idx", "audit", ["xid"], unique=False)
     op.create_table(
         "breakers",
         sa.Column("venue", sa.Text(), nullable=False),
@@ -104,6 +102,18 @@ def upgrade() -> None:
         sa.PrimaryKeyConstraint("id", name=op.f("feed_gaps_pkey")),
     )
     op.create_index(op.f("feed_gaps_venue_ended_at_idx"), "feed_gaps", ["venue", "ended_at"], unique=False)
+    op.create_table(
+        "feed_status",
+        sa.Column("venue", sa.Text(), nullable=False),
+        sa.Column("shard", sa.BigInteger(), autoincrement=False, nullable=False),
+        sa.Column("websocket", sa.Boolean(), nullable=False),
+        sa.Column("tokens", sa.BigInteger(), nullable=False),
+        sa.Column("rules", sa.BigInteger(), nullable=False),
+        sa.Column("newest_quote_age_ms", sa.BigInteger(), nullable=True),
+        sa.Column("polling", sa.Boolean(), nullable=False),
+        sa.Column("at", sa.DateTime(timezone=True), nullable=False),
+        sa.PrimaryKeyConstraint("venue", "shard", name=op.f("feed_status_pkey")),
+    )
     op.create_table(
         "global_switch",
         sa.Column("id", sa.SmallInteger(), autoincrement=False, nullable=False),
@@ -402,6 +412,12 @@ def upgrade() -> None:
         sa.Column("resolved", postgresql.JSONB(astext_type=sa.Text()), nullable=False),
         sa.Column("shares", sa.Numeric(), nullable=False),
         sa.Column("version", sa.BigInteger(), nullable=False),
+        sa.Column(
+            "armed_at",
+            sa.DateTime(timezone=True),
+            server_default=sa.text("clock_timestamp()"),
+            nullable=False,
+        ),
         sa.Column("changed_xid", Xid8(), server_default=sa.text("pg_current_xact_id()"), nullable=False),
         sa.CheckConstraint("mode IN ('paper', 'live')", name=op.f("watches_mode_check")),
         sa.PrimaryKeyConstraint("rule_id", name=op.f("watches_pkey")),
@@ -598,11 +614,11 @@ def downgrade() -> None:
     op.drop_table("instruments")
     op.drop_table("idempotency")
     op.drop_table("global_switch")
+    op.drop_table("feed_status")
     op.drop_index(op.f("feed_gaps_venue_ended_at_idx"), table_name="feed_gaps")
     op.drop_table("feed_gaps")
     op.drop_table("candles")
     op.drop_table("breakers")
-    op.drop_index("audit_xid_idx", table_name="audit")
     op.drop_index(op.f("audit_account_id_id_idx"), table_name="audit")
     op.drop_table("audit")
     op.drop_table("accounts")

@@ -16,7 +16,9 @@ SELECT
     c.time_in_force IN ('GTC', 'GTD') AS resting,
     c.shares,
     c.usd,
-    c.last_post_at,
+    c.posts,
+    c.created_at,
+    (EXTRACT(EPOCH FROM c.created_at) * 1000)::bigint AS placed_at_ms,
     GREATEST(c.shares - booked.shares, 0) AS reserved_shares,
     GREATEST(c.usd - booked.usd, 0) AS reserved_usd
 FROM claims AS c

@@ -1,0 +1,178 @@
+"""The tape: every change of the top of a book, its gaps, and what it is compacted to."""
+
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from decimal import Decimal
+
+from pydantic import TypeAdapter
+
+from domain.quotes import Quote
+from storage.database import Database
+from storage.records import read_all
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TapeEntry:
+    """One change of the top of a token's book, at the feed's wall time."""
+
+    venue: str
+    token_id: str
+    ts: datetime
+    quote: Quote
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class FeedGap:
+    """A span in which a feed could not see; without a token it holds for the whole shard."""
+
+    venue: str
+    shard: int
+    token_id: str | None
+    started_at: datetime
+    ended_at: datetime
+    reason: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Candle:
+    """One minute of a token. `open` to `close` are the displayed price; None where there was none."""
+
+    venue: str
+    token_id: str
+    minute: datetime
+    open: Decimal | None
+    high: Decimal | None
+    low: Decimal | None
+    close: Decimal | None
+    bid_low: Decimal | None
+    bid_high: Decimal | None
+    ask_low: Decimal | None
+    ask_high: Decimal | None
+    changes: int
+
+
+_ENTRY = TypeAdapter(TapeEntry)
+_GAP = TypeAdapter(FeedGap)
+_CANDLE = TypeAdapter(Candle)
+
+_COLUMNS = ("venue", "token_id", "ts", "bid", "ask", "last")
+_QUOTE = (
+    "t.venue, t.token_id, t.ts,"
+    " jsonb_build_object('bid', t.bid::text, 'ask', t.ask::text, 'last', t.last::text) AS quote"
+)
+_SINCE = f"""SELECT {_QUOTE} FROM unnest($2::text[], $3::timestamptz[]) AS wanted (token_id, ts)
+    JOIN tape AS t ON t.venue = $1 AND t.token_id = wanted.token_id AND t.ts >= wanted.ts
+    ORDER BY t.ts, t.id"""  # noqa: S608 - column names of ours
+_LATEST = f"""SELECT {_QUOTE} FROM unnest($2::text[]) AS wanted (token_id)
+    CROSS JOIN LATERAL (
+        SELECT * FROM tape WHERE venue = $1 AND token_id = wanted.token_id ORDER BY ts DESC, id DESC LIMIT 1
+    ) AS t"""  # noqa: S608
+_RECORD_GAP = """INSERT INTO feed_gaps (venue, shard, token_id, started_at, ended_at, reason)
+    VALUES ($1, $2, $3, $4, $5, $6)"""
+_GAPS = """SELECT venue, shard, token_id, started_at, ended_at, reason FROM feed_gaps
+    WHERE venue = $1 AND ended_at >= $2 AND (token_id IS NULL OR $3::text IS NULL OR token_id = $3)
+    ORDER BY started_at, id"""
+_CANDLES = """SELECT venue, token_id, minute, open, high, low, close, bid_low, bid_high, ask_low, ask_high,
+        changes
+    FROM candles WHERE venue = $1 AND token_id = $2 AND minute >= $3 AND minute < $4 ORDER BY minute"""
+_OLDEST = "SELECT MIN(ts) FROM (SELECT ts FROM tape ORDER BY id LIMIT 1000) AS first"
+# Removed and summed up in one statement, so no row is lost or counted twice.
+_COMPACT = """WITH gone AS (
+        DELETE FROM tape WHERE ts < $1 RETURNING id, venue, token_id, ts, bid, ask, last
+    ), priced AS (
+        SELECT *, date_trunc('minute', ts, 'UTC') AS minute,
+            CASE WHEN bid <= ask AND ask - bid <= 0.10 THEN (bid + ask) / 2 ELSE last END AS price
+        FROM gone
+    ), summed AS (
+        SELECT venue, token_id, minute,
+            (array_agg(price ORDER BY ts, id) FILTER (WHERE price IS NOT NULL))[1] AS open,
+            MAX(price) AS high, MIN(price) AS low,
+            (array_agg(price ORDER BY ts DESC, id DESC) FILTER (WHERE price IS NOT NULL))[1] AS close,
+            MIN(bid) AS bid_low, MAX(bid) AS bid_high, MIN(ask) AS ask_low, MAX(ask) AS ask_high,
+            COUNT(*) AS changes
+        FROM priced GROUP BY venue, token_id, minute
+    ), written AS (
+        INSERT INTO candles AS c (
+            venue, token_id, minute, open, high, low, close, bid_low, bid_high, ask_low, ask_high, changes
+        ) SELECT * FROM summed
+        ON CONFLICT (venue, token_id, minute) DO UPDATE SET
+            open = COALESCE(c.open, EXCLUDED.open),
+            high = GREATEST(c.high, EXCLUDED.high),
+            low = LEAST(c.low, EXCLUDED.low),
+            close = COALESCE(EXCLUDED.close, c.close),
+            bid_low = LEAST(c.bid_low, EXCLUDED.bid_low),
+            bid_high = GREATEST(c.bid_high, EXCLUDED.bid_high),
+            ask_low = LEAST(c.ask_low, EXCLUDED.ask_low),
+            ask_high = GREATEST(c.ask_high, EXCLUDED.ask_high),
+            changes = c.changes + EXCLUDED.changes
+        RETURNING 1
+    ) SELECT COUNT(*) FROM gone"""
+_STEP = timedelta(minutes=1)
+
+
+class Tape:
+    """Writes and reads the tape. The feed alone writes."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+
+    async def append(self, rows: Sequence[TapeEntry]) -> None:
+        """Write a batch, all of it or nothing.
+
+        Raises:
+            StorageUnavailable: Postgres cannot be reached now.
+        """
+        records = [
+            (row.venue, row.token_id, row.ts, row.quote.bid, row.quote.ask, row.quote.last) for row in rows
+        ]
+        async with self._database.hot.connection() as connection:
+            await connection.copy_records_to_table("tape", records=records, columns=_COLUMNS)
+
+    async def since(self, venue: str, tokens: Mapping[str, datetime]) -> list[TapeEntry]:
+        """Return the changes of tokens, each from its own time on, in the order in which they happened."""
+        if not tokens:
+            return []
+        async with self._database.hot.connection() as connection:
+            rows = await connection.fetch(_SINCE, venue, list(tokens), list(tokens.values()))
+        return read_all(_ENTRY, rows)
+
+    async def latest(self, venue: str, tokens: Collection[str]) -> dict[str, TapeEntry]:
+        """Return the newest entry of each token that has one."""
+        async with self._database.hot.connection() as connection:
+            rows = await connection.fetch(_LATEST, venue, list(tokens))
+        return {entry.token_id: entry for entry in read_all(_ENTRY, rows)}
+
+    async def record_gap(self, gap: FeedGap) -> None:
+        """Write down that a feed could not see for a while.
+
+        Raises:
+            StorageUnavailable: Postgres cannot be reached now.
+        """
+        async with self._database.hot.connection() as connection:
+            await connection.execute(
+                _RECORD_GAP, gap.venue, gap.shard, gap.token_id, gap.started_at, gap.ended_at, gap.reason
+            )
+
+    async def gaps(self, venue: str, since: datetime, token_id: str | None = None) -> list[FeedGap]:
+        """Return the gaps that ended at or after a time, those of whole shards and of one token."""
+        async with self._database.hot.connection() as connection:
+            return read_all(_GAP, await connection.fetch(_GAPS, venue, since, token_id))
+
+    async def compact(self, before: datetime) -> int:
+        """Turn entries older than a time into candles of one minute; return how many entries went."""
+        removed = 0
+        limit = before.replace(second=0, microsecond=0)
+        while True:
+            async with self._database.hot.connection() as connection:
+                oldest = await connection.fetchval(_OLDEST)
+                if not isinstance(oldest, datetime) or oldest >= limit:
+                    return removed
+                until = min(oldest.replace(second=0, microsecond=0) + _STEP, limit)
+                gone = await connection.fetchval(_COMPACT, until)
+            removed += gone if isinstance(gone, int) else 0
+
+    async def candles(self, venue: str, token_id: str, start: datetime, end: datetime) -> list[Candle]:
+        """Return the compacted minutes of a token in `[start, end)`."""
+        async with self._database.hot.connection() as connection:
+            return read_all(_CANDLE, await connection.fetch(_CANDLES, venue, token_id, start, end))
