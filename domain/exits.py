@@ -112,34 +112,15 @@ def build_exit(request: ExitRequest) -> ExitBuild:
         return NoOrder(reason=missing, shares=max(request.wanted_shares, _ZERO))
     size = sellable_shares(min(request.wanted_shares, request.available_shares))
     covering = _covering_price(request.ladder, size, request.reference_price)
-    if covering is not None and EXACT.multiply(size, covering) < max(request.min_notional_usd, LEAST_USD):
-        return _unsellable(request)
+    if covering is not None and _worth_too_little(request, size, covering):
+        # What is too little now may be enough together with the shares that others hold.
+        alone = _worth_too_little(request, sellable_shares(request.wanted_shares), covering)
+        reason = NoOrderReason.DUST if alone else NoOrderReason.RESERVED
+        return NoOrder(reason=reason, shares=request.wanted_shares)
     amounts = _exit_amounts(request, size, covering)
     if amounts is None:
         return NoOrder(reason=NoOrderReason.BELOW_FLOOR, shares=request.wanted_shares)
-    return Attempt(
-        order_id=request.order_id,
-        attempt=request.attempt,
-        account_id=request.account_id,
-        venue=request.venue,
-        mode=request.mode,
-        market_id=request.instrument.market_id,
-        token_id=request.instrument.token_id,
-        side=Side.SELL,
-        purpose=Purpose.EXIT,
-        time_in_force=TimeInForce.FAK,
-        post_only=False,
-        shares=amounts.shares,
-        limit_price=amounts.limit_price,
-        maker_amount=amounts.maker,
-        taker_amount=amounts.taker,
-        salt=attempt_salt(request.order_id, request.attempt),
-        timestamp_ms=request.timestamp_ms,
-        expiration_s=0,
-        tick=request.instrument.tick,
-        neg_risk=request.instrument.neg_risk,
-        wallet=request.wallet,
-    )
+    return _attempt(request, amounts, Side.SELL, Purpose.EXIT, TimeInForce.FAK)
 
 
 def _nothing_to_sell(request: ExitRequest) -> NoOrderReason | None:
@@ -152,17 +133,14 @@ def _nothing_to_sell(request: ExitRequest) -> NoOrderReason | None:
     return NoOrderReason.RESERVED if sellable_shares(request.wanted_shares) else NoOrderReason.DUST
 
 
-def _unsellable(request: ExitRequest) -> NoOrder:
-    # What is too little now may be enough together with the shares that others hold.
-    waits = request.available_shares < request.wanted_shares
-    reason = NoOrderReason.RESERVED if waits else NoOrderReason.DUST
-    return NoOrder(reason=reason, shares=request.wanted_shares)
+def _worth_too_little(request: ExitRequest, size: Shares, price: Price) -> bool:
+    return EXACT.multiply(size, price) < max(request.min_notional_usd, LEAST_USD)
 
 
 def _covering_price(ladder: Ladder, size: Shares, reference: Price | None) -> Price | None:
     """The bid down to which the book takes the size, or its last known bid; without bids the reference."""
     depth = _ZERO
-    price = reference
+    price = reference if reference is not None and reference > _ZERO else None
     for level in ladder.levels:
         price = level.price
         depth = EXACT.add(depth, level.size)
@@ -243,28 +221,14 @@ def build_order(request: OrderRequest) -> Attempt:
     _check_price(request)
     _check_duration(request)
     amounts = _order_amounts(request)
-    return Attempt(
-        order_id=request.order_id,
-        attempt=request.attempt,
-        account_id=request.account_id,
-        venue=request.venue,
-        mode=request.mode,
-        market_id=request.instrument.market_id,
-        token_id=request.instrument.token_id,
-        side=request.side,
-        purpose=request.purpose,
-        time_in_force=request.time_in_force,
+    return _attempt(
+        request,
+        amounts,
+        request.side,
+        request.purpose,
+        request.time_in_force,
         post_only=request.post_only,
-        shares=amounts.shares,
-        limit_price=amounts.limit_price,
-        maker_amount=amounts.maker,
-        taker_amount=amounts.taker,
-        salt=attempt_salt(request.order_id, request.attempt),
-        timestamp_ms=request.timestamp_ms,
         expiration_s=request.expiration_s,
-        tick=request.instrument.tick,
-        neg_risk=request.instrument.neg_risk,
-        wallet=request.wallet,
     )
 
 
@@ -301,18 +265,61 @@ def _check_duration(request: OrderRequest) -> None:
 
 
 def _order_amounts(request: OrderRequest) -> OrderAmounts:
-    if (request.shares is None) == (request.budget_usd is None):
-        raise InvalidInput("shares", "give either shares or budget_usd")
-    if request.budget_usd is not None and request.side is Side.SELL:
-        raise InvalidInput("budget_usd", "only a BUY has a budget")
+    shares, budget_usd = request.shares, request.budget_usd
+    if shares is not None and budget_usd is None:
+        return _amounts_of(request, shares)
+    if shares is None and budget_usd is not None:
+        return _amounts_for(request, budget_usd)
+    raise InvalidInput("shares", "give either shares or budget_usd")
+
+
+def _amounts_of(request: OrderRequest, shares: Shares) -> OrderAmounts:
     price = request.limit_price
     if request.time_in_force in RESTING:
-        shares = request.shares
-        if request.budget_usd is not None:
-            shares = affordable_shares(request.budget_usd, price)
-        return resting_amounts(request.side, shares or _ZERO, price, request.instrument.min_shares)
+        return resting_amounts(request.side, shares, price, request.instrument.min_shares)
+    return purchase_of(shares, price) if request.side is Side.BUY else sale_at_once(shares, price)
+
+
+def _amounts_for(request: OrderRequest, budget_usd: Usd) -> OrderAmounts:
     if request.side is Side.SELL:
-        return sale_at_once(request.shares or _ZERO, price)
-    if request.budget_usd is not None:
-        return purchase_for(request.budget_usd, price)
-    return purchase_of(request.shares or _ZERO, price)
+        raise InvalidInput("budget_usd", "only a BUY has a budget")
+    price = request.limit_price
+    if request.time_in_force not in RESTING:
+        return purchase_for(budget_usd, price)
+    shares = affordable_shares(budget_usd, price)
+    return resting_amounts(Side.BUY, shares, price, request.instrument.min_shares)
+
+
+def _attempt(
+    request: ExitRequest | OrderRequest,
+    amounts: OrderAmounts,
+    side: Side,
+    purpose: Purpose,
+    time_in_force: TimeInForce,
+    *,
+    post_only: bool = False,
+    expiration_s: int = 0,
+) -> Attempt:
+    return Attempt(
+        order_id=request.order_id,
+        attempt=request.attempt,
+        account_id=request.account_id,
+        venue=request.venue,
+        mode=request.mode,
+        market_id=request.instrument.market_id,
+        token_id=request.instrument.token_id,
+        side=side,
+        purpose=purpose,
+        time_in_force=time_in_force,
+        post_only=post_only,
+        shares=amounts.shares,
+        limit_price=amounts.limit_price,
+        maker_amount=amounts.maker,
+        taker_amount=amounts.taker,
+        salt=attempt_salt(request.order_id, request.attempt),
+        timestamp_ms=request.timestamp_ms,
+        expiration_s=expiration_s,
+        tick=request.instrument.tick,
+        neg_risk=request.instrument.neg_risk,
+        wallet=request.wallet,
+    )
