@@ -325,7 +325,7 @@ class TuningSettings(Concern):
     """First durable timer of an order's host, in case no stream tells it of fills; doubles up to the next."""
     host_fallback: Duration = timedelta(seconds=30)
     resend_first: Duration = timedelta(seconds=1)
-    """First pause before the same order goes out again, and between fruitless attempts; doubles up to the cap."""
+    """First pause before the same order goes out again, or after a fruitless one; doubles up to the cap."""
     resend_cap: Duration = timedelta(seconds=30)
     reconcile_interval: Duration = timedelta(seconds=60)
     credential_cache: Duration = timedelta(seconds=60)
