@@ -6,7 +6,8 @@ from datetime import UTC, datetime
 from typing import Generic, TypeVar
 
 from pydantic import TypeAdapter
-from sqlalchemy import RowMapping
+from sqlalchemy import Executable, RowMapping, Select, func, select
+from sqlalchemy.ext.asyncio import AsyncConnection
 
 _Value = TypeVar("_Value")
 
@@ -31,6 +32,29 @@ def read_all(
 ) -> list[_Value]:
     """Return the values that rows hold."""
     return [read_one(adapter, row) for row in rows]
+
+
+async def read_rows(
+    connection: AsyncConnection, statement: Executable, adapter: TypeAdapter[_Value]
+) -> list[_Value]:
+    """Return the values that a statement finds."""
+    result = await connection.execute(statement)
+    return read_all(adapter, result.mappings().all())
+
+
+async def read_page(
+    connection: AsyncConnection,
+    statement: Select[tuple[object, ...]],
+    adapter: TypeAdapter[_Value],
+    *,
+    limit: int,
+    offset: int,
+) -> Page[_Value]:
+    """Return one page of an ordered statement's rows, with the count of all."""
+    everything = select(func.count()).select_from(statement.order_by(None).subquery())
+    total = await connection.scalar(everything)
+    items = await read_rows(connection, statement.limit(limit).offset(offset), adapter)
+    return Page(items=tuple(items), total=total or 0, limit=limit, offset=offset)
 
 
 def from_ms(milliseconds: int) -> datetime:

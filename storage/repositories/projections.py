@@ -124,7 +124,9 @@ events_written AS (
     ON CONFLICT (subject, event_key) DO NOTHING RETURNING 1
 )"""
 
-STEP_CTES = "WITH doc AS (SELECT $1::jsonb AS d), " + ", ".join(
+# The transaction gets its id before any event gets its number: a number of a transaction without an id could
+# appear below the visible edge of those who follow the log.
+STEP_CTES = "WITH doc AS (SELECT $1::jsonb AS d, pg_current_xact_id() AS xid), " + ", ".join(
     (
         _upsert("rule", RuleRecord, "rule_id", left_out=("updated_at",), touch="updated_at = now()"),
         _upsert(

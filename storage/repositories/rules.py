@@ -1,0 +1,156 @@
+"""Reads of rules. They are written by `Projections` and `Claims`."""
+
+from collections.abc import Collection
+from dataclasses import dataclass
+
+from pydantic import TypeAdapter
+from sqlalchemy import Select, func, select
+
+from domain.ids import AccountId, RuleId, TokenId
+from domain.messages import RulePhase, RuleRow, RuleStatus
+from domain.orders import Mode
+from domain.positions import PositionKey
+from storage.database import Database
+from storage.models.rules import OPEN_STATUSES, RuleRecord
+from storage.records import Page, read_page, read_rows
+
+_RULE = TypeAdapter(RuleRow)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RuleFilter:
+    """What a list of rules is narrowed to; None means all."""
+
+    statuses: Collection[RuleStatus] | None = None
+    venue: str | None = None
+    mode: Mode | None = None
+    token_id: TokenId | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class OpenRule:
+    """An open rule as reconcile needs it: which workflow must live, and what its row says."""
+
+    rule_id: RuleId
+    account_id: AccountId
+    phase: RulePhase
+    version: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _StatusCount:
+    status: RuleStatus
+    rules: int
+
+
+_OPEN = TypeAdapter(OpenRule)
+_COUNT = TypeAdapter(_StatusCount)
+
+
+class Rules:
+    """Reads rules, always within one account unless the name says otherwise."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+
+    async def get(self, account_id: AccountId, rule_id: RuleId) -> RuleRow | None:
+        """Return a rule of the account, None when there is none or it is another account's.
+
+        Raises:
+            StorageUnavailable: Postgres cannot be reached now.
+        """
+        async with self._database.transaction() as connection:
+            rows = await read_rows(
+                connection, _readable(account_id).where(RuleRecord.rule_id == rule_id), _RULE
+            )
+        return rows[0] if rows else None
+
+    async def page(
+        self, account_id: AccountId, wanted: RuleFilter | None = None, *, limit: int = 50, offset: int = 0
+    ) -> Page[RuleRow]:
+        """Return rules of the account, newest first."""
+        statement = _narrowed(_readable(account_id), wanted or RuleFilter()).order_by(
+            RuleRecord.created_at.desc(), RuleRecord.rule_id
+        )
+        async with self._database.transaction() as connection:
+            return await read_page(connection, statement, _RULE, limit=limit, offset=offset)
+
+    async def count_by_status(self, account_id: AccountId) -> dict[RuleStatus, int]:
+        """Return how many rules of the account have each status."""
+        statement = (
+            select(RuleRecord.status, func.count().label("rules"))
+            .where(RuleRecord.account_id == account_id)
+            .group_by(RuleRecord.status)
+        )
+        async with self._database.transaction() as connection:
+            counts = await read_rows(connection, statement, _COUNT)
+        return dict.fromkeys(RuleStatus, 0) | {count.status: count.rules for count in counts}
+
+    async def open_rules_on(self, key: PositionKey) -> list[RuleId]:
+        """Return the open rules that stand on a position."""
+        statement = (
+            select(RuleRecord.rule_id)
+            .where(
+                RuleRecord.account_id == key.account_id,
+                RuleRecord.venue == key.venue,
+                RuleRecord.mode == key.mode.value,
+                RuleRecord.token_id == key.token_id,
+                RuleRecord.status.in_(OPEN_STATUSES),
+            )
+            .order_by(RuleRecord.rule_id)
+        )
+        async with self._database.transaction() as connection:
+            found = await connection.scalars(statement)
+            return [RuleId(rule_id) for rule_id in found]
+
+    async def all_open(self, *, after: RuleId | None = None, limit: int = 1000) -> list[OpenRule]:
+        """Return the open rules of all accounts, by id, for reconcile.
+
+        Args:
+            after: Return those with a higher id only.
+            limit: How many at most.
+        """
+        statement = (
+            select(RuleRecord.rule_id, RuleRecord.account_id, RuleRecord.phase, RuleRecord.version)
+            .where(RuleRecord.status.in_(OPEN_STATUSES), RuleRecord.rule_id > (after or ""))
+            .order_by(RuleRecord.rule_id)
+            .limit(limit)
+        )
+        async with self._database.transaction() as connection:
+            return await read_rows(connection, statement, _OPEN)
+
+    async def open_rule_ids(self) -> list[RuleId]:
+        """Return the ids of the open rules of all accounts."""
+        statement = (
+            select(RuleRecord.rule_id)
+            .where(RuleRecord.status.in_(OPEN_STATUSES))
+            .order_by(RuleRecord.rule_id)
+        )
+        async with self._database.transaction() as connection:
+            return [RuleId(rule_id) for rule_id in await connection.scalars(statement)]
+
+    async def find_any(self, rule_id: RuleId) -> RuleRow | None:
+        """Return a rule of whichever account: for the system's own work, never for a caller."""
+        statement = select(_TABLE).where(RuleRecord.rule_id == rule_id)
+        async with self._database.transaction() as connection:
+            rows = await read_rows(connection, statement, _RULE)
+        return rows[0] if rows else None
+
+
+_TABLE = RuleRecord.__table__
+
+
+def _readable(account_id: AccountId) -> Select[tuple[object, ...]]:
+    return select(_TABLE).where(RuleRecord.account_id == account_id)
+
+
+def _narrowed(statement: Select[tuple[object, ...]], wanted: RuleFilter) -> Select[tuple[object, ...]]:
+    if wanted.statuses is not None:
+        statement = statement.where(RuleRecord.status.in_([status.value for status in wanted.statuses]))
+    if wanted.venue is not None:
+        statement = statement.where(RuleRecord.venue == wanted.venue)
+    if wanted.mode is not None:
+        statement = statement.where(RuleRecord.mode == wanted.mode.value)
+    if wanted.token_id is not None:
+        statement = statement.where(RuleRecord.token_id == wanted.token_id)
+    return statement
