@@ -1,0 +1,123 @@
+from dataclasses import replace
+from datetime import UTC, datetime
+from decimal import Decimal
+
+import pytest
+from pydantic import TypeAdapter
+
+from domain.quotes import PriceRules, Quote
+from domain.rules.crossing import SATISFIED, Crossing, Refusal, judge
+from domain.rules.definition import ConditionType, RuleDefinition
+from domain.rules.levels import resolve
+
+D = Decimal
+STOP = {"type": "stop_loss", "price": "0.40"}
+TARGET = {"type": "take_profit", "price": "0.60"}
+TRAIL = {"type": "trailing_stop", "percent": "10", "activation_price": "0.5"}
+HOLD = {"type": "max_hold", "seconds": 60}
+
+
+def resolved(*conditions, **fields):
+    definition = RuleDefinition.model_validate(
+        {"conditions": conditions or (STOP, TARGET, TRAIL, HOLD), **fields}
+    )
+    armed_at = datetime(2026, 1, 1, tzinfo=UTC)
+    return resolve(definition, None, armed_at=armed_at, opened_at=None, market_end=None, rules=PriceRules())
+
+
+def crossing(index=0, kind="stop_loss", bid="0.39", ask="0.41", last=None, **fields):
+    prices = (None if price is None else D(price) for price in (bid, ask, last))
+    evidence = {
+        "rule_id": "r",
+        "generation": 3,
+        "condition_index": index,
+        "condition": ConditionType(kind),
+        "level": D("0.4"),
+        "quote": Quote(*prices),
+        "price": D("0.4"),
+        "mark": None,
+        "confirm_count": 1,
+        "beyond_since_ms": 1000,
+        "observed_at_ms": 1000,
+        "venue_timestamp_ms": None,
+    }
+    return Crossing(**(evidence | fields))
+
+
+@pytest.mark.parametrize(
+    "evidence",
+    [
+        crossing(),
+        crossing(bid="0.01", ask="0.02"),
+        crossing(1, "take_profit", bid="0.6", ask="0.6"),
+        crossing(2, "trailing_stop", bid="0.45", ask="0.45", mark=D("0.5")),
+        crossing(bid=None, ask=None, last="0.3"),
+        crossing(generation=1),
+        crossing(observed_at_ms=10**12, beyond_since_ms=1),
+    ],
+    ids=["at level", "far below", "target", "trail", "no bid", "older generation", "long ago"],
+)
+def test_crossing_that_reaches_its_level_is_satisfied(evidence):
+    assert judge(evidence, resolved()) == SATISFIED
+
+
+@pytest.mark.parametrize(
+    ("evidence", "refusal"),
+    [
+        (crossing(ask="0.4101"), Refusal.NOT_REACHED),
+        (crossing(1, "take_profit", bid="0.59", ask="0.59"), Refusal.NOT_REACHED),
+        (crossing(2, "trailing_stop", bid="0.451", ask="0.451", mark=D("0.5")), Refusal.NOT_REACHED),
+        (crossing(2, "trailing_stop", bid="0.1", ask="0.1", mark=D("0.49")), Refusal.NO_LEVEL),
+        (crossing(2, "trailing_stop", bid="0.1", ask="0.1"), Refusal.NO_LEVEL),
+        (crossing(bid="0.41", ask="0.40"), Refusal.SKIPPED_QUOTE),
+        (crossing(bid=None), Refusal.SKIPPED_QUOTE),
+        (crossing(last="1.2"), Refusal.SKIPPED_QUOTE),
+        (crossing(bid="0.45", ask="0.9", last="0.3"), Refusal.BID_DISAGREES),
+        (crossing(1, "take_profit", bid=None, ask="0.9", last="0.7"), Refusal.BID_DISAGREES),
+        (crossing(3, "max_hold"), Refusal.NO_SUCH_CONDITION),
+        (crossing(1), Refusal.NO_SUCH_CONDITION),
+        (crossing(4), Refusal.NO_SUCH_CONDITION),
+        (crossing(-1), Refusal.NO_SUCH_CONDITION),
+    ],
+)
+def test_crossing_that_does_not_reach_its_level_is_refused_with_the_reason(evidence, refusal):
+    verdict = judge(evidence, resolved())
+    assert not verdict.satisfied
+    assert verdict.refusal is refusal
+
+
+@pytest.mark.parametrize(
+    ("guards", "evidence", "refusal"),
+    [
+        ({"max_spread": "0.02"}, crossing(), None),
+        ({"max_spread": "0.01"}, crossing(), Refusal.SPREAD_TOO_WIDE),
+        ({"max_spread": "0.5"}, crossing(bid=None, ask=None, last="0.1"), Refusal.SPREAD_TOO_WIDE),
+        ({"bid_confirms": False}, crossing(bid="0.45", ask="0.9", last="0.3"), None),
+        ({"price_source": "ask"}, crossing(), Refusal.NOT_REACHED),
+        ({"price_source": "bid"}, crossing(ask="0.99"), None),
+        ({"confirm": {"updates": 2}}, crossing(), Refusal.NOT_CONFIRMED),
+        ({"confirm": {"updates": 2}}, crossing(confirm_count=2), None),
+        ({"confirm": {"ms": 500}}, crossing(beyond_since_ms=501), Refusal.NOT_CONFIRMED),
+        ({"confirm": {"ms": 500}}, crossing(beyond_since_ms=500), None),
+        ({"confirm": {"ms": 500}}, crossing(beyond_since_ms=None), Refusal.NOT_CONFIRMED),
+    ],
+)
+def test_guards_are_judged_again(guards, evidence, refusal):
+    assert judge(evidence, resolved(STOP, **guards)).refusal is refusal
+
+
+def test_level_that_was_changed_meanwhile_decides():
+    evidence = crossing(bid="0.39", ask="0.39")
+    assert judge(evidence, resolved({"type": "stop_loss", "price": "0.39"})).satisfied
+    assert judge(evidence, resolved({"type": "stop_loss", "price": "0.38"})).refusal is Refusal.NOT_REACHED
+
+
+def test_level_named_by_the_crossing_is_not_believed():
+    evidence = replace(crossing(bid="0.5", ask="0.5"), level=D("0.9"), price=D("0.1"))
+    assert judge(evidence, resolved()).refusal is Refusal.NOT_REACHED
+
+
+def test_crossing_survives_json():
+    adapter = TypeAdapter(Crossing)
+    evidence = crossing(2, "trailing_stop", mark=D("0.5"), venue_timestamp_ms=7)
+    assert adapter.validate_json(adapter.dump_json(evidence)) == evidence
