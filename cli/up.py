@@ -15,8 +15,8 @@ from rich.console import Console
 from rich.table import Table
 
 import runtime.logging
-from runtime.embedded.ports import Ports
-from runtime.embedded.stack import EmbeddedStack, StackOptions
+from runtime.embedded.ports import LOOPBACK, Ports
+from runtime.embedded.stack import ALL_PARTS, EmbeddedStack, Part, StackOptions
 from runtime.embedded.supervisor import Observer, PartEvent, PartState
 from runtime.embedded.temporal_binary import BinarySearch, TemporalBinary, default_search
 from runtime.embedded.temporal_server import Synchronous
@@ -50,6 +50,9 @@ def up(
     simulator_port: Port = None,
     simulator_admin_port: Port = None,
     postgres_port: Port = None,
+    parts: Annotated[
+        list[Part] | None, typer.Option("--part", help="Run only this part; may be given several times.")
+    ] = None,
     durability: Annotated[
         Durability | None,
         typer.Option(help="full: a power cut loses nothing; normal: a killed process loses nothing, faster."),
@@ -75,6 +78,7 @@ def up(
     _get_temporal(search, console)
     options = StackOptions(
         data_dir=data_dir or embedded.data_dir,
+        parts=frozenset(parts) if parts else ALL_PARTS,
         ports=ports,
         port_options=PORT_OPTIONS,
         fsync=embedded.postgres_fsync,
@@ -145,15 +149,14 @@ async def run_until_stopped(options: StackOptions, console: Console, *, json_out
 
 def places(stack: EmbeddedStack) -> dict[str, str]:
     """Returns the addresses of a running stack by name."""
-    return {
-        "api": stack.api_url,
-        "api_docs": f"{stack.api_url}/docs",
-        "temporal_ui": stack.temporal_ui_url,
-        "temporal": stack.temporal_address,
-        "simulator": stack.simulator_url,
-        "simulator_admin": stack.simulator_admin_url,
-        "postgres": f"127.0.0.1:{stack.ports.postgres}",
+    found = {
+        Part.API: {"api": stack.api_url, "api_docs": f"{stack.api_url}/docs"},
+        Part.TEMPORAL: {"temporal_ui": stack.temporal_ui_url, "temporal": stack.temporal_address},
+        Part.SIMULATOR: {"simulator": stack.simulator_url, "simulator_admin": stack.simulator_admin_url},
+        Part.POSTGRES: {"postgres": f"{LOOPBACK}:{stack.ports.postgres}"},
     }
+    running = stack.supervisor.parts
+    return {name: place for part, named in found.items() if part in running for name, place in named.items()}
 
 
 def show(stack: EmbeddedStack, console: Console, *, json_output: bool) -> None:

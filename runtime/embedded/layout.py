@@ -80,6 +80,21 @@ class DataDir:
             folder.mkdir(mode=0o700, exist_ok=True)
 
 
+def holder(directory: DataDir) -> int | None:
+    """Returns the pid of the supervisor that holds a data directory, None when nobody does."""
+    try:
+        descriptor = os.open(directory.lock_file, os.O_RDONLY)
+    except FileNotFoundError:
+        return None
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_SH | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return int(os.pread(descriptor, 32, 0).decode().strip() or 0) or None
+    finally:
+        os.close(descriptor)
+    return None
+
+
 class DataDirLock:
     """An exclusive lock on a data directory, given back by the kernel when its holder dies."""
 
