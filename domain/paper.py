@@ -1,0 +1,94 @@
+"""Paper orders: what the paper venue remembers of an order that no venue ever saw."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from decimal import Decimal
+from enum import StrEnum
+
+from domain.fills import Fill
+from domain.ids import AccountId, MarketId, TokenId, VenueOrderId
+from domain.orders import Side, TimeInForce, VenueOrder, VenueOrderStatus
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PaperAccount:
+    """Whose paper: an account at a venue."""
+
+    account_id: AccountId
+    venue: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PaperOrder:
+    """One paper order.
+
+    `shares` is what it wants at its limit price; an immediate BUY spends a budget and may get more.
+    """
+
+    venue_order_id: VenueOrderId
+    account: PaperAccount
+    market_id: MarketId
+    token_id: TokenId
+    side: Side
+    time_in_force: TimeInForce
+    shares: Decimal
+    limit_price: Decimal
+    matched_shares: Decimal
+    status: VenueOrderStatus
+    expiration_s: int
+    created_at: datetime
+
+    @property
+    def remaining(self) -> Decimal:
+        """Shares that it may still trade."""
+        return Decimal(0) if self.status.is_terminal else self.shares - self.matched_shares
+
+    def as_venue_order(self) -> VenueOrder:
+        """Return what a venue would say of it."""
+        budget = self.side is Side.BUY and self.time_in_force in (TimeInForce.FAK, TimeInForce.FOK)
+        return VenueOrder(
+            venue_order_id=self.venue_order_id,
+            market_id=self.market_id,
+            token_id=self.token_id,
+            side=self.side,
+            status=self.status,
+            original_shares=None if budget else self.shares,
+            matched_shares=self.matched_shares,
+            price=self.limit_price,
+            created_at=self.created_at,
+        )
+
+
+def needed(order: PaperOrder, fills: Sequence[Fill]) -> Decimal:
+    """Return what a new order must find free: shares for a SELL, USD with fees for a BUY.
+
+    As a live venue does, the whole order is judged, not only what it fills now.
+    """
+    if order.side is Side.SELL:
+        return order.shares
+    fees = sum((fill.fee_usd for fill in fills), Decimal(0))
+    cost = sum((fill.notional_usd for fill in fills), Decimal(0))
+    return max(cost, order.shares * order.limit_price) + fees
+
+
+def bound(order: PaperOrder) -> Decimal:
+    """Return what a resting order keeps from others: shares for a SELL, USD for a BUY."""
+    return order.remaining if order.side is Side.SELL else order.remaining * order.limit_price
+
+
+class Registration(StrEnum):
+    """What became of a new paper order."""
+
+    NEW = "new"
+    DUPLICATE = "duplicate"  # the id is taken: nothing was changed
+    SHORT = "short"  # shares or collateral do not cover it: nothing was changed
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PaperChanges:
+    """Orders and fills after a place in the account's sequence, and the sequence's end."""
+
+    orders: Sequence[PaperOrder]
+    fills: Sequence[Fill]
+    edge: int

@@ -1,0 +1,56 @@
+"""The venue's rules, applied to a paper order as a live one would meet them. Pure."""
+
+from decimal import Decimal
+
+from domain.money import from_micros, is_on_tick
+from domain.orders import AnswerKind, Attempt, Instrument, MarketState, RebuildReason, Side, TimeInForce
+from domain.ports import Book
+from venues.paper.matching import is_immediate, opposite, takes
+from venues.paper.refusals import Refusal
+
+MIN_MARKETABLE_BUY_USD = Decimal(1)
+GTD_MINIMUM_S = 180  # the venue refuses expirations nearer than three minutes
+
+
+def refusal_before_book(attempt: Attempt, instrument: Instrument, now_s: int) -> Refusal | None:
+    """Return why the venue would refuse the order whatever its book shows, or None."""
+    if instrument.state.is_final:
+        return Refusal(AnswerKind.FINAL, "market_gone")
+    if instrument.state is not MarketState.OPEN:
+        return Refusal(AnswerKind.TRANSIENT, "market_not_ready", wait_ms=5_000)
+    if attempt.post_only and is_immediate(attempt.time_in_force):
+        return Refusal(AnswerKind.FINAL, "post_only_type")
+    if not _is_on_grid(attempt, instrument.tick):
+        return Refusal(AnswerKind.REBUILD, "tick_changed", RebuildReason.TICK_CHANGED)
+    if not is_immediate(attempt.time_in_force) and attempt.shares < instrument.min_shares:
+        return Refusal(AnswerKind.REBUILD, "below_minimum", RebuildReason.BELOW_MINIMUM)
+    expires = attempt.time_in_force is TimeInForce.GTD
+    if expires != (attempt.expiration_s != 0) or (expires and attempt.expiration_s < now_s + GTD_MINIMUM_S):
+        return Refusal(AnswerKind.FINAL, "invalid_expiration")
+    return None
+
+
+def refusal_at_book(attempt: Attempt, book: Book) -> Refusal | None:
+    """Return why the venue would refuse the order with this book, or None."""
+    levels = opposite(book, attempt.side)
+    crosses = bool(levels) and takes(attempt.side, attempt.limit_price, levels[0])
+    if attempt.post_only and crosses:
+        return Refusal(AnswerKind.REBUILD, "post_only_would_cross", RebuildReason.POST_ONLY_WOULD_CROSS)
+    is_buy = attempt.side is Side.BUY
+    if (
+        is_buy
+        and (crosses or is_immediate(attempt.time_in_force))
+        and notional(attempt) < MIN_MARKETABLE_BUY_USD
+    ):
+        return Refusal(AnswerKind.REBUILD, "below_minimum_notional", RebuildReason.BELOW_MINIMUM)
+    return None
+
+
+def notional(attempt: Attempt) -> Decimal:
+    """Return the USD side of an order: a BUY's budget, a SELL's least proceeds."""
+    return from_micros(attempt.maker_amount if attempt.side is Side.BUY else attempt.taker_amount)
+
+
+def _is_on_grid(attempt: Attempt, tick: Decimal) -> bool:
+    price = attempt.limit_price
+    return tick <= price <= 1 - tick and is_on_tick(price, tick)

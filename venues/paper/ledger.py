@@ -1,0 +1,70 @@
+"""What the paper venue needs to remember, and where."""
+
+from collections.abc import Sequence
+from datetime import datetime
+from decimal import Decimal
+from typing import Protocol
+
+from domain.fills import Fill
+from domain.ids import MarketId, TokenId, VenueOrderId
+from domain.orders import VenueOrderStatus
+from domain.paper import PaperAccount, PaperChanges, PaperOrder, Registration
+
+
+class PaperLedger(Protocol):
+    """Paper orders and fills. Everything of one account happens one after another, in any process."""
+
+    async def register(self, order: PaperOrder, fills: Sequence[Fill], start_usd: Decimal) -> Registration:
+        """Take a new order with its first fills, if its id is new and the account can cover it.
+
+        What it needs is `domain.paper.needed`; shares and collateral bound by open orders
+        (`domain.paper.bound`) are not free. `start_usd` is the collateral that the account began with.
+        """
+        ...
+
+    async def record(
+        self, order: PaperOrder, fills: Sequence[Fill], status: VenueOrderStatus
+    ) -> PaperOrder | None:
+        """Add fills to an order and give it a status.
+
+        Returns the changed order, or None when it has changed since `order` was read.
+        """
+        ...
+
+    async def find(self, account: PaperAccount, venue_order_id: VenueOrderId) -> PaperOrder | None:
+        """Return one order."""
+        ...
+
+    async def open_orders(self, account: PaperAccount, token_id: TokenId | None) -> Sequence[PaperOrder]:
+        """Return the orders that rest, oldest first."""
+        ...
+
+    async def fills(
+        self, account: PaperAccount, after: datetime | None, market_id: MarketId | None
+    ) -> Sequence[Fill]:
+        """Return fills since a time, oldest first."""
+        ...
+
+    async def changes(self, account: PaperAccount, after: int) -> PaperChanges:
+        """Return what changed after a place in the account's sequence (0: from the beginning)."""
+        ...
+
+    async def edge(self, account: PaperAccount) -> int:
+        """Return the end of the account's sequence."""
+        ...
+
+    async def shares(self, account: PaperAccount, token_id: TokenId) -> Decimal:
+        """Return the shares held, those bound by open sells included."""
+        ...
+
+    async def cash(self, account: PaperAccount, start_usd: Decimal) -> Decimal:
+        """Return the collateral, that bound by open buys included."""
+        ...
+
+    async def held_tokens(self, account: PaperAccount) -> Sequence[TokenId]:
+        """Return the tokens of which shares are held."""
+        ...
+
+    async def pay_out(self, account: PaperAccount, token_id: TokenId, usd_per_share: Decimal) -> None:
+        """Turn the shares of a resolved token into collateral; repeating it changes nothing."""
+        ...
