@@ -40,6 +40,9 @@ SECRET_FIELDS = frozenset(
 )
 """Names of fields whose value never reaches a log, compared in lower case with dashes as written."""
 
+CHATTY_LOGGERS = ("httpx2", "httpcore2", "httpx", "httpcore", "websockets")
+"""Libraries that log every request at INFO, with its whole URL."""
+
 
 def redact(_logger: WrappedLogger, _method: str, event: EventDict) -> EventDict:
     """Replaces secrets in an event: by field name at any depth, and by type (`SecretStr`, `SecretBytes`)."""
@@ -97,6 +100,8 @@ def configure(*, level: int = logging.INFO, stream: TextIO | None = None, json: 
     root = logging.getLogger()
     root.handlers[:] = [handler]
     root.setLevel(level)
+    for chatty in CHATTY_LOGGERS:
+        logging.getLogger(chatty).setLevel(logging.WARNING)
     structlog.configure(
         processors=[
             structlog.stdlib.filter_by_level,
