@@ -30,7 +30,8 @@ from domain.orders import Side
 from domain.positions import Position, PositionKey
 
 _ZERO = Decimal(0)
-_PLACES = Decimal("1e-18")
+_SHOWN = Decimal("1e-18")
+_CARRIED = Decimal("1e-40")  # so fine that an average stays right to 18 decimals down to the last micro-share
 _ROUNDING = Context(prec=120, rounding=ROUND_HALF_EVEN)
 
 _SortKey: TypeAlias = tuple[datetime, str, EntryKind, Side, Decimal, Decimal, Decimal, str, str]
@@ -158,14 +159,14 @@ class _Running:
 
     def position(self, key: PositionKey, market_id: MarketId, unconfirmed: Shares) -> Position:
         """Return what stands now."""
-        average = _part(self.cost, Decimal(1), self.shares) if self.shares > _ZERO else None
+        average = _ROUNDING.divide(self.cost, self.shares) if self.shares > _ZERO else None
         return Position(
             key=key,
             market_id=market_id,
             shares=_tidy(self.shares),
-            average_entry=None if average is None else _tidy(average),
-            cost_usd=_tidy(self.cost),
-            realized_pnl_usd=_tidy(self.realized),
+            average_entry=None if average is None else _shown(average),
+            cost_usd=_shown(self.cost),
+            realized_pnl_usd=_shown(self.realized),
             fees_usd=_tidy(self.fees),
             unconfirmed_shares=_tidy(unconfirmed),
             episode=self.episode,
@@ -217,13 +218,17 @@ def _signed(value: Decimal, positive: bool) -> Decimal:
 
 
 def _part(total: Usd, shares: Shares, of_shares: Shares) -> Usd:
-    """Return `total × shares ÷ of_shares`: the one division, and the one place that rounds (18 decimals)."""
+    """Return `total × shares ÷ of_shares`, at 40 decimals."""
     if shares == of_shares:
         return total  # the last share takes all that is left: nothing is lost to rounding
     if not total or not shares:
         return _ZERO
-    quotient = _ROUNDING.divide(EXACT.multiply(total, shares), of_shares)
-    return _ROUNDING.quantize(quotient, _PLACES)
+    return _ROUNDING.quantize(_ROUNDING.divide(EXACT.multiply(total, shares), of_shares), _CARRIED)
+
+
+def _shown(value: Decimal) -> Decimal:
+    """Return what the outside sees: 18 decimals. Sums of venue amounts have fewer and pass unchanged."""
+    return _tidy(_ROUNDING.quantize(value, _SHOWN))
 
 
 def _tidy(value: Decimal) -> Decimal:

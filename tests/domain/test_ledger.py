@@ -258,8 +258,8 @@ def as_entry(report):
 
 
 def near(value, expected):
-    """Equal but for what the division at 18 decimals may lose, a few times over."""
-    return abs(Fraction(value) - expected) <= Fraction(1, 10**15)
+    """Equal to 18 decimals."""
+    return abs(Fraction(value) - expected) <= Fraction(1, 10**18)
 
 
 def fold_agrees_with_fractions(module, history):
@@ -303,7 +303,7 @@ MUTANTS = {
         "known.setdefault(entry.fill_key + entry.kind, {})",
     ),
     "time does not order": ("(trade.entry.traded_at, trade.entry.fill_key)", "trade.entry.fill_key"),
-    "cents are good enough": ('Decimal("1e-18")', 'Decimal("0.01")'),
+    "18 decimals are carried": ('Decimal("1e-40")', 'Decimal("1e-18")'),
     "a settlement may buy": (" and entry.kind is not EntryKind.SETTLEMENT", ""),
     "entry fees are forgotten": ("EXACT.add(fee, entry_fees))", "fee)"),
     "results of episodes add up": (
