@@ -147,8 +147,7 @@ def _show(result: DemoResult, console: Console) -> None:
         "frame to POST": f"{result.frame_to_post_ms} ms" if result.frame_to_post_ms is not None else "–",
         "exit orders at the venue": str(result.orders_at_venue),
         "shares": shares,
-        "books": "; ".join(result.differences)
-        or "venue and projection agree to the last digit, fees included",
+        "books": "; ".join(result.differences) or agreed,
     }
     for name, value in rows.items():
         table.add_row(name, value)
