@@ -1,0 +1,94 @@
+"""The HTTP application: routes, errors, who may pass, and what OpenAPI says about it."""
+
+from collections.abc import AsyncGenerator, Callable
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
+
+from fastapi import FastAPI
+from fastapi.openapi.utils import get_openapi
+from fastapi.routing import APIRoute
+
+from api import errors
+from api.boundary import Boundary, Gate
+from api.deps import Services, authenticate
+from api.routes import accounts, health, orders, portfolio, rules, skills_polymarket
+from api.routes.answers import ProblemDocument
+
+OpenServices = Callable[[], AbstractAsyncContextManager[Services]]
+
+VERSION = "2"
+DOCUMENTATION = frozenset({"/docs", "/openapi.json"})
+_ROUTERS = (rules, skills_polymarket, orders, portfolio, accounts, health)
+_DESCRIPTION = """\
+Holdfast watches positions and acts on them: stop-loss, take-profit, trailing stop, time exits.
+Every rule and order is a durable workflow: what was answered with success survives any crash and is never
+sent twice.
+
+**Keys.** Send `Authorization: Bearer <key>` or `X-API-Key`. A key belongs to one account and sees only that
+one; another account's id is 404. An operator's key names the account in `X-Holdfast-Account`.
+
+**Numbers.** Prices, shares and USD are exact decimals: text in answers, text or numbers in requests.
+
+**Repeating.** Every POST takes an `Idempotency-Key`: repeat a request whose answer got lost with the same
+key, and it is carried out once. PATCH takes the `version` that was read.
+
+**Errors.** Problem documents (RFC 9457) with a stable `code`; a 422 lists each refused field and has changed
+nothing.
+"""
+
+
+def create_app(open_services: OpenServices) -> FastAPI:
+    """Return the application; `open_services` is entered at its start and left at its end."""
+
+    @asynccontextmanager
+    async def lifespan(app: FastAPI) -> AsyncGenerator[None]:
+        async with open_services() as services:
+            app.state.services = services
+            yield
+
+    app = FastAPI(
+        title="Holdfast",
+        version=VERSION,
+        description=_DESCRIPTION,
+        lifespan=lifespan,
+        redoc_url=None,
+        generate_unique_id_function=_operation_id,
+        separate_input_output_schemas=False,
+    )
+    for module in _ROUTERS:
+        app.include_router(module.router)
+    errors.install(app)
+    # The last one added is the outermost.
+    app.add_middleware(Gate, authenticate=authenticate, is_open=is_open)
+    app.add_middleware(Boundary)
+    app.openapi = lambda: _documented(app)
+    return app
+
+
+def is_open(path: str) -> bool:
+    """Say whether a path needs no key: liveness and the documentation."""
+    return path == health.LIVENESS or path in DOCUMENTATION
+
+
+def _operation_id(route: APIRoute) -> str:
+    return route.name
+
+
+def _documented(app: FastAPI) -> dict[str, object]:
+    """Return the OpenAPI document with the problem schema and the two ways to send a key."""
+    if app.openapi_schema is None:
+        document = get_openapi(
+            title=app.title, version=app.version, description=app.description, routes=app.routes
+        )
+        schemas = document["components"]["schemas"]
+        schemas["ProblemDocument"] = ProblemDocument.model_json_schema(
+            ref_template="#/components/schemas/{model}"
+        )
+        schemas |= schemas["ProblemDocument"].pop("$defs")
+        document["components"]["securitySchemes"] = {
+            "bearer": {"type": "http", "scheme": "bearer"},
+            "header": {"type": "apiKey", "in": "header", "name": "X-API-Key"},
+        }
+        document["security"] = [{"bearer": []}, {"header": []}]
+        document["paths"][health.LIVENESS]["get"]["security"] = []
+        app.openapi_schema = document
+    return app.openapi_schema
