@@ -1,0 +1,230 @@
+"""The paper venue's ledger in Postgres.
+
+A lock per account makes everything that changes it happen one after another, in whichever process: that is
+what lets a balance be judged by plain sums, and a reader follow changes by their number alone.
+"""
+
+from collections.abc import AsyncGenerator, Sequence
+from contextlib import asynccontextmanager
+from datetime import datetime
+from decimal import Decimal
+
+import asyncpg
+from pydantic import TypeAdapter
+
+from domain.fills import Fill, FillState
+from domain.ids import MarketId, TokenId, VenueOrderId
+from domain.orders import Side, VenueOrderStatus
+from domain.paper import PaperAccount, PaperChanges, PaperOrder, Registration, needed
+from storage.database import Database
+
+_ORDER = TypeAdapter(PaperOrder)
+_FILL = TypeAdapter(Fill)
+_PLACE = TypeAdapter(int)
+
+_LOCK = "SELECT pg_advisory_xact_lock(hashtextextended($1 || chr(31) || $2, 0))"
+_INSERT = """INSERT INTO paper_orders (venue_order_id, account_id, venue, market_id, token_id, side,
+        time_in_force, shares, limit_price, matched_shares, status, expiration_s, created_at, changed)
+    VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, nextval('paper_changes'))"""
+_INSERT_FILL = """INSERT INTO paper_fills (fill_key, venue_order_id, account_id, venue, market_id, token_id,
+        side, shares, notional_usd, fee_usd, traded_at, changed)
+    VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, nextval('paper_changes'))"""
+_CHANGE = """UPDATE paper_orders SET matched_shares = $3, status = $4, changed = nextval('paper_changes')
+    WHERE venue_order_id = $1 AND matched_shares = $2 AND status = $5 RETURNING *"""
+_FIND = "SELECT * FROM paper_orders WHERE account_id = $1 AND venue = $2 AND venue_order_id = $3"
+_EXISTS = "SELECT true FROM paper_orders WHERE venue_order_id = $1"
+_OPEN = """SELECT * FROM paper_orders WHERE account_id = $1 AND venue = $2 AND status = 'live'
+    AND ($3::text IS NULL OR token_id = $3) ORDER BY changed"""
+_FILLS = """SELECT * FROM paper_fills WHERE account_id = $1 AND venue = $2
+    AND ($3::timestamptz IS NULL OR traded_at >= $3) AND ($4::text IS NULL OR market_id = $4)
+    ORDER BY changed"""
+_CHANGED_ORDERS = (
+    "SELECT * FROM paper_orders WHERE account_id = $1 AND venue = $2 AND changed > $3 ORDER BY changed"
+)
+_CHANGED_FILLS = (
+    "SELECT * FROM paper_fills WHERE account_id = $1 AND venue = $2 AND changed > $3 ORDER BY changed"
+)
+_EDGE = """SELECT coalesce(greatest(
+        (SELECT max(changed) FROM paper_orders WHERE account_id = $1 AND venue = $2),
+        (SELECT max(changed) FROM paper_fills WHERE account_id = $1 AND venue = $2)), 0)"""
+_HELD = """SELECT token_id, sum(CASE side WHEN 'BUY' THEN shares ELSE -shares END) AS shares
+    FROM paper_fills AS f WHERE account_id = $1 AND venue = $2 AND ($3::text IS NULL OR token_id = $3)
+        AND NOT EXISTS (SELECT FROM paper_payouts AS p
+            WHERE p.account_id = $1 AND p.venue = $2 AND p.token_id = f.token_id)
+    GROUP BY token_id HAVING sum(CASE side WHEN 'BUY' THEN shares ELSE -shares END) > 0"""
+_BOUND_SHARES = """SELECT coalesce(sum(shares - matched_shares), 0) FROM paper_orders
+    WHERE account_id = $1 AND venue = $2 AND token_id = $3 AND side = 'SELL' AND status = 'live'"""
+_CASH = """SELECT
+    coalesce((SELECT sum(CASE side WHEN 'SELL' THEN notional_usd ELSE -notional_usd END - fee_usd)
+        FROM paper_fills WHERE account_id = $1 AND venue = $2), 0)
+    + coalesce((SELECT sum(usd) FROM paper_payouts WHERE account_id = $1 AND venue = $2), 0)"""
+_BOUND_CASH = """SELECT coalesce(sum((shares - matched_shares) * limit_price), 0) FROM paper_orders
+    WHERE account_id = $1 AND venue = $2 AND side = 'BUY' AND status = 'live'"""
+_PAY_OUT = """INSERT INTO paper_payouts (account_id, venue, token_id, shares, usd)
+    VALUES ($1, $2, $3, $4, $5) ON CONFLICT DO NOTHING"""
+
+
+class PaperOrders:
+    """`PaperLedger` in Postgres. Every method raises StorageUnavailable while Postgres is away."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+
+    async def register(self, order: PaperOrder, fills: Sequence[Fill], start_usd: Decimal) -> Registration:
+        """Take a new order with its first fills, if its id is new and the account can cover it."""
+        async with self._locked(order.account) as connection:
+            if await connection.fetchval(_EXISTS, order.venue_order_id):
+                return Registration.DUPLICATE
+            if await self._free(connection, order, start_usd) < needed(order, fills):
+                return Registration.SHORT
+            await self._insert(connection, order)
+            await self._insert_fills(connection, order.account, fills)
+        return Registration.NEW
+
+    async def record(
+        self, order: PaperOrder, fills: Sequence[Fill], status: VenueOrderStatus
+    ) -> PaperOrder | None:
+        """Add fills to an order and give it a status, unless it has changed since it was read."""
+        matched = order.matched_shares + sum((fill.shares for fill in fills), Decimal(0))
+        async with self._locked(order.account) as connection:
+            row = await connection.fetchrow(
+                _CHANGE, order.venue_order_id, order.matched_shares, matched, status, order.status
+            )
+            if row is None:
+                return None
+            await self._insert_fills(connection, order.account, fills)
+        return _order_of(row)
+
+    async def find(self, account: PaperAccount, venue_order_id: VenueOrderId) -> PaperOrder | None:
+        """Return one order of the account."""
+        async with self._database.hot.connection() as connection:
+            row = await connection.fetchrow(_FIND, account.account_id, account.venue, venue_order_id)
+        return None if row is None else _order_of(row)
+
+    async def open_orders(self, account: PaperAccount, token_id: TokenId | None) -> Sequence[PaperOrder]:
+        """Return the orders that rest, oldest change first."""
+        async with self._database.hot.connection() as connection:
+            rows = await connection.fetch(_OPEN, account.account_id, account.venue, token_id)
+        return [_order_of(row) for row in rows]
+
+    async def fills(
+        self, account: PaperAccount, after: datetime | None, market_id: MarketId | None
+    ) -> Sequence[Fill]:
+        """Return fills since a time, oldest first."""
+        async with self._database.hot.connection() as connection:
+            rows = await connection.fetch(_FILLS, account.account_id, account.venue, after, market_id)
+        return [_fill_of(row) for row in rows]
+
+    async def changes(self, account: PaperAccount, after: int) -> PaperChanges:
+        """Return what changed after a place in the account's sequence."""
+        key = (account.account_id, account.venue, after)
+        # Both reads behind the lock: a change between them would otherwise be passed over for ever.
+        async with self._locked(account) as connection:
+            orders = await connection.fetch(_CHANGED_ORDERS, *key)
+            fills = await connection.fetch(_CHANGED_FILLS, *key)
+        places = [_PLACE.validate_python(row["changed"]) for row in (*orders, *fills)]
+        return PaperChanges(
+            orders=[_order_of(row) for row in orders],
+            fills=[_fill_of(row) for row in fills],
+            edge=max(places, default=after),
+        )
+
+    async def edge(self, account: PaperAccount) -> int:
+        """Return the end of the account's sequence."""
+        async with self._locked(account) as connection:
+            return _PLACE.validate_python(await connection.fetchval(_EDGE, account.account_id, account.venue))
+
+    async def shares(self, account: PaperAccount, token_id: TokenId) -> Decimal:
+        """Return the shares held, those bound by open sells included."""
+        async with self._database.hot.connection() as connection:
+            return await _held(connection, account, token_id)
+
+    async def cash(self, account: PaperAccount, start_usd: Decimal) -> Decimal:
+        """Return the collateral, that bound by open buys included."""
+        async with self._database.hot.connection() as connection:
+            return start_usd + await _decimal(connection, _CASH, account.account_id, account.venue)
+
+    async def held_tokens(self, account: PaperAccount) -> Sequence[TokenId]:
+        """Return the tokens of which shares are held."""
+        async with self._database.hot.connection() as connection:
+            rows = await connection.fetch(_HELD, account.account_id, account.venue, None)
+        return [TokenId(str(row["token_id"])) for row in rows]
+
+    async def pay_out(self, account: PaperAccount, token_id: TokenId, usd_per_share: Decimal) -> None:
+        """Turn the shares of a resolved token into collateral; repeating it changes nothing."""
+        async with self._locked(account) as connection:
+            shares = await _held(connection, account, token_id)
+            usd = shares * usd_per_share
+            if shares > 0:
+                key = (account.account_id, account.venue, token_id)
+                await connection.execute(_PAY_OUT, *key, shares, usd)
+
+    @asynccontextmanager
+    async def _locked(self, account: PaperAccount) -> AsyncGenerator[asyncpg.Connection]:
+        async with self._database.hot.transaction() as connection:
+            await connection.execute(_LOCK, account.account_id, account.venue)
+            yield connection
+
+    async def _free(self, connection: asyncpg.Connection, order: PaperOrder, start_usd: Decimal) -> Decimal:
+        account, venue = order.account.account_id, order.account.venue
+        if order.side is Side.SELL:
+            held = await _held(connection, order.account, order.token_id)
+            return held - await _decimal(connection, _BOUND_SHARES, account, venue, order.token_id)
+        cash = await _decimal(connection, _CASH, account, venue)
+        return start_usd + cash - await _decimal(connection, _BOUND_CASH, account, venue)
+
+    async def _insert(self, connection: asyncpg.Connection, order: PaperOrder) -> None:
+        await connection.execute(
+            _INSERT,
+            order.venue_order_id,
+            order.account.account_id,
+            order.account.venue,
+            order.market_id,
+            order.token_id,
+            order.side,
+            order.time_in_force,
+            order.shares,
+            order.limit_price,
+            order.matched_shares,
+            order.status,
+            order.expiration_s,
+            order.created_at,
+        )
+
+    async def _insert_fills(
+        self, connection: asyncpg.Connection, account: PaperAccount, fills: Sequence[Fill]
+    ) -> None:
+        for fill in fills:
+            await connection.execute(
+                _INSERT_FILL,
+                fill.fill_key,
+                fill.venue_order_id,
+                account.account_id,
+                account.venue,
+                fill.market_id,
+                fill.token_id,
+                fill.side,
+                fill.shares,
+                fill.notional_usd,
+                fill.fee_usd,
+                fill.traded_at,
+            )
+
+
+async def _held(connection: asyncpg.Connection, account: PaperAccount, token_id: TokenId) -> Decimal:
+    rows = await connection.fetch(_HELD, account.account_id, account.venue, token_id)
+    return Decimal(str(rows[0]["shares"])) if rows else Decimal(0)
+
+
+async def _decimal(connection: asyncpg.Connection, statement: str, *arguments: str) -> Decimal:
+    return Decimal(str(await connection.fetchval(statement, *arguments)))
+
+
+def _order_of(row: asyncpg.Record) -> PaperOrder:
+    values = dict(row)
+    account = {"account_id": values["account_id"], "venue": values["venue"]}
+    return _ORDER.validate_python({**values, "account": account})
+
+
+def _fill_of(row: asyncpg.Record) -> Fill:
+    return _FILL.validate_python({**dict(row), "state": FillState.CONFIRMED})
