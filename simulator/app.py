@@ -138,7 +138,20 @@ class AbortableProtocol(H11Protocol):
 
 
 class _Server(uvicorn.Server):
-    """A server whose process handles signals itself."""
+    """A server that others stop: no signals, no polling for the end."""
+
+    def __init__(self, config: uvicorn.Config) -> None:
+        super().__init__(config)
+        self._stopping = asyncio.Event()
+
+    def stop(self) -> None:
+        """Ends ``serve``."""
+        self.should_exit = True
+        self._stopping.set()
+
+    async def main_loop(self) -> None:
+        """Waits for the end."""
+        await self._stopping.wait()
 
     @contextmanager
     def capture_signals(self) -> Generator[None]:
@@ -208,12 +221,12 @@ async def serve(
     finally:
         await simulator.close()
         for server in servers:
-            server.should_exit = True
+            server.stop()
         await asyncio.gather(*tasks)
         simulator.journal.close()
 
 
-def _server(app: ASGIApp) -> uvicorn.Server:
+def _server(app: ASGIApp) -> _Server:
     config = uvicorn.Config(
         app,
         http=AbortableProtocol,
@@ -224,6 +237,8 @@ def _server(app: ASGIApp) -> uvicorn.Server:
         log_config=None,
         log_level=logging.WARNING,
         access_log=False,
+        date_header=False,
+        server_header=False,
         timeout_graceful_shutdown=STOP_S,
         timeout_keep_alive=60,
         backlog=4096,
@@ -231,7 +246,7 @@ def _server(app: ASGIApp) -> uvicorn.Server:
     return _Server(config)
 
 
-async def _started(servers: list[uvicorn.Server], tasks: list[asyncio.Task[None]]) -> None:
+async def _started(servers: list[_Server], tasks: list[asyncio.Task[None]]) -> None:
     while not all(server.started for server in servers):
         for task in tasks:
             if task.done():

@@ -20,6 +20,10 @@ class Refusal(Exception):
     headers: dict[str, str] = field(default_factory=dict[str, str])
     keeps_id: bool = False
 
+    def __str__(self) -> str:
+        """Returns the venue's text."""
+        return self.text
+
     def body(self) -> dict[str, object]:
         """Returns the JSON body of the answer."""
         return {"error": self.text, **self.extra}
