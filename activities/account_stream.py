@@ -11,7 +11,7 @@ from activities.ingest import TRADES_MARGIN, Ingest
 from domain.errors import CredentialsMissing, StorageUnavailable, VenueError
 from domain.messages import StreamStart
 from domain.ports import AccountEvent, AccountEventKind, Clock, Trading, Venues
-from storage.repositories.ledger import Ledger
+from storage.repositories.ledger import BusyAccount, Ledger
 
 log = structlog.get_logger()
 
@@ -133,7 +133,8 @@ class _Follower:
         """Return whether the sweep booked anything new; ends the stream when there is no business."""
         start = self._start
         began = self._clock.now()
-        if not await self._ledger.is_busy(start.account_id, start.venue, start.mode):
+        mine = BusyAccount(account_id=start.account_id, venue=start.venue, mode=start.mode)
+        if mine not in await self._ledger.busy_accounts():
             raise _Done("nothing is unsettled and no position is open")
         refs = await self._ledger.unsettled_orders(start.account_id, start.venue, start.mode)
         await self._ingest.look_up_all(refs)
@@ -146,6 +147,6 @@ class _Follower:
     async def _unswept(self) -> datetime:
         """Return from when on fills must be read: the last sweep, or the oldest fill still unconfirmed."""
         start = self._start
-        unconfirmed = await self._ledger.oldest_unconfirmed(start.account_id, start.venue, start.mode)
+        unconfirmed = await self._ledger.unconfirmed_since(start.account_id, start.venue, start.mode)
         known = self._swept_to or self._clock.now() - timedelta(days=1)
         return min(known, unconfirmed or known) - TRADES_MARGIN

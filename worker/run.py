@@ -7,12 +7,13 @@ from contextlib import AsyncExitStack
 from pathlib import Path
 
 import structlog
-from runtime.build import build_parts
 from temporalio.client import Client
 from temporalio.worker import Worker
 
+from runtime.build import build_parts
 from runtime.settings import Settings
 from runtime.temporal import connect, queue, workflow_runner
+from worker.parts import activities_of
 from worker.registry import QueueWork, Role, work_of
 from worker.singletons import ensure_feed, ensure_schedules
 
@@ -36,7 +37,7 @@ async def run_worker(settings: Settings, role: Role) -> None:
     client = await connect(settings.temporal)
     async with AsyncExitStack() as stack:
         parts = await stack.enter_async_context(build_parts(settings, client))
-        for work in work_of(role, parts):
+        for work in work_of(role, activities_of(parts)):
             await stack.enter_async_context(_worker(client, settings, work))
         if role in (Role.FEED, Role.ALL):
             await ensure_feed(client, settings)

@@ -1,0 +1,33 @@
+"""API credentials as the document that is sealed: derived once, rotated without touching a signature."""
+
+from pydantic import BaseModel, ConfigDict, SecretStr
+
+from venues.polymarket.credentials import ApiCredentials
+
+
+class _Document(BaseModel):
+    model_config = ConfigDict(extra="forbid", hide_input_in_errors=True)
+
+    api_key: str
+    secret: str
+    passphrase: str
+
+
+def written_api_credentials(credentials: ApiCredentials) -> SecretStr:
+    """Return the document of API credentials, to be sealed."""
+    document = _Document(
+        api_key=credentials.api_key.get_secret_value(),
+        secret=credentials.secret.get_secret_value(),
+        passphrase=credentials.passphrase.get_secret_value(),
+    )
+    return SecretStr(document.model_dump_json())
+
+
+def read_api_credentials(document: SecretStr) -> ApiCredentials:
+    """Return the credentials that a document holds."""
+    read = _Document.model_validate_json(document.get_secret_value())
+    return ApiCredentials(
+        api_key=SecretStr(read.api_key),
+        secret=SecretStr(read.secret),
+        passphrase=SecretStr(read.passphrase),
+    )

@@ -1,0 +1,101 @@
+"""The composition root: the only place that names concrete classes, for API, workers and tools alike."""
+
+from collections.abc import AsyncGenerator
+from contextlib import AsyncExitStack, asynccontextmanager
+from dataclasses import dataclass
+
+from temporalio.client import Client
+
+from runtime.clock import SystemClock
+from runtime.settings import Settings
+from runtime.temporal_signals import TemporalSignals
+from runtime.venues import AccountVenues
+from storage.database import Database
+from storage.hints import NotifyHints
+from storage.repositories.credentials import Credentials
+from storage.repositories.paper_orders import PaperOrders
+from storage.repositories.wallets import Wallets
+from storage.sealed import KeyRing
+from venues.polymarket.config import PolymarketConfig
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Parts:
+    """What a process of Holdfast is made of; repositories are made from `database` where they are used."""
+
+    settings: Settings
+    client: Client
+    database: Database
+    hints: NotifyHints
+    wallets: Wallets
+    credentials: Credentials
+    venues: AccountVenues
+    signals: TemporalSignals
+    clock: SystemClock
+    polymarket: PolymarketConfig
+
+
+@asynccontextmanager
+async def build_parts(settings: Settings, client: Client) -> AsyncGenerator[Parts]:
+    """Build the parts of a process and close them at its end."""
+    async with AsyncExitStack() as stack:
+        database = _database(settings)
+        stack.push_async_callback(database.close)
+        hints = NotifyHints(database, gap=settings.tuning.notify_gap.total_seconds())
+        stack.push_async_callback(hints.close)
+        clock = SystemClock()
+        wallets = Wallets(database)
+        credentials = Credentials(database, key_ring(settings))
+        config = polymarket_config(settings)
+        venues = await stack.enter_async_context(
+            AccountVenues(
+                config,
+                wallets=wallets,
+                credentials=credentials,
+                paper_orders=PaperOrders(database),
+                clock=clock,
+                credential_cache=settings.tuning.credential_cache,
+            )
+        )
+        yield Parts(
+            settings=settings,
+            client=client,
+            database=database,
+            hints=hints,
+            wallets=wallets,
+            credentials=credentials,
+            venues=venues,
+            signals=TemporalSignals(client, settings.temporal),
+            clock=clock,
+            polymarket=config,
+        )
+
+
+def key_ring(settings: Settings) -> KeyRing:
+    """Return the ring of master keys; the first one of the settings seals."""
+    ring = settings.security.key_ring()
+    return KeyRing(ring[0].key_id, {key.key_id: key.raw() for key in ring})
+
+
+def polymarket_config(settings: Settings) -> PolymarketConfig:
+    """Return the venue's hosts and limits."""
+    hosts = settings.polymarket
+    return PolymarketConfig(
+        clob_url=hosts.clob_url,
+        gamma_url=hosts.gamma_url,
+        data_url=hosts.data_url,
+        ws_url=hosts.ws_url,
+        geoblock_url=hosts.geoblock_url,
+        chain_id=hosts.chain_id,
+        request_timeout_s=settings.tuning.venue_request.total_seconds(),
+    )
+
+
+def _database(settings: Settings) -> Database:
+    database = settings.database
+    return Database(
+        database.dsn(),
+        pool_size=database.pool_size,
+        pool_overflow=database.pool_overflow,
+        statement_timeout=database.statement_timeout.total_seconds(),
+    )

@@ -1,0 +1,70 @@
+"""The activities of a worker process, built from the process's parts."""
+
+from activities.account_stream import AccountStreamActivities
+from activities.feed_session import FeedSettings
+from activities.ingest import Ingest
+from activities.market_feed import MarketFeedActivities
+from activities.projections import ProjectionActivities
+from activities.schedules import ScheduleActivities
+from activities.trading import TradingActivities
+from runtime.build import Parts
+from runtime.settings import Settings
+from storage.repositories.claims import Claims
+from storage.repositories.feed_status import FeedStatuses
+from storage.repositories.instruments import Instruments
+from storage.repositories.ledger import Ledger
+from storage.repositories.projections import Projections
+from storage.repositories.rules import Rules
+from storage.repositories.tape import Tape
+from storage.repositories.watches import Watches
+from worker.registry import RoleActivities
+
+
+def activities_of(parts: Parts) -> RoleActivities:
+    """Return every activity of the registry, with its ports."""
+    database, tuning = parts.database, parts.settings.tuning
+    ledger, rules = Ledger(database), Rules(database)
+    ingest = Ingest(ledger, rules, parts.venues, parts.signals)
+    return RoleActivities(
+        trading=TradingActivities(
+            claims=Claims(database, parts.hints),
+            ledger=ledger,
+            instruments=Instruments(database),
+            ingest=ingest,
+            venues=parts.venues,
+            signals=parts.signals,
+            clock=parts.clock,
+        ),
+        projections=ProjectionActivities(Projections(database, parts.hints)),
+        feed=MarketFeedActivities(
+            venues=parts.venues,
+            watches=Watches(database),
+            tape=Tape(database),
+            statuses=FeedStatuses(database),
+            signals=parts.signals,
+            clock=parts.clock,
+            settings=feed_settings(parts.settings),
+        ),
+        stream=AccountStreamActivities(
+            ledger=ledger,
+            ingest=ingest,
+            venues=parts.venues,
+            clock=parts.clock,
+            sweep_min_s=tuning.stream_sweep_min.total_seconds(),
+            sweep_max_s=tuning.stream_sweep_max.total_seconds(),
+        ),
+        schedules=ScheduleActivities(ledger=ledger, signals=parts.signals),
+    )
+
+
+def feed_settings(settings: Settings) -> FeedSettings:
+    """Return how feeds work, by the settings."""
+    tuning = settings.tuning
+    return FeedSettings(
+        ws_enabled=settings.trade_manager.ws_enabled,
+        poll_interval_s=settings.trade_manager.poll_interval.total_seconds(),
+        reread_s=tuning.watches_reread.total_seconds(),
+        flush_s=tuning.tape_flush.total_seconds(),
+        silence_s=tuning.silence_check.total_seconds(),
+        pause_limit_ms=int(tuning.feed_heartbeat.total_seconds() * 1000),
+    )
