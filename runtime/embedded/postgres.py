@@ -166,17 +166,17 @@ class PostgresCluster:
         """
         try:
             connection = await asyncpg.connect(self.url("postgres"), timeout=2, ssl=False)
+            try:
+                return await connection.fetchval("SELECT 1") == 1
+            finally:
+                await connection.close()
         except asyncpg.InvalidPasswordError as error:
             raise PostgresUnusable(
                 f"the password in the env file does not fit the cluster {self.directory}: "
                 "restore the env file that was made with it, or remove the cluster"
             ) from error
-        except (OSError, TimeoutError, asyncpg.CannotConnectNowError, asyncpg.ConnectionDoesNotExistError):
+        except (OSError, TimeoutError, asyncpg.PostgresError, asyncpg.InterfaceError):
             return False
-        try:
-            return await connection.fetchval("SELECT 1") == 1
-        finally:
-            await connection.close()
 
     async def create_database(self, name: str = DATABASE, *, template: str | None = None) -> None:
         """Creates a database when it is missing; `template` must have no connections then."""

@@ -20,6 +20,8 @@ MODULE_FOLDER = Path(__file__).resolve().parents[2] / "tools" / "temporal"
 COMMAND_PACKAGE = "github.com/temporalio/cli/cmd/temporal"
 VERSION_VARIABLE = "github.com/temporalio/cli/temporalcli.Version"
 DOWNLOAD_LIMIT_SECONDS = 90
+PACKAGES_TO_COMPILE = 1400
+"""Roughly, for the progress shown; measured with an empty build cache."""
 
 Announce = Callable[[str], None]
 """Receives one line of progress."""
@@ -201,17 +203,19 @@ def build_by_go(program: Path, announce: Announce) -> None:
 
 
 def _follow_build(process: subprocess.Popen[str], announce: Announce) -> Iterator[str]:
-    """Yields the compiler's lines and announces progress every hundred packages."""
-    compiled = 0
+    """Yields the compiler's lines and announces progress, every now and then."""
+    downloaded = compiled = 0
     for line in process.stderr or ():
         text = line.strip()
         yield text
         if text.startswith("go: downloading"):
-            announce(text)
+            downloaded += 1
+            if downloaded % 25 == 1:
+                announce(f"downloading Go modules ({downloaded} so far)")
         elif "/" in text and " " not in text:
             compiled += 1
             if compiled % 100 == 0:
-                announce(f"compiled {compiled} packages")
+                announce(f"compiled {compiled} packages of about {PACKAGES_TO_COMPILE}")
 
 
 def _is_program(path: Path) -> bool:

@@ -1,6 +1,9 @@
 """The embedded stack: start, second start, kills, strays, stop."""
 
 import asyncio
+import json
+import sys
+from pathlib import Path
 
 import asyncpg
 import psutil
@@ -10,8 +13,12 @@ from temporalio.api.workflowservice.v1 import DescribeNamespaceRequest
 from temporalio.client import Client
 from temporalio.worker import Worker
 
+from runtime.embedded import env_file
 from runtime.embedded.layout import StackAlreadyRunning
+from runtime.embedded.ports import Ports
+from runtime.embedded.postgres import PostgresUnusable
 from runtime.embedded.stack import STORES, EmbeddedStack, Part, StackOptions
+from runtime.embedded.supervisor import Pace, PartFailed
 from runtime.temporal_tuning import NAMESPACE_RETENTION, SEARCH_ATTRIBUTES
 from tests.conftest import StartOwnStack, traversable_folder
 from tests.embedded.remember import Remember
@@ -82,3 +89,76 @@ async def test_stop_leaves_no_process_and_a_next_start_finds_the_data() -> None:
             connection = await asyncpg.connect(again.database_url, ssl=False)
             assert await connection.fetchval("SELECT count(*) FROM kept") == 0
             await connection.close()
+
+
+async def test_env_file_of_another_cluster_is_refused_with_the_way_out() -> None:
+    with traversable_folder() as folder:
+        options = StackOptions(
+            folder, parts=frozenset({Part.POSTGRES}), migrate=False, fsync=False, ports=Ports()
+        )
+        async with EmbeddedStack(options) as stack:
+            kept = stack.data_dir.env_file
+        kept.unlink()
+        with pytest.raises(PostgresUnusable, match="restore the env file"):
+            await EmbeddedStack(options).start()
+
+
+async def test_cluster_of_another_major_version_is_left_alone() -> None:
+    with traversable_folder() as folder:
+        (folder / "postgres").mkdir()
+        (folder / "postgres" / "PG_VERSION").write_text("15\n")
+        options = StackOptions(folder, parts=frozenset({Part.POSTGRES}), migrate=False)
+        with pytest.raises(PostgresUnusable, match="belongs to PostgreSQL 15"):
+            await EmbeddedStack(options).start()
+
+
+async def test_program_that_dies_at_start_ends_the_whole_start_with_its_log(tmp_path: Path) -> None:
+    with traversable_folder() as folder:
+        broken = (sys.executable, "-S", "-c", "raise SystemExit('no such market')")
+        options = StackOptions(
+            folder,
+            parts=frozenset({Part.SIMULATOR}),
+            commands={Part.SIMULATOR: broken},
+            pace=Pace(first_backoff=0.01, longest_backoff=0.01),
+        )
+        with pytest.raises(PartFailed, match="no such market"):
+            await EmbeddedStack(options).start()
+
+
+async def test_worker_is_ready_when_it_says_so_and_restarts_after_temporal(own_stack: StartOwnStack) -> None:
+    code = (
+        "import os, pathlib, signal; "
+        "pathlib.Path(os.environ['HOLDFAST_READY_FILE']).write_text(os.environ['HOLDFAST_WORKER_NAME']); "
+        "signal.pause()"
+    )
+    stack = await own_stack(
+        parts=frozenset({Part.TEMPORAL, Part.WORKER_CORE_1, Part.WORKER_CORE_2}),
+        commands=dict.fromkeys((Part.WORKER_CORE_1, Part.WORKER_CORE_2), (sys.executable, "-S", "-c", code)),
+    )
+    assert (stack.data_dir.ready / "worker-core-2").read_text() == "worker-core-2"
+    stack.kill(Part.WORKER_CORE_1)
+    await stack.wait_healthy(Part.WORKER_CORE_1, after=1)
+    assert stack.supervisor.generation(Part.WORKER_CORE_2) == 1
+    stack.kill(Part.TEMPORAL)
+    await stack.wait_healthy(Part.WORKER_CORE_1, after=2)
+    await stack.wait_healthy(Part.WORKER_CORE_2, after=1)
+
+
+async def test_children_read_secrets_from_the_env_file_not_from_their_environment(
+    own_stack: StartOwnStack,
+) -> None:
+    code = (
+        "import json, os, pathlib, signal; "
+        "ready = pathlib.Path(os.environ['HOLDFAST_READY_FILE']); "
+        "ready.with_suffix('.json').write_text(json.dumps(dict(os.environ))); ready.touch(); signal.pause()"
+    )
+    stack = await own_stack(
+        parts=frozenset({Part.WORKER_IO}), commands={Part.WORKER_IO: (sys.executable, "-S", "-c", code)}
+    )
+    seen = json.loads((stack.data_dir.ready / "worker-io.json").read_text())
+    assert seen["HOLDFAST_ENV_FILE"] == str(stack.data_dir.env_file)
+    assert seen["HOLDFAST_TUNING_TASK_TIMEOUT"] == "1.0"
+    kept = env_file.read_env_file(stack.data_dir.env_file)
+    for name in env_file.generated_secrets():
+        assert name not in seen
+        assert kept[name] not in seen.values()
