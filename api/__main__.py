@@ -3,9 +3,9 @@
 from contextlib import AbstractAsyncContextManager
 
 import uvicorn
-from runtime.build import build_api_services
 
 from api.app import create_app
+from api.composition import build_api_services
 from api.deps import Services
 from runtime import logging
 from runtime.settings import load

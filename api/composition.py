@@ -1,0 +1,75 @@
+"""The API's services, built from the parts of a process."""
+
+from collections.abc import AsyncGenerator
+from contextlib import asynccontextmanager
+
+from api.deps import Services, TradeManager
+from api.temporal_gateway import TemporalGateway
+from domain import messages
+from runtime.build import Parts, build_parts
+from runtime.regions import VenueRegions
+from runtime.settings import Settings
+from runtime.temporal import connect, queue, workflow_tuning
+from runtime.wallets import SealedWallets
+from storage.repositories.accounts import Accounts
+from storage.repositories.api_keys import ApiKeys
+from storage.repositories.audit import Audit
+from storage.repositories.breakers import Breakers
+from storage.repositories.events import Events
+from storage.repositories.feed_status import FeedStatuses
+from storage.repositories.idempotency import Idempotency
+from storage.repositories.ledger import Ledger
+from storage.repositories.orders import Orders
+from storage.repositories.positions import Positions
+from storage.repositories.rules import Rules
+from storage.repositories.switches import Switches
+
+
+@asynccontextmanager
+async def build_api_services(settings: Settings) -> AsyncGenerator[Services]:
+    """Build what stands behind the API; it starts while Temporal or Postgres is away, and says so."""
+    client = await connect(settings.temporal, lazy=True)
+    async with build_parts(settings, client) as parts:
+        yield _services(settings, parts)
+
+
+def _services(settings: Settings, parts: Parts) -> Services:
+    database, tuning = parts.database, settings.tuning
+    gateway = TemporalGateway(
+        parts.client,
+        task_queue=queue(settings.temporal, messages.QUEUE_CORE),
+        task_timeout=tuning.task_timeout,
+        answer_limit=tuning.create_answer,
+    )
+    return Services(
+        database=database,
+        accounts=Accounts(database),
+        api_keys=ApiKeys(database, settings.security.pepper()),
+        audit=Audit(database),
+        breakers=Breakers(database),
+        events=Events(database),
+        feeds=FeedStatuses(database),
+        idempotency=Idempotency(database),
+        ledger=Ledger(database),
+        orders=Orders(database),
+        positions=Positions(database),
+        rules=Rules(database),
+        switches=Switches(database),
+        venues=parts.venues,
+        wallets=SealedWallets(parts.polymarket, wallets=parts.wallets, credentials=parts.credentials),
+        regions=VenueRegions(parts.polymarket),
+        signals=parts.signals,
+        rule_starter=gateway,
+        order_starter=gateway,
+        temporal=gateway,
+        clock=parts.clock,
+        tuning=workflow_tuning(tuning),
+        trade_manager=TradeManager(
+            enabled=settings.trade_manager.enabled,
+            ws_enabled=settings.trade_manager.ws_enabled,
+            poll_interval=settings.trade_manager.poll_interval,
+        ),
+        entry_send_window=tuning.entry_send_window,
+        answer_limit=tuning.create_answer,
+        admin_key=settings.api.admin_key,
+    )
