@@ -64,6 +64,7 @@ class HotPool:
                 "idle_in_transaction_session_timeout": f"{int(self._statement_timeout * 5000)}ms",
                 "timezone": "UTC",
                 "jit": "off",  # these statements take microseconds; compiling one takes milliseconds
+                "plan_cache_mode": "force_generic_plan",  # planning them anew would cost more than running
             },
         )
 
