@@ -192,7 +192,7 @@ def judge_claim(facts: ClaimFacts, attempt: Attempt, venue_order_id: VenueOrderI
     if refused is not None:
         return refused
     if existing is not None:
-        return Granted(resend=existing.posts > 0, stored=existing)
+        return Granted(resend=True, stored=existing)
     refused = _market_refusal(facts) or _limit_refusal(facts.limits, attempt)
     if refused is not None:
         return refused

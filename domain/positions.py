@@ -23,7 +23,10 @@ class Position:
     """The net holding of an account in a token, and what its present episode earned.
 
     `average_entry` is the weighted average without fees, None when flat. `realized_pnl_usd` is after
-    fees. `unconfirmed_shares` is the sum of fills (either side) that the venue may still reverse.
+    fees; what was paid to open is counted as the shares go. `fees_usd` is all that the episode paid.
+    Negative `shares` are a deficit: more was sold than is known to be bought. `cost_usd` then holds what the
+    uncovered shares brought, as a negative number, and there is no average entry. `unconfirmed_shares` is the
+    sum of fills (either side) that the venue may still reverse.
     `episode` counts openings from zero and starts at 1 with the first fill.
     """
 

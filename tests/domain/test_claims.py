@@ -304,11 +304,6 @@ def test_known_answer_is_reported_even_under_the_kill_switch(kind):
     assert not standing.may_be_sent
 
 
-def test_claim_whose_first_send_never_began_is_no_resend():
-    standing = stored(make_attempt(), posts=0)
-    assert judge_claim(make_facts(existing=standing), make_attempt(), DIGEST).resend is False
-
-
 # -- sequences --------------------------------------------------------------------------------------
 
 TestNoSequenceOfClaimsSellsMoreThanIsHeld = ClaimSequences.TestCase
