@@ -12,7 +12,6 @@ import httpx2
 import psutil
 from alembic.script import ScriptDirectory
 from pydantic import BaseModel, ConfigDict, ValidationError
-from temporalio.client import Client
 
 import storage
 from runtime.doctor import (
@@ -32,7 +31,8 @@ from runtime.doctor import (
 from runtime.embedded.layout import DataDir, holder
 from runtime.embedded.ports import is_free
 from runtime.embedded.temporal_binary import default_search
-from runtime.settings import MissingSetting, Settings, env_file_path
+from runtime.settings import MissingSetting, Settings, TemporalSettings, env_file_path
+from runtime.temporal import connect
 
 HTTP_SECONDS = 5.0
 
@@ -137,17 +137,17 @@ async def database_revision(dsn: str | None) -> str | None:
         await connection.close()
 
 
-async def temporal_version(address: str, namespace: str) -> str:
+async def temporal_serves(settings: TemporalSettings) -> str:
     """Returns a sentence about a reachable Temporal.
 
     Raises:
         ProbeFailed: It does not answer.
     """
     try:
-        client = await asyncio.wait_for(Client.connect(address, namespace=namespace), HTTP_SECONDS)
+        await asyncio.wait_for(connect(settings), HTTP_SECONDS)
     except (RuntimeError, TimeoutError) as error:
-        raise ProbeFailed(f"{address} does not answer ({type(error).__name__})") from error
-    return f"{client.service_client.config.target_host} serves namespace {namespace}"
+        raise ProbeFailed(f"{settings.address} does not answer ({type(error).__name__})") from error
+    return f"{settings.address} serves namespace {settings.namespace}"
 
 
 async def geoblock(url: str) -> tuple[bool, str | None]:
@@ -244,11 +244,7 @@ def installation_checks(settings: Settings, port_options: Mapping[str, str]) -> 
         PortsCheck(ports, port_options, is_free, lambda: holder(DataDir(embedded.data_dir))),
         EnvFileCheck(env_file_path()),
         DatabaseCheck(lambda: database_revision(dsn), schema_head()),
-        ReachableCheck(
-            "temporal",
-            lambda: temporal_version(settings.temporal.address, settings.temporal.namespace),
-            "holdfast up",
-        ),
+        ReachableCheck("temporal", lambda: temporal_serves(settings.temporal), "holdfast up"),
         TemporalExposureCheck(host, int(port), settings.temporal.tls, other_addresses, accepts),
         ReachableCheck("api", lambda: reached(f"{settings.api.url()}/api/health"), "holdfast up"),
         ReachableCheck(

@@ -13,11 +13,11 @@ from pathlib import Path
 import asyncpg
 import pytest
 from temporalio.client import Client
-from temporalio.contrib.pydantic import pydantic_data_converter
 
 from runtime.embedded.ports import Ports
 from runtime.embedded.stack import STORES, EmbeddedStack, Part, StackOptions
 from runtime.settings import TuningSettings
+from runtime.temporal import connect
 from tests.shared_stack import Meeting, SharedStack
 
 REPOSITORY = Path(__file__).resolve().parents[1]
@@ -109,7 +109,7 @@ def worker_name() -> str:
 @pytest.fixture
 async def temporal_client(stack: SharedStack) -> Client:
     """A client of the shared Temporal."""
-    return await Client.connect(stack.temporal_address, data_converter=pydantic_data_converter)
+    return await connect(stack.settings().temporal)
 
 
 @pytest.fixture

@@ -11,7 +11,7 @@ from cli.up import PORT_OPTIONS
 from runtime import doctor_probes
 from runtime.doctor import Outcome, ProbeFailed, examine
 from runtime.embedded.ports import free_port
-from runtime.settings import load
+from runtime.settings import TemporalSettings, load
 from tests.shared_stack import SharedStack
 
 ANSWERS = {
@@ -113,4 +113,4 @@ async def test_unreachable_stores_are_probe_failures() -> None:
     with pytest.raises(ProbeFailed):
         await doctor_probes.database_revision(None)
     with pytest.raises(ProbeFailed):
-        await doctor_probes.temporal_version(f"127.0.0.1:{port}", "default")
+        await doctor_probes.temporal_serves(TemporalSettings(address=f"127.0.0.1:{port}"))
