@@ -14,7 +14,7 @@ class RawRequest:
     body: bytes
 
     def header(self, name: str) -> str:
-        return dict((key.lower(), value) for key, value in self.headers)[name.lower()]
+        return {key.lower(): value for key, value in self.headers}[name.lower()]
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,10 +70,10 @@ async def read_request(reader: asyncio.StreamReader) -> RawRequest | None:
 async def recording_server(answering: Answering) -> AsyncGenerator[RecordingServer]:
     recorder = RecordingServer(answering)
     server = await asyncio.start_server(recorder.serve, "127.0.0.1", 0)
-    recorder.url = "http://127.0.0.1:{}".format(server.sockets[0].getsockname()[1])
+    recorder.url = f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}"
     try:
         yield recorder
     finally:
         recorder.release.set()
         server.close()
-        server.close_clients()  if hasattr(server, "close_clients") else None
+        server.close_clients() if hasattr(server, "close_clients") else None

@@ -45,8 +45,8 @@ class _Used(NamedTuple):
 class UsedDepth:
     """Depth of one token's levels that paper orders have taken.
 
-    Nobody tells whether others would have put it back, so it is forgotten after `USED_FOR_MS`: an exit must not
-    wait for ever on a level that looks as it did.
+    Nobody tells whether others would have put it back, so it is forgotten after `USED_FOR_MS`: an exit must
+    not wait for ever on a level that looks as it did.
     """
 
     _used: dict[tuple[Side, Decimal], _Used] = field(default_factory=dict[tuple[Side, Decimal], _Used])

@@ -57,7 +57,7 @@ class PaperTrading:
     """`Trading` in paper mode for one account, over the live market data of its venue.
 
     Differs from a live session where there is no chain: fills are confirmed at once and never reversed, a
-    bought share can be sold at once, allowances are unlimited, and an order takes no depth from other accounts.
+    bought share can be sold at once, allowances are unlimited, and no depth is taken from other accounts.
 
     Args:
         account: whose paper.
@@ -250,6 +250,7 @@ class PaperTrading:
 
     async def _changes(self, edge: int) -> AsyncGenerator[AccountEvent]:
         polls = 0
+        yield AccountEvent(kind=AccountEventKind.GAP)  # as a socket that has just been opened
         while True:
             await self._meet_books()
             if polls % self._config.payout_every == 0:

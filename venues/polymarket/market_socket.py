@@ -145,7 +145,7 @@ class _Shard:
             config,
             greeting=self._greeting,
             on_frame=self._frame,
-            on_reopened=self._reopened,
+            on_opened=self._opened,
         )
         self._task: asyncio.Task[None] | None = None
 
@@ -187,7 +187,9 @@ class _Shard:
     def _frame(self, text: bytes, received_ms: int) -> None:
         self._stream.take(self._reader.read(text, received_ms))
 
-    def _reopened(self) -> None:
+    def _opened(self, again: bool) -> None:
+        if not again:
+            return
         for token in self.tokens:
             self._books.expect_snapshot(token)
         self._stream.take((gap_event(),))

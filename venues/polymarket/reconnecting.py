@@ -40,7 +40,8 @@ class ReconnectingSocket:
         config: PING period, silence limit, backoff.
         greeting: the first message of each connection, asked when it stands.
         on_frame: takes each frame as it came, with the local monotonic clock in ms.
-        on_reopened: called when the socket stands again after it was lost, before its first frame.
+        on_opened: called when a connection is heard for the first time, before its first frame; its argument
+            says whether there was a connection before.
         spread: randomness of the backoff.
     """
 
@@ -51,23 +52,24 @@ class ReconnectingSocket:
         *,
         greeting: Callable[[], str],
         on_frame: Callable[[bytes, int], None],
-        on_reopened: Callable[[], None],
+        on_opened: Callable[[bool], None],
         spread: Spread = random.random,
     ) -> None:
         self._url = url
         self._config = config
         self._greeting = greeting
         self._on_frame = on_frame
-        self._on_reopened = on_reopened
+        self._on_opened = on_opened
         self._spread = spread
         self._socket: ClientConnection | None = None
         self._opened_before = False
+        self._heard = False
         self._heard_ms = 0
 
     @property
     def connected(self) -> bool:
-        """Whether the socket stands and was greeted."""
-        return self._socket is not None
+        """Whether the socket stands, was greeted, and has answered."""
+        return self._socket is not None and self._heard
 
     async def send(self, text: str) -> None:
         """Send a message on a standing socket; on a lost one the next greeting says it all."""
@@ -83,7 +85,7 @@ class ReconnectingSocket:
         """Keep the socket open until cancelled."""
         waits = self._delays()
         while True:
-            heard_before = self._heard_ms
+            self._heard = False
             try:
                 await self._connection()
                 reason = "closed"
@@ -91,7 +93,7 @@ class ReconnectingSocket:
                 reason = type(error).__name__
             finally:
                 self._socket = None
-            if self._heard_ms != heard_before:
+            if self._heard:
                 waits = self._delays()  # it worked for a while: begin anew
             wait_s = next(waits)
             _log.info("socket.lost", url=self._url, reason=reason, retry_in_s=round(wait_s, 3))
@@ -111,10 +113,9 @@ class ReconnectingSocket:
             proxy=None if is_loopback(self._url) else True,
         ) as socket:
             self._socket = socket
+            self._heard_ms = monotonic_ms()
             await socket.send(self._greeting())
-            if self._opened_before:
-                self._on_reopened()
-            self._opened_before = True
+            await socket.send(_PING)  # messages are read in order: its answer says that the greeting was taken
             pinger = asyncio.create_task(self._ping(socket))
             try:
                 await self._read(socket)
@@ -123,10 +124,13 @@ class ReconnectingSocket:
                 await asyncio.gather(pinger, return_exceptions=True)
 
     async def _read(self, socket: ClientConnection) -> None:
-        self._heard_ms = monotonic_ms()
         while True:
             frame = await socket.recv(decode=False)
             self._heard_ms = received_ms = monotonic_ms()
+            if not self._heard:
+                self._heard = True
+                self._on_opened(self._opened_before)
+                self._opened_before = True
             self._on_frame(frame, received_ms)
 
     async def _ping(self, socket: ClientConnection) -> None:

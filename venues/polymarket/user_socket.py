@@ -27,6 +27,7 @@ _log = structlog.get_logger(__name__)
 class UserSocket(AbstractAsyncContextManager[AsyncIterator[AccountEvent]]):
     """The account's socket as a context whose value iterates over the facts in order of arrival.
 
+    Every opening begins with a gap, the first one too: what happened until then, only a REST sweep tells.
     A fact that cannot be read (an unknown status, an instrument out of reach) becomes a gap: the REST sweep
     finds what it was.
 
@@ -45,7 +46,7 @@ class UserSocket(AbstractAsyncContextManager[AsyncIterator[AccountEvent]]):
             config,
             greeting=self._greeting,
             on_frame=self._frame,
-            on_reopened=lambda: self._frames.put_nowait(None),
+            on_opened=lambda _again: self._frames.put_nowait(None),
         )
         self._task: asyncio.Task[None] | None = None
 

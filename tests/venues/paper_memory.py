@@ -1,0 +1,109 @@
+"""`PaperLedger` in memory: one account after another by the event loop itself."""
+
+from collections.abc import Sequence
+from dataclasses import replace
+from datetime import datetime
+from decimal import Decimal
+
+from domain.fills import Fill
+from domain.ids import MarketId, TokenId, VenueOrderId
+from domain.orders import Side, VenueOrderStatus
+from domain.paper import PaperAccount, PaperChanges, PaperOrder, Registration, bound, needed
+
+
+class PaperMemory:
+    def __init__(self) -> None:
+        self._orders: dict[VenueOrderId, tuple[int, PaperOrder]] = {}
+        self._fills: list[tuple[int, PaperAccount, Fill]] = []
+        self._payouts: dict[tuple[PaperAccount, TokenId], Decimal] = {}
+        self._place = 0
+
+    async def register(self, order: PaperOrder, fills: Sequence[Fill], start_usd: Decimal) -> Registration:
+        if order.venue_order_id in self._orders:
+            return Registration.DUPLICATE
+        if await self._free(order, start_usd) < needed(order, fills):
+            return Registration.SHORT
+        self._put(order, fills)
+        return Registration.NEW
+
+    async def record(
+        self, order: PaperOrder, fills: Sequence[Fill], status: VenueOrderStatus
+    ) -> PaperOrder | None:
+        if self._orders[order.venue_order_id][1] != order:
+            return None
+        matched = order.matched_shares + sum((fill.shares for fill in fills), Decimal(0))
+        changed = replace(order, matched_shares=matched, status=status)
+        self._put(changed, fills)
+        return changed
+
+    def _put(self, order: PaperOrder, fills: Sequence[Fill]) -> None:
+        self._place += 1
+        self._orders[order.venue_order_id] = (self._place, order)
+        for fill in fills:
+            self._place += 1
+            self._fills.append((self._place, order.account, fill))
+
+    async def find(self, account: PaperAccount, venue_order_id: VenueOrderId) -> PaperOrder | None:
+        _, order = self._orders.get(venue_order_id, (0, None))
+        return order if order is not None and order.account == account else None
+
+    async def open_orders(self, account: PaperAccount, token_id: TokenId | None) -> Sequence[PaperOrder]:
+        return [
+            order
+            for _, order in sorted(self._orders.values(), key=lambda entry: entry[0])
+            if order.account == account
+            and order.status is VenueOrderStatus.LIVE
+            and token_id in (None, order.token_id)
+        ]
+
+    async def fills(
+        self, account: PaperAccount, after: datetime | None, market_id: MarketId | None
+    ) -> Sequence[Fill]:
+        return [
+            fill
+            for _, owner, fill in self._fills
+            if owner == account
+            and (after is None or fill.traded_at >= after)
+            and market_id in (None, fill.market_id)
+        ]
+
+    async def changes(self, account: PaperAccount, after: int) -> PaperChanges:
+        return PaperChanges(
+            orders=[o for place, o in self._orders.values() if place > after and o.account == account],
+            fills=[fill for place, owner, fill in self._fills if place > after and owner == account],
+            edge=self._place,
+        )
+
+    async def edge(self, account: PaperAccount) -> int:
+        return self._place
+
+    async def shares(self, account: PaperAccount, token_id: TokenId) -> Decimal:
+        if (account, token_id) in self._payouts:
+            return Decimal(0)
+        own = [f for _, owner, f in self._fills if owner == account and f.token_id == token_id]
+        return sum((f.shares if f.side is Side.BUY else -f.shares for f in own), Decimal(0))
+
+    async def cash(self, account: PaperAccount, start_usd: Decimal) -> Decimal:
+        total = start_usd + sum(
+            (usd for (owner, _), usd in self._payouts.items() if owner == account), Decimal(0)
+        )
+        for fill in await self.fills(account, None, None):
+            total += (fill.notional_usd if fill.side is Side.SELL else -fill.notional_usd) - fill.fee_usd
+        return total
+
+    async def held_tokens(self, account: PaperAccount) -> Sequence[TokenId]:
+        tokens = {fill.token_id for _, owner, fill in self._fills if owner == account}
+        return [token for token in sorted(tokens) if await self.shares(account, token) > 0]
+
+    async def pay_out(self, account: PaperAccount, token_id: TokenId, usd_per_share: Decimal) -> None:
+        shares = await self.shares(account, token_id)
+        if shares > 0:
+            self._payouts[account, token_id] = shares * usd_per_share
+
+    async def _free(self, order: PaperOrder, start_usd: Decimal) -> Decimal:
+        resting = await self.open_orders(order.account, None)
+        same = [o for o in resting if o.side is order.side]
+        if order.side is Side.SELL:
+            held = await self.shares(order.account, order.token_id)
+            return held - sum((bound(o) for o in same if o.token_id == order.token_id), Decimal(0))
+        return await self.cash(order.account, start_usd) - sum((bound(o) for o in same), Decimal(0))

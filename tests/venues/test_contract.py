@@ -1,0 +1,116 @@
+"""The contract on every venue: Polymarket's adapter over real sockets, and paper over live books."""
+
+import uuid
+from collections.abc import AsyncGenerator
+from datetime import UTC, datetime
+from decimal import Decimal
+
+import pytest
+from pydantic import SecretStr
+
+from domain.fills import Fill, FillState
+from domain.ids import AccountId, VenueOrderId, WalletId
+from domain.orders import Side, TimeInForce, VenueOrderStatus
+from domain.paper import PaperAccount, PaperOrder, Registration
+from runtime.clock import SystemClock
+from storage.database import Database
+from storage.repositories.paper_orders import PaperOrders
+from tests.venues.builders import CHAIN, KEY, make_wallet
+from tests.venues.contract import ASKS, BIDS, HELD, Venue, VenueContract
+from tests.venues.exchange import RIVAL_KEY, LocalExchange, local_exchange
+from tests.venues.paper_memory import PaperMemory
+from venues.paper.ledger import PaperLedger
+from venues.paper.trading import PaperConfig, PaperTrading
+from venues.polymarket.authentication import wallet_identity
+
+
+@pytest.fixture
+async def exchange() -> AsyncGenerator[LocalExchange]:
+    async with local_exchange() as local:
+        await local.book(BIDS, ASKS)
+        yield local
+
+
+class TestPolymarket(VenueContract):
+    @pytest.fixture
+    async def venue(self, exchange: LocalExchange) -> Venue:
+        await exchange.fund(KEY, collateral="1000", tokens=str(HELD))
+        await exchange.fund(RIVAL_KEY)
+        return Venue(
+            exchange=exchange,
+            trading=await exchange.trading(KEY),
+            stranger=await exchange.trading(RIVAL_KEY),
+            wallet=wallet_identity(WalletId("wal_1"), SecretStr(KEY), chain_id=CHAIN),
+            meet_book=nothing,
+        )
+
+
+class TestPaper(VenueContract):
+    @pytest.fixture
+    async def venue(self, exchange: LocalExchange) -> Venue:
+        return await paper_venue(exchange, PaperMemory())
+
+
+class TestPaperInPostgres(VenueContract):
+    @pytest.fixture
+    async def venue(self, exchange: LocalExchange, database_url: str) -> AsyncGenerator[Venue]:
+        async with Database(database_url, pool_size=1, hot_pool_size=6) as database:
+            yield await paper_venue(exchange, PaperOrders(database))
+
+
+async def nothing() -> None:
+    """The exchange itself lets resting orders meet the book."""
+
+
+async def paper_venue(exchange: LocalExchange, ledger: PaperLedger) -> Venue:
+    owner, stranger = (
+        PaperAccount(account_id=AccountId(f"acc_{uuid.uuid4().hex}"), venue="polymarket") for _ in range(2)
+    )
+    sessions = [
+        PaperTrading(account, exchange.market_data, ledger, SystemClock(), PaperConfig(poll_s=0.01))
+        for account in (owner, stranger)
+    ]
+    await give_shares(exchange, ledger, owner)
+
+    async def meet_book() -> None:
+        await sessions[0].touch(await exchange.market_data.book(exchange.yes))
+
+    return Venue(
+        exchange=exchange,
+        trading=sessions[0],
+        stranger=sessions[1],
+        wallet=make_wallet(),
+        meet_book=meet_book,
+    )
+
+
+async def give_shares(exchange: LocalExchange, ledger: PaperLedger, account: PaperAccount) -> None:
+    """Let the account have bought what a live one is funded with."""
+    now, order_id = datetime.now(UTC), VenueOrderId(f"paper-{uuid.uuid4().hex}")
+    order = PaperOrder(
+        venue_order_id=order_id,
+        account=account,
+        market_id=exchange.market_id,
+        token_id=exchange.yes,
+        side=Side.BUY,
+        time_in_force=TimeInForce.FAK,
+        shares=HELD,
+        limit_price=Decimal("0.5"),
+        matched_shares=HELD,
+        status=VenueOrderStatus.MATCHED,
+        expiration_s=0,
+        created_at=now,
+    )
+    fill = Fill(
+        fill_key=f"{order_id}:100",
+        venue_order_id=order_id,
+        market_id=exchange.market_id,
+        token_id=exchange.yes,
+        side=Side.BUY,
+        shares=HELD,
+        notional_usd=Decimal(50),
+        fee_usd=Decimal(0),
+        state=FillState.CONFIRMED,
+        traded_at=now,
+    )
+    assert await ledger.register(order, (fill,), Decimal(10_000)) is Registration.NEW
