@@ -5,12 +5,13 @@ from contextlib import asynccontextmanager
 
 from api.deps import Services, TradeManager
 from api.temporal_gateway import TemporalGateway
+from api.wallet_opener import VenueWallets
+from api.wallet_vault import WalletVault
 from domain import messages
 from runtime.build import Parts, build_parts
 from runtime.regions import VenueRegions
 from runtime.settings import Settings
 from runtime.temporal import connect, queue, workflow_tuning
-from runtime.wallets import SealedWallets
 from storage.repositories.accounts import Accounts
 from storage.repositories.api_keys import ApiKeys
 from storage.repositories.audit import Audit
@@ -56,7 +57,7 @@ def _services(settings: Settings, parts: Parts) -> Services:
         rules=Rules(database),
         switches=Switches(database),
         venues=parts.venues,
-        wallets=SealedWallets(parts.polymarket, wallets=parts.wallets, credentials=parts.credentials),
+        wallets=WalletVault(VenueWallets(parts.polymarket), parts.wallets, parts.credentials),
         regions=VenueRegions(parts.polymarket),
         signals=parts.signals,
         rule_starter=gateway,

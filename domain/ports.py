@@ -211,6 +211,14 @@ class Venues(Protocol):
         ...
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Region:
+    """Where a venue sees this server, and whether it may trade from there."""
+
+    blocked: bool
+    country: str
+
+
 class Clock(Protocol):
     """Time for activities and the API; workflows use Temporal's."""
 

@@ -1,4 +1,4 @@
-"""API credentials as the document that is sealed: derived once, rotated without touching a signature."""
+"""API credentials as the sealed document holds them; they rotate without touching a signature."""
 
 from pydantic import BaseModel, ConfigDict, SecretStr
 
@@ -11,16 +11,6 @@ class _Document(BaseModel):
     api_key: str
     secret: str
     passphrase: str
-
-
-def written_api_credentials(credentials: ApiCredentials) -> SecretStr:
-    """Return the document of API credentials, to be sealed."""
-    document = _Document(
-        api_key=credentials.api_key.get_secret_value(),
-        secret=credentials.secret.get_secret_value(),
-        passphrase=credentials.passphrase.get_secret_value(),
-    )
-    return SecretStr(document.model_dump_json())
 
 
 def read_api_credentials(document: SecretStr) -> ApiCredentials:

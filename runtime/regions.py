@@ -1,22 +1,14 @@
 """Where a venue sees this server, and whether it may trade from there."""
 
-from dataclasses import dataclass
 from urllib.parse import urlsplit
 
 from pydantic import BaseModel, ConfigDict, ValidationError
 
 from domain.errors import VenueProtocolError, VenueTransient
+from domain.ports import Region
 from venues.polymarket.config import VENUE as POLYMARKET
 from venues.polymarket.config import PolymarketConfig
 from venues.polymarket.http import HttpSession, NetworkFailure
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Region:
-    """The venue's word on a place."""
-
-    blocked: bool
-    country: str
 
 
 class _Geoblock(BaseModel):

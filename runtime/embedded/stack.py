@@ -313,7 +313,7 @@ class EmbeddedStack:
         ]
         for part in wanted:
             self._supervisor.add(self._api_spec() if part is Part.API else self._worker_spec(part))
-        await asyncio.gather(*(self._supervisor.wait_healthy(part, 90) for part in wanted))
+        await asyncio.gather(*(self._supervisor.wait_healthy(part, 120) for part in wanted))
 
     def _api_spec(self) -> PartSpec:
         return self._spec(
@@ -347,6 +347,8 @@ class EmbeddedStack:
             command=command,
             log_file=self._directory.logs / f"{part}.log",
             probe=probe,
+            # On a busy machine five interpreters share their seconds of imports with everything else.
+            start_limit=60.0,
             before_start=before_start,
             restart_after=restart_after,
         )

@@ -113,7 +113,9 @@ class _Keeper:
     async def run(self) -> None:
         """Runs the part until it is stopped."""
         while not self.stopping:
-            await self._enter(PartState.STARTING if self.generation == 0 else PartState.RESTARTING)
+            await self._enter(
+                PartState.STARTING if self.generation == 0 else PartState.RESTARTING, self.reason
+            )
             began = asyncio.get_running_loop().time()
             healthy = await self._run_once()
             if self.stopping:
