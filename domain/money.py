@@ -29,8 +29,10 @@ def parse_decimal(value: str | int | float | Decimal) -> Decimal:
     Raises:
         ValueError: not a number, not finite, or with more digits than any price or size has.
     """
+    text = str(value).strip()
     try:
-        number = Decimal(str(value).strip())
+        # Decimal would read 1_000 as a thousand, which no venue and no user writes.
+        number = Decimal("" if "_" in text else text)
     except InvalidOperation:
         raise ValueError("is not a number") from None
     if not number.is_finite():

@@ -30,6 +30,15 @@ class View:
         self.lanes: dict[LaneSettings, Lane] = {}
         self.bound()
 
+    def settle(self) -> None:
+        """Drop lanes that rules have left, and renew the bounds after rules have moved."""
+        for settings, lane in list(self.lanes.items()):
+            if not lane.rules:
+                del self.lanes[settings]
+            elif lane.has_loose_bounds:
+                lane.bound()
+        self.bound()
+
     def bound(self) -> None:
         """Take the bounds of all lanes anew."""
         lanes = self.lanes.values()
@@ -117,8 +126,9 @@ class TriggerIndex:
         if watch.not_before_ms is not None and watch.not_before_ms > now_ms:
             armed.waiting = True
             self._timers.at(watch.not_before_ms, armed)
-        known = [mark] if isinstance(mark, TrailMark) else mark or ()
-        self._put(armed, known)
+        lane = self._put(armed, [mark] if isinstance(mark, TrailMark) else mark or ())
+        lane.bound()
+        self._view_of(armed).tighten(lane)
 
     def remove(self, rule_id: str) -> None:
         """Stop watching a rule; unknown ids are none of our business."""
@@ -126,6 +136,7 @@ class TriggerIndex:
         if armed is None:
             return
         self._take_out(armed)
+        self._view_of(armed).settle()
         armed.waiting = False
         for entry in armed.entries:
             entry.run = None
@@ -213,9 +224,8 @@ class TriggerIndex:
         """Let a rule fire again whose crossing did not reach it."""
         armed = self._armed.get(rule_id)
         if armed is not None and armed.watch.generation == generation and armed.in_flight:
-            marks = self._take_out(armed)
-            armed.in_flight = False
-            self._put(armed, marks)
+            self._move(armed, in_flight=False)
+            self._view_of(armed).settle()
 
     def take_changed_marks(self) -> list[TrailMark]:
         """Return the marks that moved since the last call, also of rules that have left."""
@@ -231,16 +241,17 @@ class TriggerIndex:
             return []
         alone = Lane(self._settings_of(armed), self._timers, self._changes)
         alone.put(armed.entries, _by_index(self._take_out(armed)))
+        alone.bound()
         fired = alone.see(sighting)
         marks = armed.marks()
         alone.take_out(armed.entries)
         self._put(armed, marks)
+        self._view_of(armed).settle()
         return fired
 
     def _wake(self, armed: Armed, now_ms: int) -> list[Entry]:
-        marks = self._take_out(armed)
-        armed.waiting = False
-        self._put(armed, marks)
+        self._move(armed, waiting=False)
+        self._view_of(armed).settle()
         return self._see_alone(armed, now_ms)
 
     def _launch(self, fired: list[Entry], now_ms: int, wall_ms: int | None) -> list[Crossing]:
@@ -252,13 +263,21 @@ class TriggerIndex:
                 first[entry.armed] = entry
         wall = now_ms if wall_ms is None else wall_ms
         crossings = [_crossing(entry, now_ms, wall) for entry in first.values()]
+        views: dict[View, None] = {}
         for armed in first:
-            marks = self._take_out(armed)
-            for entry in armed.entries:
-                entry.run = None
-            armed.in_flight = True
-            self._put(armed, marks)
+            self._move(armed, in_flight=True)
+            views[self._view_of(armed)] = None
+        for view in views:
+            view.settle()
         return crossings
+
+    def _move(self, armed: Armed, *, in_flight: bool = False, waiting: bool = False) -> None:
+        """Take a rule to the lane that its new state asks for, with its marks and without its runs."""
+        marks = self._take_out(armed)
+        for entry in armed.entries:
+            entry.run = None
+        armed.in_flight, armed.waiting = in_flight, waiting
+        self._put(armed, marks)
 
     def _settings_of(self, armed: Armed) -> LaneSettings:
         return LaneSettings.of(armed.watch.resolved, silent=armed.in_flight or armed.waiting)
@@ -274,23 +293,18 @@ class TriggerIndex:
     def _lane_of(self, armed: Armed) -> Lane:
         return self._view_of(armed).lanes[self._settings_of(armed)]
 
-    def _put(self, armed: Armed, marks: Sequence[TrailMark]) -> None:
-        view = self._view_of(armed)
+    def _put(self, armed: Armed, marks: Sequence[TrailMark]) -> Lane:
+        lanes = self._view_of(armed).lanes
         settings = self._settings_of(armed)
-        if settings not in view.lanes:
-            view.lanes[settings] = Lane(settings, self._timers, self._changes)
-        lane = view.lanes[settings]
+        lane = lanes.get(settings)
+        if lane is None:
+            lane = lanes[settings] = Lane(settings, self._timers, self._changes)
         lane.put(armed.entries, _by_index(marks))
-        view.tighten(lane)
+        return lane
 
     def _take_out(self, armed: Armed) -> list[TrailMark]:
-        view = self._view_of(armed)
         marks = armed.marks()
-        lane = self._lane_of(armed)
-        lane.take_out(armed.entries)
-        if not lane.rules:
-            del view.lanes[self._settings_of(armed)]
-        view.bound()
+        self._lane_of(armed).take_out(armed.entries)
         return marks
 
 

@@ -67,6 +67,7 @@ class Lane:
         "_timers",
         "_trails_by_percent",
         "_trails_by_points",
+        "has_loose_bounds",
         "high",
         "low",
         "mark_low",
@@ -87,8 +88,12 @@ class Lane:
         self.bound()
 
     def put(self, entries: Iterable[Entry], marks: dict[int, TrailMark]) -> None:
-        """Watch the entries of a rule; trails go on from their marks, runs of sightings from their counts."""
+        """Watch the entries of a rule; trails go on from their marks, runs of sightings from their counts.
+
+        Like `take_out` this leaves the bounds as they are: many rules may move before `bound` is called once.
+        """
         self.rules += 1
+        self.has_loose_bounds = True
         for entry in entries:
             condition = entry.condition
             if isinstance(condition, Trail):
@@ -97,11 +102,11 @@ class Lane:
                 self._levels_of(condition).add(condition.level, entry)
             if entry.run is not None:
                 self._runs[entry] = entry.run
-        self.bound()
 
     def take_out(self, entries: Iterable[Entry]) -> None:
         """Stop watching the entries of a rule."""
         self.rules -= 1
+        self.has_loose_bounds = True
         for entry in entries:
             condition = entry.condition
             if isinstance(condition, Trail):
@@ -109,7 +114,6 @@ class Lane:
             elif not self._settings.silent:
                 self._levels_of(condition).remove(condition.level, entry)
             self._runs.pop(entry, None)
-        self.bound()
 
     def see(self, sighting: Sighting) -> list[Entry]:
         """Move marks first, then return the entries that fire; those of one rule may be several."""
@@ -126,6 +130,7 @@ class Lane:
         down = [self._stops.highest, *(trail.highest_level for trail in trails)]
         up = [self._targets.lowest, self._activations.lowest]
         marks = [trail.lowest_mark for trail in trails]
+        self.has_loose_bounds = False
         self.low = max((level for level in down if level is not None), default=UNREACHABLY_LOW)
         self.high = min((level for level in up if level is not None), default=UNREACHABLY_HIGH)
         self.mark_low = min((mark for mark in marks if mark is not None), default=UNREACHABLY_HIGH)

@@ -104,7 +104,8 @@ def test_number_is_read_exactly(value, number):
 
 
 @pytest.mark.parametrize(
-    "value", ["", "abc", "NaN", "Infinity", "-inf", float("nan"), "1e1000000", "1e-1000000", "9" * 41]
+    "value",
+    ["", "abc", "1_000", "NaN", "Infinity", "-inf", float("nan"), "1e1000000", "1e-1000000", "9" * 41],
 )
 def test_what_is_no_price_is_refused(value):
     with pytest.raises(ValueError, match=r"number|finite|digits"):
