@@ -105,7 +105,20 @@ class Exchange:
         """
         with self.transaction():
             market = self._admitted_market(submission, account, owner)
-            order_id, price = self._checked(submission, market)
+            order_id = self._checked(submission, market)
+            return self.place_verified(submission, account, order_id)
+
+    def place_verified(self, submission: Submission, account: str, order_id: str) -> Placement:
+        """Takes an order whose signature, owner and novelty stand; see ``place``.
+
+        Raises:
+            Refusal: standing, terms, balance, or nothing to match.
+        """
+        with self.transaction():
+            market = self.state.market_of_token[submission.signed.token_id]
+            self._check_standing(submission.signed)
+            now_ms = self.clock.now_ms()
+            price = validation.check_terms(submission, market, self.state.settings, order_id, now_ms)
             order = self._new_order(submission, market, order_id, price, account)
             plan = plan_matches(self.state.books[market.condition_id], order, Coverage(self.state).covers)
             self._check_plan(order, plan, market)
@@ -219,7 +232,7 @@ class Exchange:
             raise bad(refusals.NO_BOOK_FOR_ORDER)
         return market
 
-    def _checked(self, submission: Submission, market: Market) -> tuple[str, int]:
+    def _checked(self, submission: Submission, market: Market) -> str:
         """Signature, then duplicate, then everything that may change between two tries."""
         signed = submission.signed
         digest, order_id = self._digest(signed, market)
@@ -234,9 +247,7 @@ class Exchange:
             raise refusals.duplicated(order_id)
         if not market.active or not market.accepting_orders:
             raise bad(refusals.NOT_READY)
-        self._check_standing(signed)
-        price = validation.check_terms(submission, market, self.state.settings, order_id, self.clock.now_ms())
-        return order_id, price
+        return order_id
 
     def _digest(self, signed: SignedOrder, market: Market) -> tuple[bytes, str]:
         digest = _digest(signed, self.state.meta.chain_id, market.neg_risk)
