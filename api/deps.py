@@ -10,28 +10,29 @@ from typing import Annotated
 
 from fastapi import Depends, Header, Query, Request
 from pydantic import SecretStr
-from storage.repositories.accounts import Accounts
-from storage.repositories.api_keys import ApiKey, ApiKeys, Scope
-from storage.repositories.breakers import Breakers
-from storage.repositories.events import Events
-from storage.repositories.idempotency import Idempotency
-from storage.repositories.orders import Orders
-from storage.repositories.positions import Positions
-from storage.repositories.switches import Switches
 
-from api.ports import RegionProbe, WalletVault
+from api.ports import RegionProbe
 from api.problems import Problem, not_found
 from api.starters import OrderStarter, RuleStarter, TemporalProbe
+from api.wallet_vault import WalletVault
 from domain.accounts import Account
 from domain.ids import AccountId
 from domain.messages import Tuning
 from domain.orders import Mode
 from domain.ports import Clock, Signals, Venues
 from storage.database import Database
+from storage.repositories.accounts import Accounts
+from storage.repositories.api_keys import ApiKeys, Scope
 from storage.repositories.audit import Audit
+from storage.repositories.breakers import Breakers
+from storage.repositories.events import Events
 from storage.repositories.feed_status import FeedStatuses
+from storage.repositories.idempotency import Idempotency
 from storage.repositories.ledger import Ledger
+from storage.repositories.orders import Orders
+from storage.repositories.positions import Positions
 from storage.repositories.rules import Rules
+from storage.repositories.switches import Switches
 
 ACCOUNT_HEADER = "X-Holdfast-Account"
 KEY_HEADER = "X-API-Key"
@@ -173,7 +174,7 @@ async def _caller(services: Services, presented: str) -> Caller | None:
     first = services.admin_key
     if first is not None and hmac.compare_digest(first.get_secret_value().encode(), presented.encode()):
         return Caller(key_id=BOOTSTRAP, account_id=None, scopes=frozenset(Scope))
-    key: ApiKey | None = await services.api_keys.authenticate(presented)
+    key = await services.api_keys.authenticate(SecretStr(presented))
     if key is None:
         return None
     return Caller(key_id=key.key_id, account_id=key.account_id, scopes=frozenset(key.scopes))

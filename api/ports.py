@@ -5,38 +5,42 @@ from typing import Protocol, runtime_checkable
 
 from pydantic import SecretStr
 
-from domain.ids import AccountId
 from domain.orders import WalletIdentity
-
-
-class WalletVault(Protocol):
-    """Keeps wallets: derives API credentials at the venue, seals both, returns the public side."""
-
-    async def store(
-        self,
-        account_id: AccountId,
-        venue: str,
-        private_key: SecretStr,
-        *,
-        signature_type: int,
-        funder: str | None,
-    ) -> WalletIdentity:
-        """Store a wallet for an account; the same wallet again only renews its API credentials.
-
-        Raises:
-            UnknownVenue: No adapter of that name.
-            CredentialsMissing: The key is unusable, or the venue refuses it.
-            VenueError: The venue cannot be asked now.
-        """
-        ...
+from domain.ports import Region
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Region:
-    """Where the venue sees this server, and whether it may trade from there."""
+class ApiSecrets:
+    """What a venue gives a wallet for private requests; it may be renewed at any time."""
 
-    blocked: bool
-    country: str
+    api_key: SecretStr
+    secret: SecretStr
+    passphrase: SecretStr
+
+
+class WalletOpener(Protocol):
+    """What a venue makes of a private key."""
+
+    def identity(
+        self, venue: str, private_key: SecretStr, *, signature_type: int, funder: str | None
+    ) -> WalletIdentity:
+        """Return the public side of a key; its wallet id is blank.
+
+        Raises:
+            UnknownVenue: No adapter of that name.
+            CredentialsMissing: It is no usable key.
+        """
+        ...
+
+    async def api_secrets(self, venue: str, private_key: SecretStr) -> ApiSecrets:
+        """Create or derive the wallet's API credentials at the venue.
+
+        Raises:
+            UnknownVenue: No adapter of that name.
+            CredentialsMissing: The venue refuses the wallet.
+            VenueError: The venue cannot be asked now.
+        """
+        ...
 
 
 class RegionProbe(Protocol):

@@ -17,6 +17,7 @@ _TITLES = {
     "conflict": "The request contradicts what stands",
     "credentials_missing": "The account has no credentials for this venue",
     "crossing_won": "The rule had fired already",
+    "idempotency_unfinished": "An earlier request with this key did not end",
     "idempotency_conflict": "The idempotency key was used for another request",
     "invalid_request": "The request cannot be taken as it is",
     "live_not_acknowledged": "Live trading needs an acknowledgement",

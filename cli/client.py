@@ -9,6 +9,7 @@ from typing import Self
 import httpx2
 from pydantic import JsonValue, SecretStr, TypeAdapter, ValidationError
 
+from cli.errors import CommandFailed
 from runtime.settings import MissingSetting, collect_environment, load
 
 JsonObject = dict[str, JsonValue]
@@ -40,7 +41,7 @@ _NEXT_STEPS = {
 }
 
 
-class CallFailed(Exception):
+class CallFailed(CommandFailed):
     """A call that did not succeed.
 
     Args:
@@ -62,10 +63,9 @@ class CallFailed(Exception):
         status: int | None = None,
         document: JsonObject | None = None,
     ) -> None:
-        super().__init__(f"{title}: {detail}")
+        super().__init__(f"{title}: {detail}" if detail else title, next_step)
         self.title = title
         self.detail = detail
-        self.next_step = next_step
         self.code = code
         self.status = status
         self.document = document or {"title": title, "detail": detail, "code": code}

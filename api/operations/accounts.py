@@ -1,15 +1,10 @@
-"""Making and changing accounts; every change leaves a line in the audit log."""
-
-from http import HTTPStatus
+"""Making and changing accounts. Each change is audited where it is written; the actor is the caller's key."""
 
 from api.deps import Caller, Paging, Services
 from api.fingerprints import fingerprint
-from api.problems import Problem, not_found
 from api.schemas.accounts import AccountBody, AccountPatch, CredentialsAnswer, CredentialsBody
 from domain.accounts import Account, AccountPolicy
-from domain.claims import KillSwitch
 from domain.ids import AccountId, derived_id
-from domain.orders import Mode
 from storage.records import Page
 
 ROUTE = "accounts"
@@ -30,9 +25,7 @@ async def create_account(
     standing = await services.accounts.get(account_id)
     if standing is not None:
         return standing, True
-    account = await services.accounts.create(account_id, body.name)
-    await _audit(services, caller, account_id, "account.created")
-    return account, False
+    return await services.accounts.create(body.name, account_id=account_id, actor=caller.key_id), False
 
 
 async def list_accounts(services: Services, caller: Caller, page: Paging) -> Page[Account]:
@@ -45,43 +38,22 @@ async def list_accounts(services: Services, caller: Caller, page: Paging) -> Pag
 
 
 async def patch_account(services: Services, caller: Caller, account: Account, body: AccountPatch) -> Account:
-    """Return the account with the changes.
+    """Return the account with the changes; the mode, which may be refused, goes first.
 
     Raises:
-        Problem: 409 when it would go live without an acknowledgement.
+        InvalidInput: It would go live without an acknowledgement.
     """
-    wanted = body.mode if body.mode is not None else account.mode
-    if wanted is Mode.LIVE and not (body.acknowledge_live or account.live_acknowledged):
-        detail = "Orders would go to the real venue: send acknowledge_live true if that is meant."
-        raise Problem(HTTPStatus.CONFLICT, "live_not_acknowledged", detail)
-    policy = None
+    accounts, account_id, actor = services.accounts, account.account_id, caller.key_id
+    if body.mode is not None:
+        account = await accounts.set_mode(
+            account_id, body.mode, acknowledge_live=body.acknowledge_live, actor=actor
+        )
+    if body.enabled is not None:
+        account = await accounts.set_enabled(account_id, body.enabled, actor=actor)
     if body.policy is not None:
         policy = AccountPolicy(**body.policy.model_dump())
-    changed = await services.accounts.update(
-        account.account_id,
-        name=body.name,
-        mode=body.mode,
-        live_acknowledged=True if body.acknowledge_live else None,
-        enabled=body.enabled,
-        policy=policy,
-    )
-    await _audit(
-        services, caller, account.account_id, "account.changed", fields=sorted(body.model_fields_set)
-    )
-    return _found(changed)
-
-
-async def set_kill_switch(services: Services, caller: Caller, account: Account, level: KillSwitch) -> Account:
-    """Return the account with its kill switch thrown."""
-    changed = await services.accounts.set_kill_switch(account.account_id, level)
-    await _audit(services, caller, account.account_id, f"account.kill_switch.{level.value}")
-    return _found(changed)
-
-
-async def set_global_kill_switch(services: Services, caller: Caller, level: KillSwitch) -> None:
-    """Throw the switch over all accounts."""
-    await services.switches.set_level(level)
-    await _audit(services, caller, None, f"kill_switch.{level.value}")
+        account = await accounts.set_policy(account_id, policy, actor=actor)
+    return account
 
 
 async def store_credentials(
@@ -94,8 +66,8 @@ async def store_credentials(
         body.private_key,
         signature_type=body.signature_type,
         funder=body.funder,
+        actor=caller.key_id,
     )
-    await _audit(services, caller, account.account_id, "credentials.stored", subject=wallet.wallet_id)
     return CredentialsAnswer(
         venue=body.venue,
         wallet_id=wallet.wallet_id,
@@ -103,27 +75,3 @@ async def store_credentials(
         funder=wallet.funder,
         signature_type=wallet.signature_type,
     )
-
-
-async def _audit(
-    services: Services,
-    caller: Caller,
-    account_id: AccountId | None,
-    action: str,
-    *,
-    subject: str | None = None,
-    fields: list[str] | None = None,
-) -> None:
-    await services.audit.append(
-        account_id=account_id,
-        actor=caller.key_id,
-        action=action,
-        subject=subject or account_id or "installation",
-        detail={"fields": ", ".join(fields)} if fields else {},
-    )
-
-
-def _found(account: Account | None) -> Account:
-    if account is None:
-        raise not_found("account")
-    return account

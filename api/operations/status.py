@@ -20,7 +20,8 @@ async def trade_manager_state(services: Services, context: AccountContext) -> Tr
     """Return what the feed last said of itself, and this account's part in it."""
     now = services.clock.now()
     reports = live_reports(await services.feeds.all(), now)
-    opened = await services.breakers.open_names(context.account_id)
+    states = await services.breakers.states(context.account_id)
+    opened = [f"{state.venue} {state.mode.value}" for state in states if state.is_open]
     counts = await services.rules.count_by_status(context.account_id)
     switches = services.trade_manager
     return TradeManagerAnswer(

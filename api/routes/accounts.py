@@ -94,7 +94,7 @@ async def read_account(account: OwnAccount) -> AccountAnswer:
 async def patch_account(
     services: ServicesDep, caller: CallerDep, account: AdministeredAccount, body: AccountPatch
 ) -> AccountAnswer:
-    """Change name, mode, limits, or switch it on and off. Live mode needs `acknowledge_live: true`."""
+    """Change mode or limits, or switch it on and off. Live mode needs `acknowledge_live: true`."""
     return AccountAnswer.of(await accounts.patch_account(services, caller, account, body))
 
 
@@ -105,7 +105,8 @@ async def set_account_kill_switch(
     services: ServicesDep, caller: CallerDep, account: AdministeredAccount, body: KillSwitchBody
 ) -> AccountAnswer:
     """Acts within a second: `entries` stops opening, `all` stops every send; cancels always pass."""
-    return AccountAnswer.of(await accounts.set_kill_switch(services, caller, account, body.level))
+    changed = await services.accounts.set_kill_switch(account.account_id, body.level, actor=caller.key_id)
+    return AccountAnswer.of(changed)
 
 
 @router.get(
@@ -116,7 +117,7 @@ async def set_account_kill_switch(
 )
 async def read_global_kill_switch(services: ServicesDep) -> KillSwitchAnswer:
     """The switch over all accounts."""
-    return KillSwitchAnswer(level=await services.switches.level())
+    return KillSwitchAnswer(level=await services.switches.kill_switch())
 
 
 @router.put(
@@ -129,7 +130,7 @@ async def set_global_kill_switch(
     services: ServicesDep, caller: CallerDep, body: KillSwitchBody
 ) -> KillSwitchAnswer:
     """The switch over all accounts; acts within a second."""
-    await accounts.set_global_kill_switch(services, caller, body.level)
+    await services.switches.set_kill_switch(body.level, actor=caller.key_id)
     return KillSwitchAnswer(level=body.level)
 
 

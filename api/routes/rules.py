@@ -7,7 +7,7 @@ from fastapi import APIRouter, Body, Query, Response, status
 from api.deps import PagingDep, ReadContext, ServicesDep, TradeContext
 from api.fingerprints import KeyHeader, key_of
 from api.operations import reads
-from api.operations.rules import Change, cancel_rule, create_rule
+from api.operations.rules import Change, cancel_rule, create_rule, patch_rule, rule_of
 from api.operations.status import trade_manager_state
 from api.routes.answers import CHANGING_LONG, CREATING, READING, tell_key
 from api.schemas.common import Page
@@ -17,6 +17,7 @@ from api.schemas.rules import (
     ChangedRuleAnswer,
     PendingAnswer,
     RuleAnswer,
+    RulePatch,
     TradeManagerAnswer,
 )
 from domain.messages import RuleStatus

@@ -40,7 +40,6 @@ class AccountPatch(Body):
     What exists keeps its mode: rules, orders and positions of paper stay paper.
     """
 
-    name: Name | None = None
     mode: Mode | None = None
     acknowledge_live: bool = False
     enabled: bool | None = None
@@ -48,7 +47,7 @@ class AccountPatch(Body):
 
     @model_validator(mode="after")
     def _changes_something(self) -> Self:
-        if not self.model_fields_set:
+        if (self.mode, self.enabled, self.policy) == (None, None, None):
             raise PydanticCustomError("no_change", "name something to change")
         return self
 

@@ -5,6 +5,7 @@ from typing import Annotated, Self
 
 from fastapi.openapi.models import Example
 from pydantic import AwareDatetime, Field, model_validator
+from pydantic_core import PydanticCustomError
 
 from api.schemas.common import Amount, Answer, Body
 from domain.messages import RuleOutcome, RulePhase, RuleRow, RuleStatus
@@ -81,7 +82,7 @@ class RulePatch(Body):
     @model_validator(mode="after")
     def _changes_something(self) -> Self:
         if not self.model_fields_set - {"version", "allow_small_percent", "allow_immediate"}:
-            raise ValueError("names nothing to change")
+            raise PydanticCustomError("no_change", "name something to change")
         return self
 
     def applied_to(self, definition: RuleDefinition) -> RuleDefinition:

@@ -1,0 +1,425 @@
+"""Stand-ins behind the API's ports: a venue in memory, and workflows that only write their rows."""
+
+from collections.abc import AsyncIterator, Sequence
+from contextlib import AbstractAsyncContextManager
+from dataclasses import dataclass, field, replace
+from datetime import UTC, datetime, timedelta
+from decimal import Decimal
+
+from pydantic import SecretStr
+
+from api.ports import ApiSecrets, Region
+from api.starters import Started
+from domain.errors import CredentialsMissing, UnknownToken, UnknownVenue
+from domain.fills import Fill
+from domain.ids import (
+    AccountId,
+    MarketId,
+    OrderId,
+    RuleId,
+    TokenId,
+    VenueOrderId,
+    WalletId,
+    order_workflow_id,
+)
+from domain.messages import (
+    CancelOrder,
+    CancelRule,
+    Crossed,
+    OrderAnswer,
+    OrderProjection,
+    OrderStart,
+    PatchRule,
+    PositionChanged,
+    RuleAnswer,
+    RuleOutcome,
+    RulePhase,
+    RuleStart,
+    RuleStatus,
+)
+from domain.orders import (
+    Answer,
+    Attempt,
+    Instrument,
+    MarketState,
+    Mode,
+    OrderRow,
+    OrderState,
+    VenueOrder,
+    WalletIdentity,
+)
+from domain.ports import AccountEvent, Balance, Book, CancelOutcome, MarketStream
+from domain.quotes import Level
+from storage.repositories.projections import Projections
+from workflows.rule_state import RuleState
+
+NOW = datetime(2026, 11, 21, 12, 0, 0, tzinfo=UTC)
+YES = TokenId("1001")
+NO = TokenId("1002")
+RESOLVED = TokenId("2001")
+CLOSED = TokenId("2002")
+BEHEMOTH = TokenId("3001")  # not held by anybody
+MARKET = MarketId("0x" + "ab" * 32)
+SIGNER = "0x" + "11" * 20
+WALLET = WalletIdentity(
+    wallet_id=WalletId("wal_test"), signer=SIGNER, funder=SIGNER, signature_type=0, chain_id=137
+)
+
+
+@dataclass
+class FixedClock:
+    """A clock that stands until it is moved."""
+
+    time: datetime = NOW
+
+    def now(self) -> datetime:
+        return self.time
+
+    def monotonic_ms(self) -> int:
+        return int(self.time.timestamp() * 1000)
+
+
+def instrument(token_id: TokenId, state: MarketState = MarketState.OPEN) -> Instrument:
+    return Instrument(
+        venue="polymarket",
+        market_id=MARKET,
+        token_id=token_id,
+        tick=Decimal("0.01"),
+        min_shares=Decimal(5),
+        neg_risk=False,
+        state=state,
+        ends_at=NOW + timedelta(days=30),
+        question="Will it hold?",
+        outcome="Yes",
+    )
+
+
+def book(token_id: TokenId, bid: str, ask: str, last: str) -> Book:
+    return Book(
+        token_id=token_id,
+        bids=(Level(Decimal(bid), Decimal(1000)),),
+        asks=(Level(Decimal(ask), Decimal(1000)),),
+        last=Decimal(last),
+        tick=Decimal("0.01"),
+        venue_timestamp_ms=None,
+    )
+
+
+@dataclass
+class FakeMarket:
+    """Public reads of a venue."""
+
+    instruments: dict[str, Instrument] = field(
+        default_factory=lambda: {
+            YES: instrument(YES),
+            NO: instrument(NO),
+            RESOLVED: instrument(RESOLVED, MarketState.RESOLVED),
+            CLOSED: instrument(CLOSED, MarketState.CLOSED),
+            BEHEMOTH: instrument(BEHEMOTH),
+        }
+    )
+    top: dict[str, Book] = field(
+        default_factory=lambda: {token: book(token, "0.50", "0.52", "0.51") for token in (YES, NO, BEHEMOTH)}
+    )
+    failure: Exception | None = None
+    skew_ms: int = 0
+
+    def _fail(self) -> None:
+        if self.failure is not None:
+            raise self.failure
+
+    async def instrument(self, token_id: TokenId) -> Instrument:
+        self._fail()
+        if token_id not in self.instruments:
+            raise UnknownToken
+        return self.instruments[token_id]
+
+    async def book(self, token_id: TokenId) -> Book:
+        self._fail()
+        return self.top[token_id]
+
+    async def books(self, token_ids: Sequence[TokenId]) -> Sequence[Book]:
+        return [self.top[token] for token in token_ids]
+
+    def stream(self) -> AbstractAsyncContextManager[MarketStream]:
+        raise NotImplementedError
+
+    async def server_time_ms(self) -> int:
+        self._fail()
+        return int(NOW.timestamp() * 1000) + self.skew_ms
+
+
+@dataclass
+class FakeSession:
+    """One account's session at the venue."""
+
+    holdings: dict[str, Decimal] = field(default_factory=dict)
+    cash: Balance = field(default_factory=lambda: Balance(amount=Decimal(100), allowance=Decimal(1_000_000)))
+    only_closing: bool = False
+
+    def venue_order_id(self, attempt: Attempt) -> VenueOrderId:
+        return VenueOrderId(f"0x{attempt.salt:064x}")
+
+    async def place(self, attempt: Attempt) -> Answer:
+        raise NotImplementedError
+
+    async def find_order(self, venue_order_id: VenueOrderId, market_id: MarketId) -> VenueOrder | None:
+        return None
+
+    async def cancel(self, venue_order_id: VenueOrderId) -> CancelOutcome:
+        return CancelOutcome.CANCELED
+
+    async def open_orders(self, token_id: TokenId | None = None) -> Sequence[VenueOrder]:
+        return ()
+
+    async def fills(self, *, after: datetime | None, market_id: MarketId | None = None) -> Sequence[Fill]:
+        return ()
+
+    async def holding(self, token_id: TokenId) -> Balance:
+        return Balance(amount=self.holdings.get(token_id, Decimal(0)), allowance=Decimal(0))
+
+    async def collateral(self) -> Balance:
+        return self.cash
+
+    async def refresh_holding(self, token_id: TokenId) -> None:
+        return None
+
+    def events(self) -> AbstractAsyncContextManager[AsyncIterator[AccountEvent]]:
+        raise NotImplementedError
+
+    async def closed_only(self) -> bool:
+        return self.only_closing
+
+
+@dataclass
+class FakeVenues:
+    """One venue called polymarket."""
+
+    market: FakeMarket = field(default_factory=FakeMarket)
+    sessions: dict[AccountId, FakeSession] = field(default_factory=dict)
+    without_credentials: bool = False
+
+    def market_data(self, venue: str) -> FakeMarket:
+        if venue != "polymarket":
+            raise UnknownVenue
+        return self.market
+
+    async def trading(self, account_id: AccountId, venue: str, mode: Mode) -> FakeSession:
+        if self.without_credentials:
+            raise CredentialsMissing
+        return self.sessions.setdefault(account_id, FakeSession())
+
+    async def wallet(self, account_id: AccountId, venue: str, mode: Mode) -> WalletIdentity:
+        if self.without_credentials:
+            raise CredentialsMissing
+        return WALLET
+
+
+@dataclass
+class FakeRegions:
+    """The venue's word on where we are."""
+
+    answer: Region | None = field(default_factory=lambda: Region(blocked=False, country="NL"))
+
+    async def region(self, venue: str) -> Region | None:
+        return self.answer
+
+
+@dataclass
+class FakeOpener:
+    """Derives a wallet without asking anybody."""
+
+    failure: Exception | None = None
+    made: int = 0
+
+    def identity(
+        self, venue: str, private_key: SecretStr, *, signature_type: int, funder: str | None
+    ) -> WalletIdentity:
+        if venue != "polymarket":
+            raise UnknownVenue
+        return replace(
+            WALLET, wallet_id=WalletId(""), signature_type=signature_type, funder=funder or WALLET.signer
+        )
+
+    async def api_secrets(self, venue: str, private_key: SecretStr) -> ApiSecrets:
+        if self.failure is not None:
+            raise self.failure
+        self.made += 1
+        return ApiSecrets(
+            api_key=SecretStr(f"api-key-{self.made}"),
+            secret=SecretStr("c2VjcmV0"),
+            passphrase=SecretStr("passphrase"),
+        )
+
+
+@dataclass
+class FakeSignals:
+    """Notes which streams were woken."""
+
+    woken: list[AccountId] = field(default_factory=list)
+    away: bool = False
+
+    async def crossed(self, rule_id: str, crossed: Crossed) -> bool:
+        return True
+
+    async def order_update(self, host_workflow_id: str) -> bool:
+        return True
+
+    async def position_changed(self, rule_id: str, change: PositionChanged) -> bool:
+        return True
+
+    async def market_changed(self, rule_id: str, instrument: Instrument) -> bool:
+        return True
+
+    async def wake_stream(self, account_id: AccountId, venue: str, mode: Mode) -> None:
+        if self.away:
+            raise ConnectionError
+        self.woken.append(account_id)
+
+    async def adopt_order(self, start: OrderStart) -> None:
+        return None
+
+
+@dataclass
+class FakeRules:
+    """Rule workflows that write their rows with the real state machine, and end as they are told."""
+
+    projections: Projections
+    states: dict[RuleId, RuleState] = field(default_factory=dict)
+    starts: list[RuleStart] = field(default_factory=list)
+    failure: Exception | None = None
+    no_worker: bool = False
+    answer: RuleOutcome | None = None  # what patch and cancel come to, in place of done
+
+    async def create_rule(self, start: RuleStart) -> Started:
+        if self.failure is not None:
+            raise self.failure
+        self.starts.append(start)
+        if self.no_worker:
+            return Started.PENDING
+        if start.rule_id in self.states:
+            return Started.CLOSED
+        state = RuleState.begin(start, start.created_at)
+        self.states[start.rule_id] = state
+        state.note("rule.armed", state.story_of_levels(), start.created_at)
+        state.phase = RulePhase.ARMED
+        await self._write(state)
+        return Started.READY
+
+    async def patch_rule(self, rule_id: RuleId, patch: PatchRule, key: str) -> RuleAnswer | None:
+        state = self._state(rule_id)
+        if state is None:
+            return None
+        if self.answer is not None:
+            return state.answer(self.answer)
+        if patch.expected_version is not None and patch.expected_version != state.version:
+            return state.answer(RuleOutcome.VERSION_MISMATCH)
+        state.redefine(patch.definition)
+        await self._write(state)
+        return state.answer(RuleOutcome.DONE)
+
+    async def cancel_rule(self, rule_id: RuleId, cancel: CancelRule, key: str) -> RuleAnswer | None:
+        state = self._state(rule_id)
+        if state is None:
+            return None
+        if self.answer is not None:
+            return state.answer(self.answer)
+        await self.end(rule_id, RuleStatus.CANCELED)
+        return state.answer(RuleOutcome.DONE)
+
+    async def end(self, rule_id: RuleId, status: RuleStatus) -> None:
+        """Let a rule end."""
+        state = self.states[rule_id]
+        state.end(status, status.value.lower())
+        await self._write(state)
+
+    async def orphan(self, rule_id: RuleId) -> None:
+        """Lose a rule's workflow, as a termination by hand does."""
+        state = self.states.pop(rule_id)
+        state.phase = RulePhase.ORPHANED
+        await self._write(state)
+
+    def _state(self, rule_id: RuleId) -> RuleState | None:
+        if self.failure is not None:
+            raise self.failure
+        return self.states.get(rule_id)
+
+    async def _write(self, state: RuleState) -> None:
+        await self.projections.apply(rule=state.project(state.version + 1))
+
+
+@dataclass
+class FakeOrders:
+    """Order workflows that write one row and rest."""
+
+    projections: Projections
+    rows: dict[OrderId, OrderRow] = field(default_factory=dict)
+    starts: list[OrderStart] = field(default_factory=list)
+    failure: Exception | None = None
+    no_worker: bool = False
+
+    async def create_order(self, start: OrderStart) -> Started:
+        if self.failure is not None:
+            raise self.failure
+        self.starts.append(start)
+        if self.no_worker:
+            return Started.PENDING
+        if start.order_id in self.rows:
+            return Started.CLOSED
+        await self.write(_row(start))
+        return Started.PENDING
+
+    async def cancel_order(self, order_id: OrderId, cancel: CancelOrder, key: str) -> OrderAnswer | None:
+        if self.failure is not None:
+            raise self.failure
+        row = self.rows[order_id]
+        await self.write(replace(row, state=OrderState.CANCELED, version=row.version + 1))
+        return OrderAnswer(
+            state=OrderState.CANCELED,
+            filled_shares=Decimal(0),
+            notional_usd=Decimal(0),
+            fee_usd=Decimal(0),
+            detail="requested",
+        )
+
+    async def write(self, row: OrderRow) -> None:
+        """Write an order's row."""
+        self.rows[row.order_id] = row
+        await self.projections.apply(order=OrderProjection(order=row))
+
+
+def _row(start: OrderStart) -> OrderRow:
+    return OrderRow(
+        order_id=start.order_id,
+        account_id=start.account_id,
+        host_workflow_id=order_workflow_id(start.order_id),
+        rule_id=None,
+        venue=start.venue,
+        mode=start.mode,
+        market_id=start.instrument.market_id,
+        token_id=start.instrument.token_id,
+        side=start.side,
+        purpose=start.purpose,
+        time_in_force=start.time_in_force,
+        state=OrderState.RESTING,
+        shares=start.shares or Decimal(0),
+        limit_price=start.limit_price,
+        attempt=1,
+        settled_attempt=0,
+        filled_shares=Decimal(0),
+        proceeds_usd=Decimal(0),
+        fee_usd=Decimal(0),
+        venue_order_id=None,
+        detail="",
+        version=1,
+    )
+
+
+@dataclass
+class FakeTemporal:
+    """Whether Temporal answers."""
+
+    well: bool = True
+
+    async def reachable(self) -> bool:
+        return self.well
