@@ -220,7 +220,9 @@ class Settlement:
             self._state.save_meta()
             return
         wallet = self._state.wallet(account)
-        usd = amounts.get(COLLATERAL, 0)
+        # Average prices are without fees, as the Data API shows them.
+        fee = trade.fee * direction if account == trade.taker_wallet else 0
+        usd = amounts.get(COLLATERAL, 0) + fee
         for token_id, shares in amounts.items():
             if token_id == COLLATERAL:
                 continue

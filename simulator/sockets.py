@@ -66,6 +66,8 @@ class Connection:
         self.account = ""
         self.conditions: set[str] = set()
         self.delayed: Outgoing | None = None
+        self.stalled = False
+        """It held up a tape once; nobody waits for it until it has read everything."""
 
     def send(self, text: str, stamp: FrameStamp | None = None) -> None:
         """Queues a frame."""
@@ -86,8 +88,9 @@ class Connection:
                 return
             finally:
                 self.queue.task_done()
+            self.stalled = self.stalled and not self.queue.empty()
         self.queue.task_done()
-        with suppress(RuntimeError):  # the reader may have closed it first
+        with suppress(RuntimeError, WebSocketDisconnect):  # the other end may have closed it first
             await self.socket.close()
 
 
@@ -163,10 +166,14 @@ class Hub:
 
     async def drained(self) -> None:
         """Waits until every queued market frame was handed over; a stalled reader is not waited for."""
-        joins = [connection.queue.join() for connection in self._open[Channel.MARKET]]
-        if joins:
-            with suppress(TimeoutError):
-                await asyncio.wait_for(asyncio.gather(*joins), DRAIN_S)
+        awake = [connection for connection in self._open[Channel.MARKET] if not connection.stalled]
+        if not awake:
+            return
+        joins = {asyncio.create_task(connection.queue.join()): connection for connection in awake}
+        _, late = await asyncio.wait(joins, timeout=DRAIN_S)
+        for task in late:
+            task.cancel()
+            joins[task].stalled = True
 
     def act(self, channel: Channel, action: SocketAction, token_id: str | None, times: int) -> None:
         """Breaks or mends a channel."""
