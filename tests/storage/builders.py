@@ -1,4 +1,4 @@
-"""Makers of what storage keeps, for one account; every argument that a test does not care about has a default."""
+"""Makers of what storage keeps, for one account; what a test does not care about has a default."""
 
 import uuid
 from dataclasses import dataclass, field, replace

@@ -11,7 +11,7 @@ from domain.accounts import AccountPolicy
 from domain.claims import Claimed, ClaimRefusal, Granted, Held, KillSwitch, Reduced, Refused
 from domain.errors import NotFound
 from domain.messages import OrderProjection
-from domain.orders import Answer, AnswerKind, MarketState, Mode, Side, TimeInForce, VenueOrderStatus
+from domain.orders import Answer, AnswerKind, Attempt, MarketState, Mode, Side, TimeInForce, VenueOrderStatus
 from storage.database import Database
 from storage.repositories.accounts import Accounts
 from storage.repositories.events import Events
@@ -360,7 +360,7 @@ async def test_no_interleaving_of_claims_fills_and_ends_sells_more_than_is_held(
             await finish(attempt, f"{number}-{attempt_number}")
             settled = attempt_number
 
-    async def finish(attempt, key: str) -> None:  # noqa: ANN001
+    async def finish(attempt: Attempt, key: str) -> None:
         """The venue takes it whole, in part, or refuses it."""
         nonlocal sold
         fate = chance.choice(["filled", "part", "refused"])
