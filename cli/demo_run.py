@@ -284,13 +284,15 @@ def _frame_to_post_ms(row: TapeFrame | None, entries: list[LedgerEntry]) -> floa
 
 
 def _sum(fills: list[JsonObject], side: str, name: str) -> Decimal:
-    standing = [f for f in fills if text(f, "side") == side and text(f, "state") != "reversed"]
-    return sum((Decimal(text(fill, name)) for fill in standing), Decimal(0))
+    return sum((Decimal(text(fill, name)) for fill in fills if text(fill, "side") == side), Decimal(0))
 
 
 async def _fills(api: ApiClient, token_id: str) -> list[JsonObject]:
+    """Return the fills that stand: those of the ledger that no reversal took back."""
     page = await _call(api.get, f"/api/v2/fills?token_id={token_id}&limit=200")
-    return [f for f in objects(page, "items") if text(f, "token_id") == token_id]
+    entries = objects(page, "items")
+    reversed_keys = {text(e, "fill_key") for e in entries if text(e, "kind") == "reversal"}
+    return [e for e in entries if text(e, "kind") == "fill" and text(e, "fill_key") not in reversed_keys]
 
 
 async def _position(api: ApiClient, token_id: str) -> JsonObject:
