@@ -40,6 +40,7 @@ from domain.quotes import PriceRules
 from domain.rules.definition import RuleDefinition, StopLoss
 from domain.rules.levels import resolve
 from storage.database import Database
+from storage.repositories.accounts import Accounts
 from storage.repositories.claims import Claims
 from storage.repositories.ledger import Booked, Ledger
 from storage.repositories.projections import Projections
@@ -73,6 +74,12 @@ def rule_id() -> RuleId:
 def digest_of(attempt: Attempt) -> VenueOrderId:
     """Stand in for the venue's id: different bytes, different id."""
     return VenueOrderId(f"0x{attempt.order_id}-{attempt.attempt}-{attempt.maker_amount}-{attempt.salt}")
+
+
+async def alone_in(database: Database) -> "Store":
+    """A new account in a database of its own."""
+    account = await Accounts(database).create(f"alone {uuid.uuid4().hex[:8]}")
+    return Store(database, account.account_id)
 
 
 @dataclass

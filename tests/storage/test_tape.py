@@ -1,0 +1,120 @@
+"""The tape: written in batches, read in order, compacted without losing a row."""
+
+from datetime import datetime, timedelta
+from decimal import Decimal
+
+import pytest
+
+from domain.ids import AccountId
+from domain.quotes import Quote
+from storage.database import Database
+from storage.repositories.tape import FeedGap, Tape, TapeEntry
+from tests.storage.builders import START, VENUE, Store
+
+
+def entry(
+    store: Store, seconds: float, bid: str | None, ask: str | None = None, last: str | None = None
+) -> TapeEntry:
+    prices = [None if text is None else Decimal(text) for text in (bid, ask, last)]
+    return TapeEntry(
+        venue=VENUE, token_id=store.token_id, ts=START + timedelta(seconds=seconds), quote=Quote(*prices)
+    )
+
+
+async def test_batch_reads_back_in_the_order_of_the_feed(store: Store) -> None:
+    tape = Tape(store.database)
+    rows = [
+        entry(store, 0, "0.40", "0.42"),
+        entry(store, 0, "0.41", "0.42"),
+        entry(store, 1, None, None, "0.5"),
+    ]
+    await tape.append(rows)
+    assert await tape.since(VENUE, {store.token_id: START}) == rows
+
+
+async def test_each_token_is_read_from_its_own_time_on_and_all_in_one_order(store: Store) -> None:
+    tape, other = Tape(store.database), store.with_token()
+    rows = [entry(store, 1, "0.1"), entry(other, 2, "0.2"), entry(store, 3, "0.3"), entry(other, 4, "0.4")]
+    await tape.append(rows)
+    since = {store.token_id: START + timedelta(seconds=2), other.token_id: START}
+    assert await tape.since(VENUE, since) == [rows[1], rows[2], rows[3]]
+    assert await tape.since("elsewhere", since) == []
+    assert await tape.since(VENUE, {}) == []
+
+
+async def test_latest_is_the_last_change_of_each_token_that_has_one(store: Store) -> None:
+    tape, silent = Tape(store.database), store.with_token()
+    rows = [entry(store, 1, "0.1"), entry(store, 2, "0.2"), entry(store, 2, "0.3")]
+    await tape.append(rows)
+    assert await tape.latest(VENUE, [store.token_id, silent.token_id]) == {store.token_id: rows[2]}
+
+
+async def test_prices_keep_every_digit(store: Store) -> None:
+    tape = Tape(store.database)
+    rows = [entry(store, 0, "0.123456789012345678901234567890", "0.999")]
+    await tape.append(rows)
+    assert await tape.since(VENUE, {store.token_id: START}) == rows
+
+
+async def test_gaps_of_the_shard_and_of_the_token_are_found(store: Store) -> None:
+    tape = Tape(store.database)
+    venue = f"venue-{store.token_id}"
+    gaps = [
+        FeedGap(
+            venue=venue,
+            shard=0,
+            token_id=token,
+            started_at=START,
+            ended_at=START + timedelta(minutes=at),
+            reason="pause",
+        )
+        for at, token in ((1, None), (2, store.token_id), (3, "another"))
+    ]
+    for gap in gaps:
+        await tape.record_gap(gap)
+    assert await tape.gaps(venue, START, store.token_id) == gaps[:2]
+    assert await tape.gaps(venue, START + timedelta(minutes=2)) == gaps[1:]
+
+
+async def test_compaction_turns_old_minutes_into_candles_and_keeps_the_rest(empty_database: Database) -> None:
+    store, tape = Store(empty_database, AccountId("nobody")), Tape(empty_database)
+    await tape.append(
+        [
+            entry(store, 0, "0.40", "0.42"),
+            entry(store, 10, "0.44", "0.46"),
+            entry(store, 20, "0.30", "0.60", "0.39"),
+            entry(store, 59, None, None, None),
+            entry(store, 60, "0.50", "0.52"),
+            entry(store, 125, "0.55", "0.57"),
+        ]
+    )
+    assert await tape.compact(START + timedelta(seconds=130)) == 5
+    left = await tape.since(VENUE, {store.token_id: START})
+    assert [row.ts for row in left] == [START + timedelta(seconds=125)]
+    first, second = await tape.candles(VENUE, store.token_id, START, START + timedelta(hours=1))
+    prices = (first.open, first.high, first.low, first.close)
+    assert prices == (Decimal("0.41"), Decimal("0.45"), Decimal("0.39"), Decimal("0.39"))
+    assert (first.bid_low, first.bid_high, first.ask_low, first.ask_high) == tuple(
+        Decimal(text) for text in ("0.30", "0.44", "0.42", "0.60")
+    )
+    assert (first.minute, first.changes, second.changes) == (START, 4, 1)
+
+
+async def test_late_row_of_a_compacted_minute_widens_its_candle(empty_database: Database) -> None:
+    store, tape = Store(empty_database, AccountId("nobody")), Tape(empty_database)
+    await tape.append([entry(store, 0, "0.40", "0.42")])
+    await tape.compact(START + timedelta(minutes=1))
+    await tape.append([entry(store, 30, "0.60", "0.62")])
+    await tape.compact(START + timedelta(minutes=1))
+    (candle,) = await tape.candles(VENUE, store.token_id, START, START + timedelta(hours=1))
+    assert (candle.open, candle.high, candle.close, candle.changes) == (
+        Decimal("0.41"),
+        Decimal("0.61"),
+        Decimal("0.61"),
+        2,
+    )
+
+
+@pytest.mark.parametrize("at", [START])
+async def test_compacting_an_empty_tape_is_nothing(empty_database: Database, at: datetime) -> None:
+    assert await Tape(empty_database).compact(at) == 0

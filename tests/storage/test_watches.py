@@ -1,0 +1,149 @@
+"""Watches: the snapshot, the visible edge, hints, marks."""
+
+import asyncio
+from datetime import UTC, datetime, timedelta
+from decimal import Decimal
+
+from domain.messages import RuleStatus
+from domain.rules.watch import TrailMark
+from storage.database import Database
+from storage.hints import NotifyHints
+from storage.repositories.projections import STEP_CTES, WATCHES, Projections, document_of
+from storage.repositories.watches import Watches
+from tests.storage.builders import VENUE, Store, alone_in, rule_id
+
+
+async def rules_since(watches: Watches, edge: int) -> tuple[set[str], int]:
+    rows, edge = await watches.changed_since(edge, VENUE)
+    return {row.rule_id for row in rows}, edge
+
+
+async def test_snapshot_holds_armed_watches_of_the_shard_only(store: Store) -> None:
+    watches, shards = Watches(store.database), 3
+    armed, disarmed = rule_id(), rule_id()
+    await store.projections.apply(store.rule_projection(armed))
+    await store.projections.apply(store.rule_projection(disarmed, armed=False))
+    found = [
+        [row.rule_id for row in (await watches.snapshot(VENUE, shard, shards))[0]] for shard in range(shards)
+    ]
+    assert [armed in rows for rows in found].count(True) == 1
+    assert not any(disarmed in rows for rows in found)
+    assert armed not in {row.rule_id for row in (await watches.snapshot("elsewhere"))[0]}
+
+
+async def test_change_after_the_edge_is_read_and_disarming_too(store: Store) -> None:
+    watches, rule = Watches(store.database), rule_id()
+    _, edge = await watches.snapshot(VENUE)
+    await store.projections.apply(store.rule_projection(rule))
+    changed, edge = await rules_since(watches, edge)
+    assert rule in changed
+    await store.projections.apply(store.rule_projection(rule, armed=False))
+    rows, _ = await watches.changed_since(edge, VENUE)
+    assert [row.armed for row in rows if row.rule_id == rule] == [False]
+
+
+async def test_row_of_a_long_transaction_is_not_missed(store: Store) -> None:
+    """Its transaction began before others that were read already, and commits after them."""
+    watches, slow, quick = Watches(store.database), rule_id(), rule_id()
+    _, edge = await watches.snapshot(VENUE)
+    async with store.database.hot.transaction() as connection:
+        await connection.fetchval(STEP_CTES + " SELECT 1", document_of(store.rule_projection(slow), None))
+        await store.projections.apply(store.rule_projection(quick))
+        seen, edge = await rules_since(watches, edge)
+        assert (quick in seen, slow in seen) == (True, False)
+    seen, edge = await rules_since(watches, edge)
+    assert slow in seen
+
+
+async def test_older_version_does_not_come_as_a_change(empty_database: Database) -> None:
+    store = await alone_in(empty_database)
+    watches, rule = Watches(empty_database), rule_id()
+    await store.projections.apply(store.rule_projection(rule, version=5))
+    _, edge = await watches.snapshot(VENUE)
+    await store.projections.apply(store.rule_projection(rule, version=4))
+    changed, _ = await rules_since(watches, edge)
+    assert changed == set()
+
+
+async def test_armed_since_moves_with_the_generation_and_not_with_the_size(store: Store) -> None:
+    watches, rule = Watches(store.database), rule_id()
+    await store.projections.apply(store.rule_projection(rule))
+    first = (await watches.armed_since([rule]))[rule]
+    await store.projections.apply(store.rule_projection(rule))
+    assert (await watches.armed_since([rule]))[rule] == first
+    await store.projections.apply(store.rule_projection(rule, generation=2))
+    assert (await watches.armed_since([rule]))[rule] > first
+
+
+async def test_mark_never_goes_down_and_an_active_trail_stays_active(store: Store) -> None:
+    watches, rule = Watches(store.database), rule_id()
+    await store.projections.apply(store.rule_projection(rule))
+    await watches.save_marks([TrailMark(rule, 1, 0, None, False)])
+    await watches.save_marks([TrailMark(rule, 1, 0, Decimal("0.62"), True)])
+    await watches.save_marks([TrailMark(rule, 1, 0, Decimal("0.61"), False)])
+    assert await watches.load_marks([rule]) == [TrailMark(rule, 1, 0, Decimal("0.62"), True)]
+
+
+async def test_marks_are_loaded_for_the_generation_that_is_armed_now(store: Store) -> None:
+    watches, rule = Watches(store.database), rule_id()
+    await store.projections.apply(store.rule_projection(rule))
+    await watches.save_marks(
+        [TrailMark(rule, 1, 0, Decimal("0.62"), True), TrailMark(rule, 1, 2, None, False)]
+    )
+    await store.projections.apply(store.rule_projection(rule, generation=2))
+    assert await watches.load_marks([rule]) == [
+        TrailMark(rule, 2, 0, Decimal("0.62"), True),
+        TrailMark(rule, 2, 2, None, False),
+    ]
+
+
+async def test_hint_wakes_a_listener(store: Store) -> None:
+    hinted, hints = asyncio.Queue[None](), NotifyHints(store.database, gap=0.001)
+    listening = asyncio.create_task(Watches(store.database).listen(lambda: hinted.put_nowait(None)))
+    await asyncio.wait_for(hinted.get(), 10)  # the first comes with the connection
+    await Projections(store.database, hints).apply(store.rule_projection(rule_id()))
+    await asyncio.wait_for(hinted.get(), 10)
+    listening.cancel()
+    await asyncio.gather(listening, return_exceptions=True)
+    await hints.close()
+
+
+async def test_listener_connects_again_after_its_connection_was_cut(store: Store) -> None:
+    hinted = asyncio.Queue[None]()
+    listening = asyncio.create_task(Watches(store.database).listen(lambda: hinted.put_nowait(None)))
+    await asyncio.wait_for(hinted.get(), 10)
+    async with store.database.hot.connection() as connection:
+        await connection.execute(
+            "SELECT pg_terminate_backend(pid) FROM pg_stat_activity"
+            " WHERE application_name = 'holdfast-listen' AND datname = current_database()"
+        )
+    await asyncio.wait_for(hinted.get(), 10)
+    listening.cancel()
+    await asyncio.gather(listening, return_exceptions=True)
+
+
+async def test_many_hints_at_once_become_few_notifications(store: Store) -> None:
+    hints, heard = NotifyHints(store.database, gap=0.05), asyncio.Queue[str]()
+    listener = await store.database.dedicated()
+    for channel in (WATCHES, "end_of_test"):
+        await listener.add_listener(channel, lambda _connection, _pid, name, _payload: heard.put_nowait(name))
+    for _ in range(100):
+        hints.give(WATCHES)
+    hints.give("end_of_test")
+    names = [await asyncio.wait_for(heard.get(), 10)]
+    while names[-1] != WATCHES:
+        names.append(await asyncio.wait_for(heard.get(), 10))
+    assert names == ["end_of_test", WATCHES]
+    await hints.close()
+    await listener.close()
+
+
+async def test_prune_removes_what_closed_rules_left(empty_database: Database) -> None:
+    store = await alone_in(empty_database)
+    watches, rule = Watches(empty_database), rule_id()
+    await store.projections.apply(store.rule_projection(rule))
+    await watches.save_marks([TrailMark(rule, 1, 0, Decimal("0.62"), True)])
+    later = datetime.now(UTC) + timedelta(minutes=1)
+    assert await watches.prune(later) == 0
+    await store.projections.apply(store.rule_projection(rule, status=RuleStatus.CANCELED, armed=False))
+    assert await watches.prune(later) == 2
