@@ -1,15 +1,17 @@
 """A running local exchange with a market, a funded wallet and sessions on it."""
 
+import secrets
 from collections.abc import AsyncGenerator
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
 
 import httpx2
+from eth_account import Account
 from pydantic import SecretStr
 
 from domain.ids import MarketId, TokenId
-from simulator.app import Running, serve
-from tests.venues.builders import ADDRESS, CHAIN, KEY
+from simulator.app import Running
+from tests.venues.builders import CHAIN
 from venues.polymarket.authentication import derive_api_credentials
 from venues.polymarket.config import PolymarketConfig
 from venues.polymarket.credentials import VenueCredentials
@@ -17,12 +19,10 @@ from venues.polymarket.http import HttpSession
 from venues.polymarket.market_data import PolymarketMarketData
 from venues.polymarket.trading import PolymarketTrading
 
-RIVAL_KEY = "0x" + "22" * 32
-
 
 @dataclass
 class LocalExchange:
-    """The simulator, its control port, and one market with a Yes and a No token."""
+    """A market with a Yes and a No token on a simulator, and two wallets' keys that nobody else uses."""
 
     running: Running
     admin: httpx2.AsyncClient
@@ -32,6 +32,8 @@ class LocalExchange:
     yes: TokenId
     no: TokenId
     cleanup: AsyncExitStack
+    key: str
+    rival_key: str
 
     async def post(self, path: str, **body: object) -> dict[str, object]:
         reply = await self.admin.post(path, json=body)
@@ -49,40 +51,40 @@ class LocalExchange:
     async def book(self, bids: list[tuple[str, str]], asks: list[tuple[str, str]], **more: object) -> None:
         await self.post(f"/books/{self.yes}", bids=bids, asks=asks, **more)
 
-    async def fund(self, key: str = KEY, *, collateral: str = "1000", tokens: str = "100") -> str:
-        address = address_of(key)
+    async def fund(
+        self, key: str | None = None, *, collateral: str = "1000", tokens: str = "100", approved: bool = True
+    ) -> str:
+        address = address_of(key or self.key)
         await self.post(
             "/wallets",
             address=address,
             collateral=collateral,
             tokens={self.yes: tokens, self.no: tokens},
-            approved=True,
+            approved=approved,
         )
         return address
 
-    async def credentials(self, key: str = KEY) -> VenueCredentials:
+    async def credentials(self, key: str | None = None) -> VenueCredentials:
+        key = key or self.key
         async with HttpSession(self.config.clob_url, self.config) as session:
             api = await derive_api_credentials(SecretStr(key), session, chain_id=CHAIN)
         return VenueCredentials(private_key=SecretStr(key), api=api, funder=address_of(key))
 
-    async def trading(self, key: str = KEY) -> PolymarketTrading:
+    async def trading(self, key: str | None = None) -> PolymarketTrading:
         session = PolymarketTrading(self.config, await self.credentials(key), self.market_data)
         self.cleanup.push_async_callback(session.aclose)
         return session
 
 
 def address_of(key: str) -> str:
-    from eth_account import Account
-
-    return ADDRESS if key == KEY else str(Account.from_key(key).address)
+    return str(Account.from_key(key).address)
 
 
 @asynccontextmanager
 async def local_exchange(
-    *, tick: str = "0.01", fee_rate: str = "0.05", neg_risk: bool = False
+    running: Running, *, tick: str = "0.01", fee_rate: str = "0.05", neg_risk: bool = False
 ) -> AsyncGenerator[LocalExchange]:
     async with AsyncExitStack() as cleanup:
-        running = await cleanup.enter_async_context(serve())
         admin = await cleanup.enter_async_context(
             httpx2.AsyncClient(base_url=running.admin_url, trust_env=False)
         )
@@ -94,6 +96,7 @@ async def local_exchange(
             reconnect_first_s=0.01,
             reconnect_cap_s=0.05,
         )
+        cleanup.push_async_callback(admin.delete, "/faults")
         market_data = PolymarketMarketData(config)
         cleanup.push_async_callback(market_data.aclose)
         reply = await admin.post(
@@ -110,5 +113,14 @@ async def local_exchange(
         market = reply.json()
         yes, no = (TokenId(token) for token in market["token_ids"])
         yield LocalExchange(
-            running, admin, config, market_data, MarketId(market["condition_id"]), yes, no, cleanup
+            running=running,
+            admin=admin,
+            config=config,
+            market_data=market_data,
+            market_id=MarketId(market["condition_id"]),
+            yes=yes,
+            no=no,
+            cleanup=cleanup,
+            key="0x" + secrets.token_hex(32),
+            rival_key="0x" + secrets.token_hex(32),
         )

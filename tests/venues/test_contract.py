@@ -15,32 +15,26 @@ from domain.paper import PaperAccount, PaperOrder, Registration
 from runtime.clock import SystemClock
 from storage.database import Database
 from storage.repositories.paper_orders import PaperOrders
-from tests.venues.builders import CHAIN, KEY, make_wallet
+from tests.venues.builders import CHAIN, make_wallet
 from tests.venues.contract import ASKS, BIDS, HELD, Venue, VenueContract
-from tests.venues.exchange import RIVAL_KEY, LocalExchange, local_exchange
+from tests.venues.exchange import LocalExchange
 from tests.venues.paper_memory import PaperMemory
 from venues.paper.ledger import PaperLedger
 from venues.paper.trading import PaperConfig, PaperTrading
 from venues.polymarket.authentication import wallet_identity
 
 
-@pytest.fixture
-async def exchange() -> AsyncGenerator[LocalExchange]:
-    async with local_exchange() as local:
-        await local.book(BIDS, ASKS)
-        yield local
-
-
 class TestPolymarket(VenueContract):
     @pytest.fixture
     async def venue(self, exchange: LocalExchange) -> Venue:
-        await exchange.fund(KEY, collateral="1000", tokens=str(HELD))
-        await exchange.fund(RIVAL_KEY)
+        await exchange.book(BIDS, ASKS)
+        await exchange.fund(tokens=str(HELD))
+        await exchange.fund(exchange.rival_key)
         return Venue(
             exchange=exchange,
-            trading=await exchange.trading(KEY),
-            stranger=await exchange.trading(RIVAL_KEY),
-            wallet=wallet_identity(WalletId("wal_1"), SecretStr(KEY), chain_id=CHAIN),
+            trading=await exchange.trading(),
+            stranger=await exchange.trading(exchange.rival_key),
+            wallet=wallet_identity(WalletId("wal_1"), SecretStr(exchange.key), chain_id=CHAIN),
             meet_book=nothing,
         )
 
@@ -63,6 +57,7 @@ async def nothing() -> None:
 
 
 async def paper_venue(exchange: LocalExchange, ledger: PaperLedger) -> Venue:
+    await exchange.book(BIDS, ASKS)
     owner, stranger = (
         PaperAccount(account_id=AccountId(f"acc_{uuid.uuid4().hex}"), venue="polymarket") for _ in range(2)
     )
