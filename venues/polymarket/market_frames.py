@@ -73,11 +73,9 @@ class LocalBooks:
         return book.bids.descending(depth), book.asks.ascending(depth)
 
     def replace(self, book: Book) -> None:
-        """Take a book read by REST as the local one."""
-        local = self._books.get(book.token_id)
-        if local is not None:
-            bids, asks = _keyed(book.bids), _keyed(book.asks)
-            local.snapshot(bids, asks, book.last, book.venue_timestamp_ms)
+        """Take a book read by REST as the local one; a token that is only polled gets its book so."""
+        local = self._books.setdefault(book.token_id, LocalBook())
+        local.snapshot(_keyed(book.bids), _keyed(book.asks), book.last, book.venue_timestamp_ms)
 
 
 class FrameReader:

@@ -115,7 +115,9 @@ class ReconnectingSocket:
             self._socket = socket
             self._heard_ms = monotonic_ms()
             await socket.send(self._greeting())
-            await socket.send(_PING)  # messages are read in order: its answer says that the greeting was taken
+            await socket.send(
+                _PING
+            )  # messages are read in order: its answer says that the greeting was taken
             pinger = asyncio.create_task(self._ping(socket))
             try:
                 await self._read(socket)
