@@ -1,0 +1,1 @@
+"""Programs that measure Holdfast against the floor that Temporal sets, in one run, interleaved."""
