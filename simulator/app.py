@@ -237,6 +237,7 @@ def _server(app: ASGIApp) -> _Server:
         log_config=None,
         log_level=logging.WARNING,
         access_log=False,
+        proxy_headers=False,
         date_header=False,
         server_header=False,
         timeout_graceful_shutdown=STOP_S,

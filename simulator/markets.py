@@ -77,8 +77,3 @@ class Market:
     def fits_tick(self, price: int) -> bool:
         """Tells whether a resting order may stand at the price."""
         return self.tick <= price <= MICRO - self.tick and price % self.tick == 0
-
-    @property
-    def tradable(self) -> bool:
-        """The conjunction the venue documents for its market flags."""
-        return self.active and not self.closed and self.accepting_orders and self.enable_order_book

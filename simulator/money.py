@@ -2,6 +2,7 @@
 
 from decimal import Decimal, InvalidOperation
 from fractions import Fraction
+from functools import lru_cache
 
 MICRO = 1_000_000
 FEE_STEP = 10
@@ -28,6 +29,7 @@ def to_micro(value: str | int | Decimal) -> int:
     return whole
 
 
+@lru_cache(maxsize=65_536)
 def to_text(micro: int) -> str:
     """Returns the decimal text the venue writes: whole units, no trailing zeros, no exponent."""
     sign = "-" if micro < 0 else ""

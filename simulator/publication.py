@@ -70,14 +70,15 @@ class Publisher:
             market.last_sides[execution.token_index] = execution.side
             self.history.note(market.token_ids[execution.token_index], stamp_ms, execution.price)
         depths = self._tell(market)
-        events = [self._price_change(market, changes, depths)] if changes else []
+        books = [wire.book_json(market, index, depths[index]) for index in range(2)]
+        events = [_price_change(market, changes, depths, books)] if changes else []
         events += [_print_event(market, execution) for execution in prints]
         if with_book:
             events += [
-                MarketEvent((market.token_ids[index],), wire.book_event(market, index, depths[index]))
-                for index in range(2)
+                MarketEvent((market.token_ids[index],), wire.book_event(book))
+                for index, book in enumerate(books)
             ]
-        events += self._best_changed(market, changes, depths)
+        events += _best_changed(market, changes, depths)
         self._state.save_market(market)
         frame = MarketFrame(tuple(events))
         self._frames.append(frame)
@@ -132,33 +133,6 @@ class Publisher:
         self._told[market.condition_id] = now
         return token_depth(now.bids, now.asks, 0), token_depth(now.bids, now.asks, 1)
 
-    def _price_change(
-        self, market: Market, changes: list["Change"], depths: tuple[TokenDepth, TokenDepth]
-    ) -> MarketEvent:
-        hashes = [wire.book_json(market, index, depths[index])["hash"] for index in range(2)]
-        entries = [
-            _change_json(market, change, index, depths[index], hashes[index])
-            for change in changes
-            for index in range(2)
-        ]
-        payload: Json = {
-            "event_type": "price_change",
-            "market": market.condition_id,
-            "price_changes": entries,
-            "timestamp": str(market.stamp_ms),
-        }
-        return MarketEvent(tuple(market.token_ids), payload)
-
-    def _best_changed(
-        self, market: Market, changes: list["Change"], depths: tuple[TokenDepth, TokenDepth]
-    ) -> list[MarketEvent]:
-        if not changes:
-            return []
-        return [
-            MarketEvent((market.token_ids[index],), _best_json(market, index, depths[index]), custom=True)
-            for index in range(2)
-        ]
-
 
 @dataclass(frozen=True, slots=True)
 class Change:
@@ -174,6 +148,23 @@ def _side_changes(told: Levels, now: Levels, *, bids: bool) -> list[Change]:
     return gone + [Change(bids, price, shares) for price, shares in now.items() if told.get(price) != shares]
 
 
+def _price_change(
+    market: Market, changes: list[Change], depths: tuple[TokenDepth, TokenDepth], books: list[Json]
+) -> MarketEvent:
+    entries = [
+        _change_json(market, change, index, depths[index], books[index]["hash"])
+        for change in changes
+        for index in range(2)
+    ]
+    payload: Json = {
+        "event_type": "price_change",
+        "market": market.condition_id,
+        "price_changes": entries,
+        "timestamp": str(market.stamp_ms),
+    }
+    return MarketEvent(tuple(market.token_ids), payload)
+
+
 def _change_json(market: Market, change: Change, index: int, depth: TokenDepth, book_hash: object) -> Json:
     return {
         "asset_id": market.token_ids[index],
@@ -184,6 +175,17 @@ def _change_json(market: Market, change: Change, index: int, depth: TokenDepth, 
         "best_bid": _optional_text(depth.best_bid),
         "best_ask": _optional_text(depth.best_ask),
     }
+
+
+def _best_changed(
+    market: Market, changes: list[Change], depths: tuple[TokenDepth, TokenDepth]
+) -> list[MarketEvent]:
+    if not changes:
+        return []
+    return [
+        MarketEvent((market.token_ids[index],), _best_json(market, index, depths[index]), custom=True)
+        for index in range(2)
+    ]
 
 
 def _print_event(market: Market, execution: Print) -> MarketEvent:

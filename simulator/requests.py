@@ -32,15 +32,31 @@ class Request:
     stale_ms: int | None = None
     """Planted look-up lag: orders and trades younger than this stay unseen."""
     stale_flavour: str = "null"
+    _arguments: dict[str, list[str]] | None = None
 
     def arguments(self) -> dict[str, list[str]]:
         """Returns the query's values by name."""
-        return parse_qs(self.query.decode("latin-1"))
+        if self._arguments is None:
+            self._arguments = parse_qs(self.query.decode("latin-1"))
+        return self._arguments
 
     def argument(self, name: str) -> str | None:
         """Returns the first value of a query argument; None when absent or empty."""
         values = self.arguments().get(name)
         return values[0] if values else None
+
+    def integer(self, name: str, default: int) -> int:
+        """Returns a whole number from the query.
+
+        Raises:
+            Refusal: 400, the text is none.
+        """
+        text = self.argument(name)
+        if text is None:
+            return default
+        if not text.isascii() or not text.isdigit():
+            raise Refusal(400, f"invalid {name}")
+        return int(text)
 
 
 @dataclass(frozen=True, slots=True)

@@ -5,7 +5,7 @@ from simulator.balances import Wallet
 from simulator.events import Json
 from simulator.exchange import Exchange
 from simulator.markets import Market
-from simulator.money import MICRO, notional, to_micro, to_number
+from simulator.money import MICRO, AmountError, notional, to_micro, to_number
 from simulator.orders import Side
 from simulator.refusals import bad
 from simulator.requests import Reply, Request, Routes
@@ -27,7 +27,10 @@ class DataRoutes:
     def positions(self, request: Request) -> Reply:
         """Returns a wallet's holdings; ``sizeThreshold`` is 1 unless given, which hides small ones."""
         wallet = self._wallet(request)
-        threshold = to_micro(request.argument("sizeThreshold") or "1")
+        try:
+            threshold = to_micro(request.argument("sizeThreshold") or "1")
+        except AmountError as error:
+            raise bad("invalid sizeThreshold") from error
         conditions = request.argument("market")
         rows = [
             self._position(wallet, market, market.index_of(token_id))
@@ -49,7 +52,7 @@ class DataRoutes:
             if trade.status is not TradeStatus.FAILED
             for row in self._trade_rows(trade, wallet)
         ]
-        limit, offset = int(request.argument("limit") or "100"), int(request.argument("offset") or "0")
+        limit, offset = request.integer("limit", 100), request.integer("offset", 0)
         return Reply(rows[offset : offset + limit])
 
     def value(self, request: Request) -> Reply:

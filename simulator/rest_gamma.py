@@ -63,7 +63,7 @@ class GammaRoutes:
             and market.closed == closed
             and (active is None or market.active == (active == "true"))
         ]
-        offset, limit = int(request.argument("offset") or "0"), int(request.argument("limit") or "100")
+        offset, limit = request.integer("offset", 0), request.integer("limit", 100)
         return chosen[offset : offset + limit]
 
     def _market_json(self, market: Market, *, with_event: bool) -> Json:

@@ -101,17 +101,17 @@ class MarketRoutes:
         """Returns executions of a token as points; ``market`` takes a token id."""
         token_id = request.argument("market") or ""
         self._token(token_id)
-        start, end = request.argument("startTs"), request.argument("endTs")
-        interval = request.argument("interval")
-        if interval is None and (start is None or end is None):
-            raise bad("interval or startTs and endTs are required")
         now_s = self._exchange.clock.now_ms() // 1000
+        interval = request.argument("interval")
+        start, end = request.integer("startTs", -1), request.integer("endTs", -1)
         if interval is not None:
             if interval not in _INTERVALS:
                 raise bad("invalid interval")
-            start, end = str(now_s - (_INTERVALS[interval] or now_s)), str(now_s)
-        fidelity_s = int(request.argument("fidelity") or "1") * 60
-        points = self._history.points(token_id, int(start or 0), int(end or now_s), fidelity_s)
+            start, end = now_s - (_INTERVALS[interval] or now_s), now_s
+        elif start < 0 or end < 0:
+            raise bad("interval or startTs and endTs are required")
+        step_s = request.integer("fidelity", 1) * 60
+        points = self._history.points(token_id, start, end, step_s)
         return Reply({"history": [{"t": t, "p": to_number(price)} for t, price in points]})
 
     def _single(self, read: Read) -> Handler:

@@ -242,20 +242,14 @@ def _is_order_id(text: str) -> bool:
 
 
 def _trade_wanted(trade: Trade, request: Request) -> bool:
-    arguments = request.arguments()
-
-    def asked(name: str) -> str | None:
-        values = arguments.get(name)
-        return values[0] if values else None
-
-    after, before, wallet = asked("after"), asked("before"), asked("maker_address")
+    wallet, token_id = request.argument("maker_address"), request.argument("asset_id")
     wallets = {trade.taker_wallet.lower(), *(maker.wallet.lower() for maker in trade.makers)}
     tokens = {trade.token_id, *(maker.token_id for maker in trade.makers)}
+    matched_s = trade.matched_ms // 1000
     return (
-        asked("id") in (None, trade.id)
-        and asked("market") in (None, trade.condition_id)
-        and (asked("asset_id") is None or asked("asset_id") in tokens)
-        and (after is None or trade.matched_ms // 1000 >= int(after))
-        and (before is None or trade.matched_ms // 1000 <= int(before))
+        request.argument("id") in (None, trade.id)
+        and request.argument("market") in (None, trade.condition_id)
+        and (token_id is None or token_id in tokens)
+        and request.integer("after", 0) <= matched_s <= request.integer("before", matched_s)
         and (wallet is None or wallet.lower() in wallets)
     )

@@ -265,7 +265,7 @@ class Hub:
             if market is not None and token_id not in muted:
                 index = market.index_of(token_id)
                 depth = wire.depth_of(self._state.books[market.condition_id], index)
-                books.append(wire.book_event(market, index, depth))
+                books.append(wire.book_event(wire.book_json(market, index, depth)))
         connection.send(_text(books))
 
     def _user_message(self, connection: Connection, text: str) -> None:

@@ -52,11 +52,10 @@ def book_hash(body: Json) -> str:
     return hashlib.sha1(orjson.dumps({**body, "hash": ""}), usedforsecurity=False).hexdigest()
 
 
-def book_event(market: Market, token_index: int, depth: TokenDepth) -> Json:
+def book_event(book: Json) -> Json:
     """Returns the socket's ``book``: it leaves out two members that still enter the hash."""
-    body = book_json(market, token_index, depth)
-    del body["min_order_size"], body["neg_risk"]
-    return {"event_type": "book", **body}
+    shown = {name: value for name, value in book.items() if name not in ("min_order_size", "neg_risk")}
+    return {"event_type": "book", **shown}
 
 
 def original_size(order: Order, settings: Settings) -> int:
