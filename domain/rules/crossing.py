@@ -6,7 +6,14 @@ from enum import StrEnum
 
 from domain.quotes import Quote, source_price, spread
 from domain.rules.definition import ConditionType
-from domain.rules.resolved import FiringTime, PriceLevel, ResolvedRule, reach_of, spread_allows_firing
+from domain.rules.resolved import (
+    FiringTime,
+    PriceLevel,
+    ResolvedRule,
+    Trail,
+    reach_of,
+    spread_allows_firing,
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,24 +82,47 @@ def judge(crossing: Crossing, resolved: ResolvedRule) -> Verdict:
     the generation: a crossing of an older one is as good as its quote.
     """
     condition = resolved.condition_at(crossing.condition_index)
-    if condition is None or isinstance(condition, FiringTime) or condition.type is not crossing.condition:
+    if condition is None or condition.type is not crossing.condition:
         return Verdict(Refusal.NO_SUCH_CONDITION)
-    seen = source_price(crossing.quote, resolved.price_source, resolved.prices)
+    refusal = _refusal(condition, resolved, crossing.quote, crossing.mark)
+    if refusal is None and not _is_confirmed(crossing, resolved):
+        refusal = Refusal.NOT_CONFIRMED
+    return SATISFIED if refusal is None else Verdict(refusal)
+
+
+def reached_by(quote: Quote, resolved: ResolvedRule) -> int | None:
+    """Return the first price condition whose level a quote reaches already, None when there is none.
+
+    For a rule that is about to be armed: nothing is confirmed yet, and a trail has no mark but its floor.
+    """
+    for index, condition in enumerate(resolved.conditions):
+        if _refusal(condition, resolved, quote, None) is None:
+            return index
+    return None
+
+
+def _refusal(
+    condition: PriceLevel | Trail | FiringTime, resolved: ResolvedRule, quote: Quote, mark: Decimal | None
+) -> Refusal | None:
+    """Say why a quote does not reach a condition, None when it does."""
+    if isinstance(condition, FiringTime):
+        return Refusal.NO_SUCH_CONDITION
+    seen = source_price(quote, resolved.price_source, resolved.prices)
     if seen is None:
-        return Verdict(Refusal.SKIPPED_QUOTE)
-    if not spread_allows_firing(spread(crossing.quote), resolved.max_spread):
-        return Verdict(Refusal.SPREAD_TOO_WIDE)
-    level = condition.level if isinstance(condition, PriceLevel) else condition.level_at(crossing.mark)
+        return Refusal.SKIPPED_QUOTE
+    if not spread_allows_firing(spread(quote), resolved.max_spread):
+        return Refusal.SPREAD_TOO_WIDE
+    level = condition.level if isinstance(condition, PriceLevel) else condition.level_at(mark)
     if level is None:
-        return Verdict(Refusal.NO_LEVEL)
-    reach = reach_of(crossing.quote, seen, resolved.bid_confirms)
+        return Refusal.NO_LEVEL
+    reach = reach_of(quote, seen, resolved.bid_confirms)
     if condition.type is ConditionType.TAKE_PROFIT:
         reached, agreed = seen.price >= level, reach.up is not None and reach.up >= level
     else:
         reached, agreed = seen.price <= level, reach.down <= level
-    if not agreed:
-        return Verdict(Refusal.BID_DISAGREES if reached else Refusal.NOT_REACHED)
-    return SATISFIED if _is_confirmed(crossing, resolved) else Verdict(Refusal.NOT_CONFIRMED)
+    if agreed:
+        return None
+    return Refusal.BID_DISAGREES if reached else Refusal.NOT_REACHED
 
 
 def _is_confirmed(crossing: Crossing, resolved: ResolvedRule) -> bool:

@@ -20,7 +20,17 @@ from domain.rules.definition import (
 from domain.rules.resolved import FiringTime, PriceLevel, ResolvedRule, Trail, above, below
 from domain.rules.wording import LevelLine, describe, levels
 
-__all__ = ["LevelLine", "ResolvedRule", "UnresolvableRule", "describe", "levels", "resolve"]
+__all__ = [
+    "FiringTime",
+    "LevelLine",
+    "PriceLevel",
+    "ResolvedRule",
+    "Trail",
+    "UnresolvableRule",
+    "describe",
+    "levels",
+    "resolve",
+]
 
 
 class UnresolvableRule(InvalidInput):

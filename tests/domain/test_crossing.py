@@ -6,7 +6,7 @@ import pytest
 from pydantic import TypeAdapter
 
 from domain.quotes import PriceRules, Quote
-from domain.rules.crossing import SATISFIED, Crossing, Refusal, judge
+from domain.rules.crossing import SATISFIED, Crossing, Refusal, judge, reached_by
 from domain.rules.definition import ConditionType, RuleDefinition
 from domain.rules.levels import resolve
 
@@ -115,6 +115,26 @@ def test_level_that_was_changed_meanwhile_decides():
 def test_level_named_by_the_crossing_is_not_believed():
     evidence = replace(crossing(bid="0.5", ask="0.5"), level=D("0.9"), price=D("0.1"))
     assert judge(evidence, resolved()).refusal is Refusal.NOT_REACHED
+
+
+@pytest.mark.parametrize(
+    ("price", "guards", "index"),
+    [
+        ("0.5", {}, None),
+        ("0.4", {}, 0),
+        ("0.6", {}, 1),
+        ("0.4", {"confirm": {"updates": 9, "ms": 9}}, 0),
+        ("0.4", {"price_source": "last"}, None),
+    ],
+)
+def test_rule_about_to_be_armed_knows_whether_it_would_fire_at_once(price, guards, index):
+    assert reached_by(Quote(D(price), D(price), None), resolved(**guards)) == index
+
+
+def test_trail_about_to_be_armed_fires_at_once_by_its_floor_alone():
+    rule = resolved({**TRAIL, "activation_price": None, "floor_price": "0.45"})
+    assert reached_by(Quote(D("0.45"), D("0.45"), None), rule) == 0
+    assert reached_by(Quote(D("0.46"), D("0.46"), None), rule) is None
 
 
 def test_crossing_survives_json():
