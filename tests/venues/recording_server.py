@@ -35,11 +35,15 @@ class RecordingServer:
         self.url = ""
         self.release = asyncio.Event()
         self.release.set()
+        self.arrived = asyncio.Event()
+        self.connections = 0
 
     async def serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        self.connections += 1
         try:
             while (request := await read_request(reader)) is not None:
                 self.requests.append(request)
+                self.arrived.set()
                 await self.release.wait()
                 prepared = self.answering(request)
                 if prepared.hang_up:
