@@ -17,7 +17,8 @@ from simulator.ledger import Ledger
 from simulator.money import AmountError, to_micro
 from simulator.settings import Settings
 from simulator.sockets import Channel, Hub, SocketAction
-from simulator.tape import RawRow, SentFrame, Tape, TapeError, TapePlayer, TapeRecord
+from simulator.tape import SentFrame, Tape, TapePlayer, TapeRecord
+from simulator.tape_rows import RawRow, TapeError
 
 
 def _text(value: object) -> object:

@@ -14,6 +14,7 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 from starlette.websockets import WebSocket
 from uvicorn.protocols.http.h11_impl import H11Protocol
 
+from simulator.admin_accounts import account_routes
 from simulator.admin_control import Controls, control_routes
 from simulator.admin_venue import venue_routes
 from simulator.barriers import Barriers
@@ -102,6 +103,7 @@ class Simulator:
         app = FastAPI(title="Exchange simulator control")
         controls = Controls(self.exchange, self.ledger, self.faults, self.barriers, self.hub, self.tapes)
         app.include_router(venue_routes(self.exchange))
+        app.include_router(account_routes(self.exchange))
         app.include_router(control_routes(controls))
         return app
 

@@ -3,23 +3,23 @@
 from collections.abc import Generator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from functools import lru_cache
 
 from simulator import refusals, validation
+from simulator.admission import Admission
 from simulator.balances import Wallet
 from simulator.book import HiddenLevel, Levels, mirrored
 from simulator.clock import Clock
+from simulator.coverage import Coverage, asset_given, reserved_by
 from simulator.events import Outlet
 from simulator.markets import Market
 from simulator.matching import Plan, plan_matches
 from simulator.money import MICRO
-from simulator.orders import Order, OrderStatus, OrderType, Side, SignatureType, SignedOrder, Submission
+from simulator.orders import Order, OrderStatus, OrderType, SignedOrder, Submission
 from simulator.publication import Print, Publisher
 from simulator.refusals import Refusal, bad
 from simulator.settlement import Settlement
-from simulator.signatures import SignatureError, order_digest, recover_address
 from simulator.state import State
-from simulator.trades import COLLATERAL, Trade, TradeStatus
+from simulator.trades import Trade, TradeStatus
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,6 +56,7 @@ class Exchange:
         self.clock = clock
         self.publisher = Publisher(state, outlet, clock)
         self.settlement = Settlement(state, self.publisher, clock)
+        self.admission = Admission(state)
         self._depth = 0
         self._touched: set[str] = set()
         """Markets whose depth may have changed since it was last published."""
@@ -90,7 +91,7 @@ class Exchange:
         market = self.state.market_of_token.get(signed.token_id)
         if market is None:
             return None
-        return self._digest(signed, market)[1]
+        return self.admission.digest(signed, market)[1]
 
     def place(self, submission: Submission, account: str, owner: str) -> Placement:
         """Takes a signed order.
@@ -104,8 +105,8 @@ class Exchange:
             Refusal: the order is not placed; a killed FOK or FAK keeps its id all the same.
         """
         with self.transaction():
-            market = self._admitted_market(submission, account, owner)
-            order_id = self._checked(submission, market)
+            market = self.admission.market_for(submission, account, owner)
+            order_id = self.admission.order_id_of(submission, market)
             return self.place_verified(submission, account, order_id)
 
     def place_verified(self, submission: Submission, account: str, order_id: str) -> Placement:
@@ -116,7 +117,7 @@ class Exchange:
         """
         with self.transaction():
             market = self.state.market_of_token[submission.signed.token_id]
-            self._check_standing(submission.signed)
+            self.admission.check_standing(submission.signed)
             now_ms = self.clock.now_ms()
             price = validation.check_terms(submission, market, self.state.settings, order_id, now_ms)
             order = self._new_order(submission, market, order_id, price, account)
@@ -221,59 +222,6 @@ class Exchange:
             self._recheck({wallet.address})
             self._publish_depths()
 
-    def _admitted_market(self, submission: Submission, account: str, owner: str) -> Market:
-        signed = submission.signed
-        if submission.owner != owner:
-            raise bad(refusals.FOREIGN_OWNER)
-        if signed.signer.lower() != account.lower():
-            raise bad(refusals.FOREIGN_SIGNER)
-        market = self.state.market_of_token.get(signed.token_id)
-        if market is None or market.closed or not market.enable_order_book or market.resolved:
-            raise bad(refusals.NO_BOOK_FOR_ORDER)
-        return market
-
-    def _checked(self, submission: Submission, market: Market) -> str:
-        """Signature, then duplicate, then everything that may change between two tries."""
-        signed = submission.signed
-        digest, order_id = self._digest(signed, market)
-        self._check_wallet(signed)
-        try:
-            genuine = recover_address(digest, signed.signature).lower() == signed.signer.lower()
-        except SignatureError as error:
-            raise bad(refusals.INVALID_SIGNATURE) from error
-        if not genuine:
-            raise bad(refusals.INVALID_SIGNATURE)
-        if order_id in self.state.orders:
-            raise refusals.duplicated(order_id)
-        if not market.active or not market.accepting_orders:
-            raise bad(refusals.NOT_READY)
-        return order_id
-
-    def _digest(self, signed: SignedOrder, market: Market) -> tuple[bytes, str]:
-        digest = _digest(signed, self.state.meta.chain_id, market.neg_risk)
-        return digest, f"0x{digest.hex()}"
-
-    def _check_wallet(self, signed: SignedOrder) -> None:
-        if self.state.settings.deposit_wallet_only:
-            raise bad(refusals.MAKER_NOT_ALLOWED)
-        if signed.signature_type == SignatureType.EOA:
-            if signed.maker.lower() != signed.signer.lower():
-                raise bad(refusals.INVALID_SIGNATURE)
-            return
-        wallet = self.state.wallets.get(signed.maker.lower())
-        if wallet is None:
-            raise bad(refusals.MAKER_NOT_ALLOWED)
-        owned = wallet.signer.lower() == signed.signer.lower()
-        if not owned or wallet.signature_type != signed.signature_type:
-            raise bad(refusals.INVALID_SIGNATURE)
-
-    def _check_standing(self, signed: SignedOrder) -> None:
-        wallet = self.state.wallet(signed.maker)
-        if wallet.banned:
-            raise refusals.banned(wallet.address)
-        if wallet.closed_only and signed.side is Side.BUY:
-            raise refusals.closed_only(wallet.address)
-
     def _new_order(
         self, submission: Submission, market: Market, order_id: str, price: int, account: str
     ) -> Order:
@@ -311,11 +259,11 @@ class Exchange:
         keeps_id = self.state.settings.balance_refusal_keeps_id
         wallet = self.state.wallet(order.wallet)
         amount = order.signed.maker_amount + self.settlement.fees_of(plan, order, market)
-        visible = wallet.visible(_asset_given(order), self.clock.now_ms())
+        visible = wallet.visible(asset_given(order), self.clock.now_ms())
         active = sum(
-            _reserved(other)
+            reserved_by(other)
             for other in self.state.open_orders[order.wallet.lower()].values()
-            if other.condition_id == order.condition_id and _asset_given(other) == _asset_given(order)
+            if other.condition_id == order.condition_id and asset_given(other) == asset_given(order)
         )
         if visible - active < amount:
             self._refuse(order, refusals.short_balance(visible, active, amount, keeps_id=keeps_id))
@@ -429,10 +377,10 @@ class Exchange:
             wallet = self.state.wallet(address)
             reserved: dict[tuple[str, str], int] = {}
             for order in list(self.state.open_orders[address.lower()].values()):
-                key = order.condition_id, _asset_given(order)
-                reserved[key] = reserved.get(key, 0) + _reserved(order)
+                key = order.condition_id, asset_given(order)
+                reserved[key] = reserved.get(key, 0) + reserved_by(order)
                 if reserved[key] > wallet.holding(key[1]):
-                    reserved[key] -= _reserved(order)
+                    reserved[key] -= reserved_by(order)
                     self._close(order, OrderStatus.INVALID)
 
     def _open_in(self, market: Market) -> list[Order]:
@@ -477,43 +425,6 @@ class Exchange:
             with self.transaction():
                 self._close(order, OrderStatus.CANCELED)
                 self._publish_depths()
-
-
-class Coverage:
-    """Whether makers can still pay, counting what the same plan already takes from them."""
-
-    def __init__(self, state: State) -> None:
-        self._state = state
-        self._planned: dict[tuple[str, str], int] = {}
-
-    def covers(self, maker: Order, shares: int, usd: int) -> bool:
-        """Tells whether the maker's wallet settles this fill too, and remembers it if so."""
-        asset = _asset_given(maker)
-        needed = usd if asset == COLLATERAL else shares
-        key = maker.wallet.lower(), asset
-        planned = self._planned.get(key, 0) + needed
-        wallet = self._state.wallet(maker.wallet)
-        if not wallet.approved or wallet.holding(asset) < planned:
-            return False
-        self._planned[key] = planned
-        return True
-
-
-@lru_cache(maxsize=1024)
-def _digest(signed: SignedOrder, chain_id: int, neg_risk: bool) -> bytes:
-    """Cached, since ledger and exchange both need it and a digest costs more than the rest of a check."""
-    return order_digest(validation.signed_fields(signed), chain_id, neg_risk)
-
-
-def _asset_given(order: Order) -> str:
-    return COLLATERAL if order.signed.side is Side.BUY else order.signed.token_id
-
-
-def _reserved(order: Order) -> int:
-    """PUSD or shares an open order binds (balance rule of the order guide)."""
-    if order.signed.side is Side.SELL:
-        return order.remaining
-    return -(-order.remaining * order.price // MICRO)
 
 
 def _mirrored_level(level: HiddenLevel | None) -> HiddenLevel | None:
