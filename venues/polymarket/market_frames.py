@@ -118,6 +118,10 @@ class FrameReader:
             self._apply(event, frame)
         return self._events(frame, received_ms)
 
+    def begin(self) -> None:
+        """Expect snapshots: one that equals the last frame byte for byte is news again."""
+        self._previous = b""
+
     def _apply(self, event: object, frame: "_Frame") -> None:
         try:
             if not _is_object(event):

@@ -167,6 +167,7 @@ class _Shard:
     async def add(self, tokens: Sequence[TokenId]) -> None:
         """Subscribe more tokens on this socket."""
         self.tokens.update(dict.fromkeys(tokens))
+        self._reader.begin()
         await self._socket.send(_operation("subscribe", tokens))
 
     async def drop(self, tokens: Sequence[TokenId]) -> None:
@@ -188,6 +189,7 @@ class _Shard:
         self._stream.take(self._reader.read(text, received_ms))
 
     def _opened(self, again: bool) -> None:
+        self._reader.begin()
         if not again:
             return
         for token in self.tokens:
