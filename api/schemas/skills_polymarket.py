@@ -3,11 +3,11 @@
 from collections.abc import Sequence
 from datetime import datetime
 from enum import StrEnum
-from typing import Annotated, Self
+from typing import Annotated, LiteralString, Self
 
 from fastapi.openapi.models import Example
-from pydantic import Field, model_validator
-from pydantic_core import PydanticCustomError
+from pydantic import Field, ValidationError, model_validator
+from pydantic_core import InitErrorDetails, PydanticCustomError
 
 from api.problems import FieldError
 from api.schemas.common import Amount, CamelAnswer, CamelBody
@@ -61,6 +61,12 @@ SKILL_EXAMPLES: dict[str, Example] = {
 }
 
 
+def _refused(field: str, code: LiteralString, reason: LiteralString) -> ValidationError:
+    """Build an error at a field's own place; one that a validator merely raises would name the whole body."""
+    detail = InitErrorDetails(type=PydanticCustomError(code, reason), loc=(field,), input=None)
+    return ValidationError.from_exception_data("rule", [detail])
+
+
 class SkillRuleBody(CamelBody):
     """A rule with one level: `triggerPrice` for a stop or a target, `trailingPercent` for a trail.
 
@@ -82,11 +88,11 @@ class SkillRuleBody(CamelBody):
     def _has_its_level(self) -> Self:
         if self.rule_type is RuleType.TRAILING_STOP:
             if self.trailing_percent is None:
-                raise PydanticCustomError("no_level", "a TRAILING_STOP needs trailingPercent")
+                raise _refused("trailingPercent", "no_level", "a TRAILING_STOP needs its percent")
         elif self.trigger_price is None:
-            raise PydanticCustomError("no_level", "a STOP_LOSS or TAKE_PROFIT needs triggerPrice")
+            raise _refused("triggerPrice", "no_level", "a STOP_LOSS or TAKE_PROFIT needs its price")
         elif self.trailing_percent is not None:
-            raise PydanticCustomError("not_for_this_type", "trailingPercent belongs to a TRAILING_STOP")
+            raise _refused("trailingPercent", "not_for_this_type", "belongs to a TRAILING_STOP")
         return self
 
     def definition(self) -> RuleDefinition:

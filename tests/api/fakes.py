@@ -26,6 +26,7 @@ from domain.messages import (
     CancelOrder,
     CancelRule,
     Crossed,
+    EventRow,
     OrderAnswer,
     OrderProjection,
     OrderStart,
@@ -34,8 +35,11 @@ from domain.messages import (
     RuleAnswer,
     RuleOutcome,
     RulePhase,
+    RuleProjection,
+    RuleRow,
     RuleStart,
     RuleStatus,
+    Severity,
 )
 from domain.orders import (
     Answer,
@@ -49,9 +53,10 @@ from domain.orders import (
     WalletIdentity,
 )
 from domain.ports import AccountEvent, Balance, Book, CancelOutcome, MarketStream
-from domain.quotes import Level
+from domain.quotes import Level, PriceRules
+from domain.rules.definition import RuleDefinition
+from domain.rules.levels import ResolvedRule, describe, resolve
 from storage.repositories.projections import Projections
-from workflows.rule_state import RuleState
 
 NOW = datetime(2026, 11, 21, 12, 0, 0, tzinfo=UTC)
 YES = TokenId("1001")
@@ -282,10 +287,10 @@ class FakeSignals:
 
 @dataclass
 class FakeRules:
-    """Rule workflows that write their rows with the real state machine, and end as they are told."""
+    """Rule workflows that write their rows, and end as they are told."""
 
     projections: Projections
-    states: dict[RuleId, RuleState] = field(default_factory=dict)
+    rows: dict[RuleId, RuleRow] = field(default_factory=dict)
     starts: list[RuleStart] = field(default_factory=list)
     failure: Exception | None = None
     no_worker: bool = False
@@ -297,55 +302,125 @@ class FakeRules:
         self.starts.append(start)
         if self.no_worker:
             return Started.PENDING
-        if start.rule_id in self.states:
+        if start.rule_id in self.rows:
             return Started.CLOSED
-        state = RuleState.begin(start, start.created_at)
-        self.states[start.rule_id] = state
-        state.note("rule.armed", state.story_of_levels(), start.created_at)
-        state.phase = RulePhase.ARMED
-        await self._write(state)
+        row = _armed(start)
+        await self._write(row, _event(row))
         return Started.READY
 
     async def patch_rule(self, rule_id: RuleId, patch: PatchRule, key: str) -> RuleAnswer | None:
-        state = self._state(rule_id)
-        if state is None:
+        row = self._row(rule_id)
+        if row is None:
             return None
         if self.answer is not None:
-            return state.answer(self.answer)
-        if patch.expected_version is not None and patch.expected_version != state.version:
-            return state.answer(RuleOutcome.VERSION_MISMATCH)
-        state.redefine(patch.definition)
-        await self._write(state)
-        return state.answer(RuleOutcome.DONE)
+            return _answer(row, self.answer)
+        if patch.expected_version is not None and patch.expected_version != row.version:
+            return _answer(row, RuleOutcome.VERSION_MISMATCH)
+        resolved = _resolved(patch.definition, row.entry_price)
+        changed = replace(
+            row,
+            definition=patch.definition,
+            resolved=resolved,
+            sentence=describe(resolved),
+            generation=row.generation + 1,
+        )
+        return _answer(await self._write(changed), RuleOutcome.DONE)
 
     async def cancel_rule(self, rule_id: RuleId, cancel: CancelRule, key: str) -> RuleAnswer | None:
-        state = self._state(rule_id)
-        if state is None:
+        row = self._row(rule_id)
+        if row is None:
             return None
         if self.answer is not None:
-            return state.answer(self.answer)
+            return _answer(row, self.answer)
         await self.end(rule_id, RuleStatus.CANCELED)
-        return state.answer(RuleOutcome.DONE)
+        return _answer(self.rows[rule_id], RuleOutcome.DONE)
 
     async def end(self, rule_id: RuleId, status: RuleStatus) -> None:
         """Let a rule end."""
-        state = self.states[rule_id]
-        state.end(status, status.value.lower())
-        await self._write(state)
+        await self._write(replace(self.rows[rule_id], status=status, phase=RulePhase.DONE))
 
     async def orphan(self, rule_id: RuleId) -> None:
         """Lose a rule's workflow, as a termination by hand does."""
-        state = self.states.pop(rule_id)
-        state.phase = RulePhase.ORPHANED
-        await self._write(state)
+        row = self.rows[rule_id]
+        await self._write(replace(row, phase=RulePhase.ORPHANED))
+        del self.rows[rule_id]
 
-    def _state(self, rule_id: RuleId) -> RuleState | None:
+    def _row(self, rule_id: RuleId) -> RuleRow | None:
         if self.failure is not None:
             raise self.failure
-        return self.states.get(rule_id)
+        return self.rows.get(rule_id)
 
-    async def _write(self, state: RuleState) -> None:
-        await self.projections.apply(rule=state.project(state.version + 1))
+    async def _write(self, row: RuleRow, *events: EventRow) -> RuleRow:
+        newer = replace(row, version=row.version + 1)
+        self.rows[row.rule_id] = newer
+        await self.projections.apply(rule=RuleProjection(rule=newer, watch=None, events=events))
+        return newer
+
+
+def _resolved(definition: RuleDefinition, entry_price: Decimal | None) -> ResolvedRule:
+    return resolve(
+        definition,
+        definition.entry_price or entry_price,
+        armed_at=NOW,
+        opened_at=None,
+        market_end=None,
+        rules=PriceRules(),
+    )
+
+
+def _armed(start: RuleStart) -> RuleRow:
+    entry = start.definition.entry_price or start.holding.average_entry
+    resolved = _resolved(start.definition, entry)
+    return RuleRow(
+        rule_id=start.rule_id,
+        account_id=start.account_id,
+        mode=start.mode,
+        venue=start.venue,
+        market_id=start.instrument.market_id,
+        token_id=start.instrument.token_id,
+        status=RuleStatus.ACTIVE,
+        phase=RulePhase.ARMED,
+        definition=start.definition,
+        resolved=resolved,
+        sentence=describe(resolved),
+        generation=1,
+        episode=start.holding.episode,
+        entry_price=entry,
+        fired=None,
+        order_id=None,
+        sold_shares=Decimal(0),
+        residual_shares=Decimal(0),
+        dust_shares=Decimal(0),
+        proceeds_usd=Decimal(0),
+        fee_usd=Decimal(0),
+        detail="",
+        fingerprint=start.fingerprint,
+        version=0,
+        created_at=start.created_at,
+    )
+
+
+def _event(row: RuleRow) -> EventRow:
+    return EventRow(
+        event_key="armed",
+        account_id=row.account_id,
+        rule_id=row.rule_id,
+        order_id=None,
+        type="rule.armed",
+        severity=Severity.INFO,
+        message=row.sentence,
+        at=row.created_at,
+    )
+
+
+def _answer(row: RuleRow, outcome: RuleOutcome) -> RuleAnswer:
+    return RuleAnswer(
+        outcome=outcome,
+        status=row.status,
+        phase=row.phase,
+        version=row.version,
+        residual_shares=row.residual_shares,
+    )
 
 
 @dataclass

@@ -1,0 +1,95 @@
+"""Liveness, the state of the parts, and the Trade Manager's status."""
+
+from datetime import timedelta
+
+from domain.errors import StorageUnavailable
+from storage.database import Database
+from storage.repositories.feed_status import FeedStatus
+from tests.api.conftest import World, opened_world
+from tests.api.fakes import NOW
+
+
+async def report(world: World, seconds_ago: int, *, polling: bool = False, shard: int = 0) -> None:
+    await world.services.feeds.put(
+        FeedStatus(
+            venue="polymarket",
+            shard=shard,
+            websocket=not polling,
+            tokens=3,
+            rules=5,
+            newest_quote_age_ms=200,
+            polling=polling,
+            at=NOW - timedelta(seconds=seconds_ago),
+        )
+    )
+
+
+async def test_liveness_needs_no_key(world: World) -> None:
+    answer = await world.http.get("/api/health")
+
+    assert (answer.status_code, answer.json()) == (200, {"status": "ok"})
+
+
+async def test_health_names_what_is_away(world: World) -> None:
+    world.temporal.well = False
+
+    health = (await world.admin.get("/api/v2/health")).json()
+
+    assert (health["status"], health["database"]["ok"], health["temporal"]["ok"]) == ("degraded", True, False)
+
+
+async def test_status_sums_the_shards_that_live(fresh_database_url: str) -> None:
+    async with Database(fresh_database_url, pool_size=2) as empty, opened_world(empty) as world:
+        caller = await world.account()
+        await report(world, 2)
+        await report(world, 1, polling=True, shard=1)
+        await report(world, 3600, shard=2)
+
+        status = (await caller.get("/api/v2/rules/status")).json()
+        health = (await caller.get("/api/v2/health")).json()
+
+    assert (status["running"], status["websocket"], status["tokens_watched"], status["tokens_polled"]) == (
+        True,
+        True,
+        6,
+        3,
+    )
+    assert status["newest_quote_age_ms"] == 1200
+    assert health["feed"]["ok"]
+
+
+async def test_database_away_is_503_with_retry_after(world: World, database: Database) -> None:
+    caller = await world.account()
+
+    class Away:
+        async def authenticate(self, presented: object) -> None:
+            raise StorageUnavailable("away")
+
+    object.__setattr__(world.services, "api_keys", Away())
+
+    answer = await caller.get("/api/v2/rules")
+
+    assert (answer.status_code, answer.json()["code"]) == (503, "storage_unavailable")
+    assert answer.headers["Retry-After"] == "1"
+
+
+async def test_unforeseen_error_is_a_500_without_its_message(world: World) -> None:
+    caller = await world.account()
+    world.venues.market.failure = RuntimeError("the secret value")
+
+    answer = await caller.post(
+        "/api/v2/rules", {"token_id": "1001", "conditions": [{"type": "stop_loss", "price": "0.4"}]}
+    )
+
+    assert (answer.status_code, answer.json()["code"]) == (500, "unexpected")
+    assert "secret" not in answer.text
+
+
+async def test_unknown_path_and_method_are_problem_documents(world: World) -> None:
+    nowhere = await world.admin.get("/api/v2/nowhere")
+    wrong = await world.admin.put("/api/v2/rules", {})
+
+    assert [(a.status_code, a.headers["content-type"]) for a in (nowhere, wrong)] == [
+        (404, "application/problem+json"),
+        (405, "application/problem+json"),
+    ]
