@@ -5,6 +5,7 @@ are well again with the first use after it came back.
 """
 
 import asyncio
+import contextlib
 from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager
 from types import TracebackType
@@ -86,7 +87,9 @@ class HotPool:
                 raise
             if connection is not None:
                 # Never lend a doubtful connection again, and never wait for a server that does not answer.
-                connection.terminate()
+                # One that died is back in the pool already and refuses the call.
+                with contextlib.suppress(asyncpg.InterfaceError):
+                    connection.terminate()
             raise failure from error
         finally:
             if connection is not None and self._pool is not None:
