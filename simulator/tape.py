@@ -193,7 +193,8 @@ class TapePlayer:
                 await self._hub.drained()
                 await asyncio.sleep(0)
                 continue
-            due += pause_s(tape, Decimal(tape.record.speed or "1"))
+            played, following = tape.rows[tape.next_row - 1], tape.rows[tape.next_row]
+            due += pause_s(played, following, Decimal(tape.record.speed or "1"))
             await asyncio.sleep(max(0.0, due - loop.time()))
         await self._hub.drained()
         self._collect_stamps(tape)
@@ -231,9 +232,9 @@ def _ladder(best: int | None, step: int, behind: int, depth: int, market: Market
     return {price: depth for price in prices if market.fits_tick(price)}
 
 
-def pause_s(tape: Tape, speed: Decimal) -> float:
-    """Returns the wait before the next row."""
-    gap_ms = tape.rows[tape.next_row].at_ms - tape.rows[tape.next_row - 1].at_ms
+def pause_s(played: TapeRow, following: TapeRow, speed: Decimal) -> float:
+    """Returns the wait between two rows: tape time divided by speed, capped when faster than life."""
+    gap_ms = following.at_ms - played.at_ms
     wait = float(Decimal(max(0, gap_ms)) / 1000 / speed)
     return min(wait, LONGEST_WAIT_S) if speed > 1 else wait
 

@@ -8,6 +8,8 @@ import pytest
 
 from simulator.app import Running
 from simulator.client import SimulatorAdmin, SimulatorRefusedError
+from simulator.tape import pause_s
+from simulator.tape_rows import parse_rows
 from tests.simulator.socket_client import ClientBook, market_feed
 from tests.simulator.trader import Trader
 
@@ -162,6 +164,15 @@ async def test_tape_at_full_speed_ends_by_itself_and_maps_frames_to_rows(
     assert [frame.timestamp_ms for frame in state.frames] == stamps[30:]
     assert (state.row, state.rows, state.done) == (39, 40, True)
     assert all(frame.sent_monotonic_ns for frame in state.frames)
+
+
+@pytest.mark.parametrize(
+    ("speed", "seconds"),
+    [("1", 59.0), ("0.5", 118.0), ("10", 1.0), ("100", 0.59)],
+)
+def test_pause_follows_the_speed_and_is_capped_when_fast(speed: str, seconds: float) -> None:
+    rows = parse_rows([row(0, "0.50", "0.51"), row(59, "0.50", "0.51")])
+    assert pause_s(rows[0], rows[1], Decimal(speed)) == pytest.approx(seconds)
 
 
 async def test_stopped_tape_plays_no_further(admin: SimulatorAdmin, token: str) -> None:
