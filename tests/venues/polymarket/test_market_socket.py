@@ -212,12 +212,12 @@ class TestOnTheExchange:
             await stream.subscribe([quoted.yes])
             await quotes(events, 1)
             await quoted.post("/sockets", channel="market", action=action, times=2)
-            for bid in ("0.40", "0.41", "0.42", "0.43"):
+            for bid in ("0.40", "0.41", "0.42", "0.43", "0.44"):
                 await quoted.book([(bid, "20")], [("0.50", "20")])
-            wanted = Quote(D("0.43"), D("0.50"), None)
+            wanted = Quote(D("0.44"), D("0.50"), None)
             while await quotes(events, 1) != {quoted.yes: wanted}:
                 pass
-            assert [level.price for level in stream.ladder(quoted.yes, 5)[0]] == [D("0.43")]
+            assert [level.price for level in stream.ladder(quoted.yes, 5)[0]] == [D("0.44")]
 
     async def test_resolution_and_tick_change_are_told(self, quoted: LocalExchange) -> None:
         async with quoted.market_data.stream() as stream:

@@ -20,9 +20,7 @@ from venues.polymarket.trades import Owner, fills_of
 from venues.polymarket.user_socket import UserSocket
 
 K = AccountEventKind
-OWNER = Owner(
-    api_key="00000000-0000-0000-0000-000000000001", wallet="0xf39fd6e51aad88f6f4ce6ab8827279cfffb92266"
-)
+OWNER = Owner(api_key="", wallet="0xf39fd6e51aad88f6f4ce6ab8827279cfffb92266")
 
 
 async def own_fills(trade: TradePayload) -> Sequence[Fill]:
