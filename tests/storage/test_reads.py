@@ -1,0 +1,103 @@
+"""Lists: filters, pages, counts; and the event log that can be followed."""
+
+from domain.ids import TokenId
+from domain.messages import OrderProjection, RuleStatus, Severity
+from domain.orders import Mode, OrderState
+from storage.repositories.events import EventFilter, Events
+from storage.repositories.orders import OrderFilter, Orders
+from storage.repositories.projections import STEP_CTES, document_of
+from storage.repositories.rules import RuleFilter, Rules
+from tests.storage.builders import Store, order_id, rule_id
+
+
+async def test_rules_are_filtered_paged_and_counted(store: Store) -> None:
+    rules = Rules(store.database)
+    statuses = [RuleStatus.ACTIVE, RuleStatus.ACTIVE, RuleStatus.TRIGGERED, RuleStatus.CANCELED]
+    for status in statuses:
+        await store.projections.apply(store.rule_projection(rule_id(), status=status))
+    active = await rules.page(store.account_id, RuleFilter(statuses=[RuleStatus.ACTIVE]), limit=1)
+    assert (active.total, len(active.items), active.limit) == (2, 1, 1)
+    rest = await rules.page(store.account_id, RuleFilter(statuses=[RuleStatus.ACTIVE]), limit=1, offset=1)
+    assert {rule.rule_id for rule in (*active.items, *rest.items)} == {
+        rule.rule_id
+        for rule in (await rules.page(store.account_id)).items
+        if rule.status is RuleStatus.ACTIVE
+    }
+    for nothing in (RuleFilter(token_id=TokenId("x")), RuleFilter(mode=Mode.LIVE), RuleFilter(venue="x")):
+        assert (await rules.page(store.account_id, nothing)).total == 0
+    counts = await rules.count_by_status(store.account_id)
+    assert counts == {
+        RuleStatus.ACTIVE: 2,
+        RuleStatus.TRIGGERED: 1,
+        RuleStatus.CANCELED: 1,
+        RuleStatus.EXPIRED: 0,
+        RuleStatus.FAILED: 0,
+    }
+
+
+async def test_open_rules_of_a_position_are_those_that_still_act(store: Store) -> None:
+    rules, kept = Rules(store.database), [rule_id(), rule_id()]
+    await store.projections.apply(store.rule_projection(kept[0]))
+    await store.projections.apply(store.rule_projection(kept[1], status=RuleStatus.TRIGGERED))
+    await store.projections.apply(store.rule_projection(rule_id(), status=RuleStatus.EXPIRED))
+    assert await rules.open_rules_on(store.key) == sorted(kept)
+    assert set(kept) <= set(await rules.open_rule_ids())
+    listed = [rule.rule_id for rule in await rules.all_open(limit=10_000)]
+    assert set(kept) <= set(listed)
+    following = await rules.all_open(after=listed[0], limit=10_000)
+    assert [rule.rule_id for rule in following] == listed[1:]
+    found = await rules.find_any(kept[0])
+    assert found is not None
+    assert found.account_id == store.account_id
+
+
+async def test_orders_are_filtered_by_state_and_rule(store: Store) -> None:
+    orders, rule = Orders(store.database), rule_id()
+    ended, resting = order_id(), order_id()
+    await store.projections.apply(
+        order=OrderProjection(order=store.order_row(ended, state=OrderState.FILLED, rule=rule))
+    )
+    await store.projections.apply(
+        order=OrderProjection(order=store.order_row(resting, state=OrderState.RESTING))
+    )
+
+    async def wanted(narrowed: OrderFilter) -> list[str]:
+        return [row.order_id for row in (await orders.page(store.account_id, narrowed)).items]
+
+    assert await wanted(OrderFilter(open_only=True)) == [resting]
+    assert await wanted(OrderFilter(rule_id=rule)) == [ended]
+    assert await wanted(OrderFilter(states=[OrderState.FILLED], token_id=store.token_id)) == [ended]
+    assert await wanted(OrderFilter(mode=Mode.LIVE)) == []
+    assert resting in {order.order_id for order in await orders.all_open(limit=10_000)}
+    assert await orders.find_any(ended) is not None
+
+
+async def test_events_are_filtered_by_rule_and_order(store: Store) -> None:
+    events, rule, order = Events(store.database), rule_id(), order_id()
+    await store.projections.apply(
+        store.rule_projection(rule, events=(store.event("a", rule=rule),)),
+        OrderProjection(order=store.order_row(order), events=(store.event("b", order=order),)),
+    )
+
+    async def keys(narrowed: EventFilter) -> list[str]:
+        return [line.event.event_key for line in (await events.page(store.account_id, narrowed)).items]
+
+    assert await keys(EventFilter()) == ["b", "a"]
+    assert await keys(EventFilter(rule_id=rule)) == ["a"]
+    assert await keys(EventFilter(order_id=order)) == ["b"]
+    assert await keys(EventFilter(severity=Severity.ALARM)) == []
+
+
+async def test_follower_of_the_log_skips_no_event_of_a_slow_transaction(store: Store) -> None:
+    events, slow, quick = Events(store.database), rule_id(), rule_id()
+    start = await events.newest(store.account_id)
+    slow_step = store.rule_projection(slow, events=(store.event("slow", rule=slow),))
+    quick_step = store.rule_projection(quick, events=(store.event("quick", rule=quick),))
+    async with store.database.hot.transaction() as connection:
+        await connection.fetchval(STEP_CTES + " SELECT 1", document_of(slow_step, None))
+        await store.projections.apply(quick_step)
+        assert await events.after(store.account_id, start) == []
+    following = await events.after(store.account_id, start)
+    assert [line.event.event_key for line in following] == ["slow", "quick"]
+    assert await events.after(store.account_id, following[0].id) == following[1:]
+    assert await events.newest(store.account_id) == following[1].id
