@@ -3,13 +3,13 @@
 import asyncio
 
 import structlog
-from storage.repositories.instruments import Instruments
 from temporalio import activity
 
 from activities.ingest import Ingest
 from domain.claims import Claimed, Granted, Held, Reduced, Refused, StoredClaim
 from domain.errors import CredentialsMissing, StorageUnavailable, VenueError
 from domain.messages import (
+    ClaimedAttempt,
     FollowOrder,
     FreshRead,
     OrderFacts,
@@ -27,6 +27,7 @@ from domain.ports import CancelOutcome, Clock, Signals, Trading, Venues
 from domain.positions import PositionKey
 from domain.quotes import MAX_LADDER_LEVELS
 from storage.repositories.claims import Claims
+from storage.repositories.instruments import Instruments
 from storage.repositories.ledger import Ledger
 
 log = structlog.get_logger()
@@ -203,10 +204,7 @@ class TradingActivities:
     async def recall_order(self, request: RecallOrder) -> RecalledOrder:
         """Return the attempts of an order that stand as claims."""
         stored = await self._claims.of_order(request.order_id)
-        return RecalledOrder(
-            attempts=tuple(claim.attempt for claim in stored),
-            venue_order_ids=tuple(claim.venue_order_id for claim in stored),
-        )
+        return RecalledOrder(claims=tuple(_claimed(claim) for claim in stored))
 
     # -- reading and cancelling -------------------------------------------------------------------
 
@@ -266,6 +264,18 @@ def _answered(stored: StoredClaim, answer: Answer, *, doubt: bool, now_ms: int) 
         unknown_before=doubt,
         posts=stored.posts,
         last_post_at_ms=stored.last_post_at_ms or now_ms,
+    )
+
+
+def _claimed(claim: StoredClaim) -> ClaimedAttempt:
+    answer = claim.answer
+    refused = answer is not None and answer.kind in _REFUSES and not claim.unknown_before
+    killed = answer is not None and answer.kind is AnswerKind.NO_LIQUIDITY
+    return ClaimedAttempt(
+        attempt=claim.attempt,
+        venue_order_id=claim.venue_order_id,
+        settled=refused or killed,
+        last_post_at_ms=claim.last_post_at_ms or 0,
     )
 
 

@@ -96,8 +96,10 @@ class Tuning:
     attempts_before_alarm: int = 5
     place_start_to_close_ms: int = 4_000
     place_first_retry_ms: int = 200
-    position_check_ms: int = 30_000
+    resting_cap_ms: int = 600_000  # longest pause between looks at an order that rests in the book
+    rearm_ms: int = 1_000  # a crossing that came to nothing: so long nothing fires again
     slippage_points: str = "0.05"
+    max_history_events: int = 0  # continue as new from here on; 0 leaves it to the server's suggestion
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -386,6 +388,7 @@ class OrderStart:
     fingerprint: str = ""
     created_at: datetime | None = None
     tuning: Tuning = field(default_factory=Tuning)
+    carry: "ExecutionCarry | None" = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -409,7 +412,11 @@ class FollowOrder:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ReleaseShares:
-    """Argument of `release_shares`: cancel the resting sells of a token that stand in an exit's way."""
+    """Argument of `release_shares`: cancel the resting sells of a token that stand in an exit's way.
+
+    `held_by` names our own orders that hold the shares. When it is empty the venue said that the balance is
+    short: its cache is refreshed, and what rests there is cancelled only if it covers the balance.
+    """
 
     account_id: AccountId
     venue: str
@@ -417,6 +424,7 @@ class ReleaseShares:
     market_id: MarketId
     token_id: TokenId
     for_order_id: OrderId
+    held_by: tuple[OrderId, ...] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -427,11 +435,20 @@ class RecallOrder:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class ClaimedAttempt:
+    """An attempt that stands as a claim; `settled` when nothing of it can reach the book any more."""
+
+    attempt: Attempt
+    venue_order_id: VenueOrderId
+    settled: bool
+    last_post_at_ms: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class RecalledOrder:
     """Result of `recall_order`: the claimed attempts, oldest first."""
 
-    attempts: tuple[Attempt, ...]
-    venue_order_ids: tuple[VenueOrderId, ...]
+    claims: tuple[ClaimedAttempt, ...]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -444,23 +461,32 @@ class Projection:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ExecutionCarry:
-    """What an execution with nothing in flight hands over when its workflow continues as new."""
+    """What an execution hands over when its workflow continues as new.
+
+    `filled_shares`, `notional_usd` and `fee_usd` are final: they are without the carried attempts.
+    """
 
     order_id: OrderId
-    attempt: int
+    settled_attempt: int
     version: int
     fruitless: int
     filled_shares: Decimal
     notional_usd: Decimal
     fee_usd: Decimal
+    attempts: tuple[ClaimedAttempt, ...] = ()
+    alarmed: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RuleCarry:
-    """What a rule hands over when it continues as new, armed or with nothing of its exit in flight."""
+    """What a rule hands over when it continues as new, armed or in the middle of its exit.
+
+    The sums are those of exits of earlier generations. `crossings` wait to be judged.
+    """
 
     generation: int
     version: int
+    episode: int
     holding: Holding
     instrument: Instrument
     definition: RuleDefinition
@@ -468,8 +494,12 @@ class RuleCarry:
     proceeds_usd: Decimal
     fee_usd: Decimal
     armed_at: datetime
+    not_before_ms: int | None = None
     fired: Crossing | None = None
+    consumed: tuple[int, int] | None = None
     exit: ExecutionCarry | None = None
+    former: tuple[ExecutionCarry, ...] = ()
+    crossings: tuple[Crossed, ...] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

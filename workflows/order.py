@@ -1,30 +1,35 @@
 """An order with a workflow of its own: manual orders, plan legs, strategy intents, adopted exits."""
 
 import asyncio
+from dataclasses import replace
 from decimal import Decimal
 
 from temporalio import workflow
 from temporalio.exceptions import ApplicationError
 
 with workflow.unsafe.imports_passed_through():
-    from activities.projections import ProjectionActivities
     from domain import messages
-    from domain.exits import ExitBuild, NoOrder, NoOrderReason, OrderRequest, build_order, gtd_expiration_s
-    from domain.messages import (
-        CancelOrder,
-        FreshRead,
-        Holding,
-        OrderAnswer,
-        OrderStart,
-        RuleProjection,
+    from domain.exits import (
+        ExitBuild,
+        ExitRequest,
+        NoOrder,
+        NoOrderReason,
+        OrderRequest,
+        build_exit,
+        build_order,
+        gtd_expiration_s,
     )
-    from domain.orders import OrderState, Side
+    from domain.messages import CancelOrder, FreshRead, Holding, OrderAnswer, OrderStart, RuleProjection
+    from domain.money import floor_decimals, plain
+    from domain.orders import OrderState
     from domain.quotes import Ladder
 
-from workflows import attributes, policies
-from workflows.execution import BuildRequest, ExecutionEnd, OrderExecution, OrderIdentity
+from workflows import attributes, calls
+from workflows.calls import OrderIdentity
+from workflows.execution import BuildRequest, ExecutionEnd, OrderExecution
 
 ZERO = Decimal(0)
+_SHARE_PLACES = 2
 
 
 @workflow.defn(name=messages.ORDER)
@@ -36,21 +41,15 @@ class Order:
         """Build the execution before any message is handled."""
         self._start = start
         self._instrument = start.instrument
-        self._finished = False
-        identity = OrderIdentity(
-            order_id=start.order_id,
-            account_id=start.account_id,
-            host_workflow_id=workflow.info().workflow_id,
-            rule_id=None,
-            venue=start.venue,
-            mode=start.mode,
-            market_id=start.instrument.market_id,
-            token_id=start.instrument.token_id,
-            side=start.side,
-            purpose=start.purpose,
-            time_in_force=start.time_in_force,
+        self._holding: Holding | None = None
+        self._execution = OrderExecution(
+            _identity(start),
+            start.tuning,
+            self,
+            start.carry,
+            confirms_always=True,
+            send_within_ms=start.send_within_ms,
         )
-        self._execution = OrderExecution(identity, start.tuning, self)
 
     @workflow.run
     async def run(self, start: OrderStart) -> OrderAnswer:
@@ -65,22 +64,20 @@ class Order:
         return self._answer()
 
     async def _live(self) -> None:
-        # A first read would delay the order for nothing: the price is the user's own.
-        end = await self._execution.run(Ladder(()), workflow.time_ns() // 1_000_000)
-        attributes.set_state(self._execution.state.value)
-        await workflow.execute_activity_method(
-            ProjectionActivities.project,
-            self._execution.projection(),
-            start_to_close_timeout=policies.PROJECT_TIMEOUT,
-            retry_policy=policies.PROJECT,
-        )
-        self._finished = end is not ExecutionEnd.CONTINUE
+        # A first read would delay an order for nothing: its price is the user's own.
+        ladder = None if self._start.adopts else Ladder(())
+        end = await self._execution.run(ladder, workflow.time_ns() // 1_000_000)
+        if end is not ExecutionEnd.CONTINUE:
+            attributes.set_state(self._execution.state.value)
+        await calls.project(self._execution.projection())
+        if end is ExecutionEnd.CONTINUE:
+            workflow.continue_as_new(replace(self._start, carry=self._execution.carry()))
 
     @workflow.update(name=messages.UPDATE_CANCEL)
     async def cancel(self, request: CancelOrder) -> OrderAnswer:
         """Cancel what rests; fills that were first are kept and named."""
         self._execution.request_cancel()
-        await workflow.wait_condition(lambda: self._finished)
+        await workflow.wait_condition(lambda: self._execution.trading_over)
         return self._answer()
 
     @cancel.validator
@@ -106,34 +103,66 @@ class Order:
     # -- what the execution asks of its host ------------------------------------------------------
 
     def build(self, request: BuildRequest) -> ExitBuild:
-        """Build the one attempt of this order; a second one only replaces an attempt that filled nothing."""
-        start = self._start
+        """Build the one attempt of this order, or an adopted exit's next one."""
         if self._instrument.state.is_final:
             return NoOrder(reason=NoOrderReason.MARKET_FINAL, shares=ZERO)
+        if self._start.adopts:
+            return build_exit(self._exit_request(request))
         if request.attempt > 1:
-            return NoOrder(reason=NoOrderReason.NOTHING_HELD, shares=ZERO)
-        if request.available is not None and start.side is Side.SELL:
-            return NoOrder(reason=NoOrderReason.RESERVED, shares=start.shares or ZERO)
-        return build_order(
-            OrderRequest(
-                order_id=start.order_id,
-                attempt=request.attempt,
-                account_id=start.account_id,
-                venue=start.venue,
-                mode=start.mode,
-                wallet=start.wallet,
-                instrument=self._instrument,
-                side=start.side,
-                purpose=start.purpose,
-                time_in_force=start.time_in_force,
-                post_only=start.post_only,
-                shares=start.shares,
-                budget_usd=start.budget_usd,
-                limit_price=start.limit_price,
-                expiration_s=gtd_expiration_s(start.expires_at) if start.expires_at else 0,
-                timestamp_ms=request.timestamp_ms,
-            )
+            return NoOrder(reason=NoOrderReason.NOTHING_HELD, shares=self._rest())
+        if request.available is not None:
+            return NoOrder(reason=NoOrderReason.RESERVED, shares=self._rest())
+        return build_order(self._order_request(request))
+
+    def _exit_request(self, request: BuildRequest) -> ExitRequest:
+        start, held = self._start, self._holding.shares if self._holding else ZERO
+        wanted = max(min(held, self._rest()), ZERO)
+        return ExitRequest(
+            order_id=start.order_id,
+            attempt=request.attempt,
+            account_id=start.account_id,
+            venue=start.venue,
+            mode=start.mode,
+            wallet=start.wallet,
+            instrument=self._instrument,
+            wanted_shares=wanted,
+            available_shares=wanted if request.available is None else request.available,
+            ladder=request.ladder,
+            reference_price=None,
+            slippage_points=Decimal(start.tuning.slippage_points),
+            floor=start.limit_price,
+            lowest=None,
+            timestamp_ms=request.timestamp_ms,
         )
+
+    def _order_request(self, request: BuildRequest) -> OrderRequest:
+        start = self._start
+        return OrderRequest(
+            order_id=start.order_id,
+            attempt=request.attempt,
+            account_id=start.account_id,
+            venue=start.venue,
+            mode=start.mode,
+            wallet=start.wallet,
+            instrument=self._instrument,
+            side=start.side,
+            purpose=start.purpose,
+            time_in_force=start.time_in_force,
+            post_only=start.post_only,
+            shares=start.shares,
+            budget_usd=start.budget_usd,
+            limit_price=start.limit_price,
+            expiration_s=gtd_expiration_s(start.expires_at) if start.expires_at else 0,
+            timestamp_ms=request.timestamp_ms,
+        )
+
+    def _rest(self) -> Decimal:
+        """Shares that are not filled; of a budget, what it would still buy at the limit."""
+        start, totals = self._start, self._execution.totals
+        if start.shares is not None:
+            return max(start.shares - totals.filled_shares, ZERO)
+        left = max((start.budget_usd or ZERO) - totals.notional_usd, ZERO)
+        return floor_decimals(left / start.limit_price, _SHARE_PLACES)
 
     def rule_projection(self) -> RuleProjection | None:
         """A manual order has no rule."""
@@ -143,6 +172,8 @@ class Order:
         """Take a fresh read."""
         if read is not None:
             self._instrument = read.instrument
+        if holding is not None and (self._holding is None or holding.version > self._holding.version):
+            self._holding = holding
 
     def is_patient(self) -> bool:
         """A manual order is placed as it was asked for, or not at all; an adopted exit waits."""
@@ -152,5 +183,24 @@ class Order:
         """Tell the story in the Temporal UI."""
         start = self._start
         token = start.instrument.outcome or start.instrument.token_id
-        said = f"{start.side.value} {token} at {start.limit_price}"
+        said = f"{start.side.value} {token} at {plain(start.limit_price)}"
         workflow.set_current_details(f"**{state.value}** · {said}\n\n{detail}")
+
+    def cancel_lost(self) -> None:
+        """The cancel waits for the end of trading, which has come."""
+
+
+def _identity(start: OrderStart) -> OrderIdentity:
+    return OrderIdentity(
+        order_id=start.order_id,
+        account_id=start.account_id,
+        host_workflow_id=workflow.info().workflow_id,
+        rule_id=None,
+        venue=start.venue,
+        mode=start.mode,
+        market_id=start.instrument.market_id,
+        token_id=start.instrument.token_id,
+        side=start.side,
+        purpose=start.purpose,
+        time_in_force=start.time_in_force,
+    )

@@ -15,8 +15,16 @@ PROJECT = RetryPolicy(
     backoff_coefficient=2.0,
     maximum_interval=timedelta(seconds=2),
 )
-READ_TIMEOUT = timedelta(seconds=15)
+LOCAL = RetryPolicy(
+    initial_interval=timedelta(milliseconds=50),
+    backoff_coefficient=2.0,
+    maximum_interval=timedelta(milliseconds=500),
+)
+READ_TIMEOUT = timedelta(seconds=10)
+# A venue that cannot be asked for so long is a fact to show and to wait out, not a call to hang in.
+READ_LIMIT = timedelta(seconds=20)
 PROJECT_TIMEOUT = timedelta(seconds=5)
+LOCAL_LIMIT = timedelta(seconds=2)
 
 
 def place_retry(first: timedelta) -> RetryPolicy:

@@ -9,43 +9,37 @@ from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 
 from temporalio import workflow
-from temporalio.exceptions import ActivityError, ApplicationError
+from temporalio.exceptions import ApplicationError
 
 with workflow.unsafe.imports_passed_through():
-    from activities.projections import ProjectionActivities
-    from activities.trading import TradingActivities
     from domain import messages
-    from domain.exits import ExitBuild, build_exit
-    from domain.ids import OrderId, exit_order_id
     from domain.messages import (
         CancelRule,
         CreateRule,
         Crossed,
-        FreshRead,
-        Holding,
+        ExecutionCarry,
         PatchRule,
         PositionChanged,
         Projection,
-        RecallOrder,
         RuleAnswer,
         RuleOutcome,
         RulePhase,
-        RuleProjection,
         RuleStart,
         RuleStatus,
+        Severity,
     )
     from domain.money import plain
-    from domain.orders import Instrument, OrderState, Purpose, Side, TimeInForce
+    from domain.orders import Instrument
     from domain.quotes import Ladder, Quote
     from domain.rules.crossing import Crossing, judge
     from domain.rules.levels import FiringTime, UnresolvableRule
 
-from workflows import attributes, policies
-from workflows.execution import BuildRequest, ExecutionEnd, OrderExecution, OrderIdentity
-from workflows.rule_state import RuleState, fired_text, soon
+from workflows import attributes, calls
+from workflows.execution import ExecutionEnd, history_is_long
+from workflows.rule_exit import RuleExit
+from workflows.rule_rows import evidence, fired_text, story
+from workflows.rule_state import RuleState, Sold
 
-REARM_MS = 1_000
-ARM_LOCALLY_WITHIN = timedelta(seconds=2)
 _NO_QUOTE = Quote(None, None, None)
 
 
@@ -53,6 +47,7 @@ _NO_QUOTE = Quote(None, None, None)
 class _Patch:
     request: PatchRule
     answer: RuleAnswer | None = None
+    refusal: str = ""
 
 
 @dataclass
@@ -83,9 +78,11 @@ class Rule:
         """Build the state before any message is handled."""
         self._start = start
         self._state = RuleState.begin(start, workflow.now())
-        self._inbox: deque[_Item] = deque()
-        self._cancels: list[_Cancel] = []
-        self._execution: OrderExecution | None = None
+        self._shown_state = "" if start.carry is None else self._state.status.value
+        self._inbox: deque[_Item] = deque(start.carry.crossings if start.carry else ())
+        self._cancels: list[_Cancel] = []  # of the exit under way, or waiting for the last projection
+        self._exit: RuleExit | None = None
+        self._former: list[RuleExit] = []  # of earlier generations, with fills that are not final
 
     @workflow.run
     async def run(self, start: RuleStart) -> RuleAnswer:
@@ -116,11 +113,13 @@ class Rule:
     @workflow.update(name=messages.UPDATE_PATCH)
     async def patch(self, request: PatchRule) -> RuleAnswer:
         """Change levels while armed; says so when a crossing was first."""
-        item = _Patch(request)
         if self._state.phase not in (RulePhase.ARMED, RulePhase.ARMING):
             return self._too_late()
+        item = _Patch(request)
         self._inbox.append(item)
-        await workflow.wait_condition(lambda: item.answer is not None)
+        await workflow.wait_condition(lambda: item.answer is not None or bool(item.refusal))
+        if item.refusal:
+            raise ApplicationError(item.refusal, type="unresolvable_rule")
         return item.answer or self._too_late()
 
     @patch.validator
@@ -133,9 +132,10 @@ class Rule:
     @workflow.update(name=messages.UPDATE_CANCEL)
     async def cancel(self, request: CancelRule) -> RuleAnswer:
         """Cancel; an exit under way is stopped cleanly, and what stays is named."""
-        item = _Cancel(request.reason)
-        if self._state.phase is RulePhase.DONE:
+        sold_out = self._exit is not None and self._exit.execution.trading_over
+        if sold_out or self._state.phase is RulePhase.DONE:
             return self._too_late()
+        item = _Cancel(request.reason)
         self._take_cancel(item)
         await workflow.wait_condition(lambda: item.answer is not None)
         return item.answer or self._too_late()
@@ -152,18 +152,19 @@ class Rule:
     @workflow.signal(name=messages.SIGNAL_ORDER_UPDATE)
     def order_update(self) -> None:
         """Facts about this rule's orders were booked."""
-        if self._execution is not None:
-            self._execution.notify()
-        else:
+        self._notify()
+        if self._exit is None:
             self._inbox.append(_OrderNews())
 
     @workflow.signal(name=messages.SIGNAL_POSITION_CHANGED)
     def position_changed(self, change: PositionChanged) -> None:
         """The ledger holds something else now."""
-        if self._state.take_holding(change.holding):
+        if not self._state.take_holding(change.holding):
+            return
+        if self._exit is None:
             self._inbox.append(_PositionNews())
-            if self._execution is not None:
-                self._execution.notify()
+        else:
+            self._exit.execution.notify()
 
     @workflow.signal(name=messages.SIGNAL_MARKET_CHANGED)
     def market_changed(self, instrument: Instrument) -> None:
@@ -174,18 +175,20 @@ class Rule:
         if account_id != self._start.account_id:
             raise ApplicationError("no such rule", type="not_found")
 
+    def _notify(self) -> None:
+        for host in (*self._former, *([self._exit] if self._exit else [])):
+            host.execution.notify()
+
     def _take_cancel(self, item: _Cancel) -> None:
-        if self._execution is not None:
+        if self._exit is not None:
             self._cancels.append(item)
-            self._execution.request_cancel()
+            self._exit.execution.request_cancel()
         else:
             self._inbox.append(item)
 
     def _too_late(self) -> RuleAnswer:
-        done = self._state.phase is RulePhase.DONE
-        if done and self._state.fired is None:
-            return self._state.answer(RuleOutcome.ALREADY_FINISHED)
-        return self._state.answer(RuleOutcome.CROSSING_WON)
+        over = self._state.phase is RulePhase.DONE and self._state.status is not RuleStatus.TRIGGERED
+        return self._state.answer(RuleOutcome.ALREADY_FINISHED if over else RuleOutcome.CROSSING_WON)
 
     # -- the main loop --------------------------------------------------------------------------
 
@@ -194,9 +197,7 @@ class Rule:
         if carry is None:
             await self._arm()
         else:
-            self._state.phase = RulePhase.ARMED
-            if carry.exit is not None:
-                await self._exit(None, None, 0)
+            await self._take_up(carry.exit, carry.former)
         while self._state.phase is not RulePhase.DONE:
             await self._step()
         await self._project()
@@ -204,24 +205,29 @@ class Rule:
 
     async def _arm(self) -> None:
         state = self._state
-        state.note("rule.armed", state.story_of_levels(), workflow.now())
+        state.note_levels("rule.armed", workflow.now())
         state.phase = RulePhase.ARMED
-        projection = Projection(rule=self.rule_projection())
+        projection = Projection(rule=state.project(workflow.time_ns() // 1_000))
         state.phase = RulePhase.ARMING
-        try:
-            await workflow.execute_local_activity_method(
-                ProjectionActivities.project, projection, schedule_to_close_timeout=ARM_LOCALLY_WITHIN
-            )
-        except ActivityError:
-            # Postgres is away for longer: a local activity would go on filling the history.
-            await self._send(projection)
+        await calls.project(projection)
         state.phase = RulePhase.ARMED
         self._tell()
 
+    async def _take_up(self, carry: ExecutionCarry | None, former: tuple[ExecutionCarry, ...]) -> None:
+        """Go on with what the run before this one left open."""
+        self._former = [self._host(earlier) for earlier in former]
+        for earlier in self._former:
+            await earlier.execution.refresh_fills()
+        self._drop_final()
+        if carry is not None:
+            await self._run_exit(None, None, 0, carry)
+        else:
+            self._tell()
+
     async def _step(self) -> None:
         """Wait for the next item or moment, and decide it."""
-        if not self._inbox and workflow.info().is_continue_as_new_suggested():
-            self._continue_as_new()
+        if not self._inbox and history_is_long(self._start.tuning) and workflow.all_handlers_finished():
+            self._continue_as_new(None)
         deadline = self._state.next_deadline()
         if not self._inbox and not await self._wait(deadline):
             await self._time_is_up()
@@ -239,7 +245,7 @@ class Rule:
             case _PositionNews():
                 await self._position_news()
             case _OrderNews():
-                await self._take_up_exit_if_any()
+                await self._order_news()
 
     async def _wait(self, deadline: datetime | None) -> bool:
         """Wait for an item; False when the deadline came first."""
@@ -256,11 +262,15 @@ class Rule:
         return True
 
     async def _time_is_up(self) -> None:
-        """A time exit or the expiry is due; the condition that stands first in the list wins."""
+        """A time exit or the expiry is due; of several time exits the first in the list wins.
+
+        After an outage both may be due: a time exit that lies behind the expiry never was.
+        """
         now, state = workflow.now(), self._state
+        until = min(now, state.resolved.expires_at or now)
         for index, condition in enumerate(state.resolved.conditions):
-            if isinstance(condition, FiringTime) and condition.fires_at <= now:
-                await self._exit(self._time_crossing(index, condition), None, 0)
+            if isinstance(condition, FiringTime) and condition.fires_at <= until:
+                await self._run_exit(self._time_crossing(index, condition), None, 0)
                 return
         state.end(RuleStatus.EXPIRED, "expired")
         state.note("rule.expired", "The rule expired without a crossing", now)
@@ -283,14 +293,18 @@ class Rule:
 
     async def _judge(self, crossed: Crossed) -> None:
         """Judge a crossing by the rule's own conditions: fire, or refuse and watch again."""
-        verdict = judge(crossed.crossing, self._state.resolved)
-        if verdict.satisfied:
-            await self._exit(crossed.crossing, crossed.ladder, crossed.crossing.observed_at_ms)
+        state, crossing = self._state, crossed.crossing
+        if state.is_repeated(crossing):
             return
-        refusal = verdict.refusal.value if verdict.refusal else "refused"
+        state.consume(crossing)
+        verdict = judge(crossing, state.resolved)
+        if verdict.satisfied:
+            await self._run_exit(crossing, crossed.ladder, crossing.observed_at_ms)
+            return
+        reason = verdict.refusal.value if verdict.refusal else "refused"
         now = workflow.now()
-        self._state.note("crossing.refused", f"A crossing does not satisfy the rule: {refusal}", now)
-        self._state.rearm(soon(now, REARM_MS))
+        state.note("crossing.refused", f"A crossing does not satisfy the rule: {reason}", now)
+        state.rearm(self._soon())
         await self._project()
 
     async def _patch(self, item: _Patch) -> None:
@@ -301,9 +315,9 @@ class Rule:
         try:
             state.redefine(request.definition)
         except UnresolvableRule as error:
-            item.answer = state.answer(RuleOutcome.VERSION_MISMATCH, str(error))
+            item.refusal = str(error)
             return
-        state.note("rule.patched", state.story_of_levels(), workflow.now())
+        state.note_levels("rule.patched", workflow.now())
         await self._project()
         item.answer = state.answer(RuleOutcome.DONE)
 
@@ -311,59 +325,62 @@ class Rule:
         state = self._state
         if not state.position_closed:
             await self._project()  # the watch carries the size that a ladder must cover
-            return
-        if not await self._take_up_exit_if_any():
+        elif not await self._exit_found_under_way():
             state.end(RuleStatus.CANCELED, "position_closed")
             state.note("rule.canceled", "The position was closed elsewhere", workflow.now())
 
-    async def _take_up_exit_if_any(self) -> bool:
+    async def _order_news(self) -> None:
+        """Fills of an earlier generation are final or taken back; or an exit is under way already."""
+        for host in self._former:
+            await host.execution.refresh_fills()
+        self._drop_final()
+        await self._exit_found_under_way()
+
+    async def _exit_found_under_way(self) -> bool:
         """Go on with an exit that a former history of this rule began (a reset, a restored backup)."""
-        order_id = exit_order_id(self._start.rule_id, self._state.generation)
-        stored = await workflow.execute_activity_method(
-            TradingActivities.recall_order,
-            RecallOrder(order_id=order_id),
-            start_to_close_timeout=policies.PROJECT_TIMEOUT,
-            retry_policy=policies.READ,
-        )
-        if stored.attempts:
-            await self._exit(None, None, 0)
-        return bool(stored.attempts)
+        stored = await calls.recall(self._state.exit_order_id)
+        if stored.claims:
+            await self._run_exit(None, None, 0)
+        return bool(stored.claims)
 
     # -- the exit -------------------------------------------------------------------------------
 
-    async def _exit(self, crossing: Crossing | None, ladder: Ladder | None, ladder_at_ms: int) -> None:
+    async def _run_exit(
+        self,
+        crossing: Crossing | None,
+        ladder: Ladder | None,
+        ladder_at_ms: int,
+        carry: ExecutionCarry | None = None,
+    ) -> None:
         """Consume a crossing: it ends in an exit, a closed rule, or a rule armed again."""
         state = self._state
-        order_id = state.fire(crossing)
-        self._execution = OrderExecution(
-            self._identity(order_id), self._start.tuning, self, self._exit_carry()
-        )
+        state.fire(crossing)
+        self._exit = host = self._host(carry)
         if crossing is not None:
-            state.note("rule.triggered", fired_text(crossing), workflow.now(), data=_evidence(crossing))
+            state.note("rule.triggered", fired_text(crossing), workflow.now(), data=evidence(crossing))
         self._move_waiting_items()
-        attributes.set_state(state.status.value)
-        end = await self._execution.run(ladder, ladder_at_ms)
-        self._sum()
+        self._show_state()
+        end = await host.execution.run(ladder, ladder_at_ms)
         if end is ExecutionEnd.CONTINUE:
-            self._continue_as_new()
-        await self._after_exit(end)
+            await calls.project(host.execution.projection())
+            self._continue_as_new(host)
+        self._state.sold_now = host.sold
+        await self._after_exit(host, end)
 
-    def _exit_carry(self) -> messages.ExecutionCarry | None:
-        carry = self._start.carry.exit if self._start.carry else None
-        same = carry is not None and carry.order_id == self._state.order_id
-        return carry if same else None
+    def _host(self, carry: ExecutionCarry | None) -> RuleExit:
+        return RuleExit(self._state, carry, on_told=self._tell, on_cancel_lost=self._answer_crossing_won)
 
-    async def _after_exit(self, end: ExecutionEnd) -> None:
-        state, execution = self._state, self._execution
-        now = workflow.now()
-        if end is ExecutionEnd.BELOW_LEVEL:
-            await self._watch_again()
+    async def _after_exit(self, host: RuleExit, end: ExecutionEnd) -> None:
+        state, now = self._state, workflow.now()
+        flat_again = end is ExecutionEnd.NOTHING_HELD and state.definition.follow_token
+        if end is ExecutionEnd.BELOW_LEVEL or flat_again or await self._taken_back(end):
+            await self._watch_again(host)
             return
-        sold = plain(state.now_sold.shares)
+        sold = plain(state.sold.shares)
         match end:
             case ExecutionEnd.COMPLETE | ExecutionEnd.DUST:
                 state.dust_shares = state.wanted_shares()
-                usd = plain(state.now_sold.proceeds_usd)
+                usd = plain(state.sold.proceeds_usd)
                 state.end(RuleStatus.TRIGGERED, f"sold {sold} shares for {usd} USD")
                 state.note("rule.done", state.detail, now, data={"dust_shares": plain(state.dust_shares)})
             case ExecutionEnd.NOTHING_HELD:
@@ -371,26 +388,40 @@ class Rule:
                 state.note("rule.canceled", "Nothing was left to sell", now)
             case ExecutionEnd.CANCELED:
                 state.end(RuleStatus.CANCELED, f"canceled after {sold} shares were sold")
-                residual = {"residual_shares": plain(state.wanted_shares())}
+                residual = {"residual_shares": plain(state.residual_shares)}
                 state.note("rule.canceled", state.detail, now, data=residual)
             case _:
-                detail = execution.detail if execution else "failed"
-                state.end(RuleStatus.FAILED, detail)
-                state.note("rule.failed", detail, now, severity=messages.Severity.ALARM)
+                state.end(RuleStatus.FAILED, host.execution.detail)
+                state.note("rule.failed", state.detail, now, severity=Severity.ALARM)
 
-    async def _watch_again(self) -> None:
+    async def _taken_back(self, end: ExecutionEnd) -> bool:
+        """Wait for the fills of earlier generations, too; True when one of them was taken back."""
+        if end not in (ExecutionEnd.COMPLETE, ExecutionEnd.DUST):
+            return False
+        back = [await host.execution.confirm_fills() for host in self._former]
+        self._drop_final()
+        return any(back)
+
+    async def _watch_again(self, host: RuleExit) -> None:
         """What a target did not fill stays armed."""
-        now, state = workflow.now(), self._state
-        execution, self._execution = self._execution, None
-        if execution is not None:
-            await self._send(execution.projection())
-        state.rearm(soon(now, REARM_MS))
-        state.note("rule.rearmed", f"{plain(state.wanted_shares())} shares did not fill and stay armed", now)
-        attributes.set_state(state.status.value)
-        if self._cancels:
-            self._inbox.extendleft(reversed(self._cancels))
-            self._cancels.clear()
-        await self._project()
+        state, self._exit = self._state, None
+        last_words = host.execution.projection().order
+        state.rearm(self._soon())
+        self._former.append(host)
+        self._drop_final()
+        left = plain(state.wanted_shares())
+        state.note("rule.rearmed", f"{left} shares did not fill and stay armed", workflow.now())
+        self._inbox.extendleft(reversed(self._cancels))
+        self._cancels.clear()
+        self._show_state()
+        self._tell()
+        await calls.project(Projection(rule=state.project(workflow.time_ns() // 1_000), order=last_words))
+
+    def _drop_final(self) -> None:
+        """Count what earlier exits sold anew, and let go of those whose fills are final."""
+        final = [host.sold for host in self._former if not host.execution.has_unconfirmed]
+        self._former = [host for host in self._former if host.execution.has_unconfirmed]
+        self._state.count_sold(sum(final, Sold()), sum((host.sold for host in self._former), Sold()))
 
     def _move_waiting_items(self) -> None:
         """Items behind the crossing lost the race: patches are told so, cancels stop the exit."""
@@ -400,6 +431,13 @@ class Rule:
                 item.answer = self._state.answer(RuleOutcome.CROSSING_WON)
             elif isinstance(item, _Cancel):
                 self._take_cancel(item)
+            elif isinstance(item, Crossed) and not self._state.is_repeated(item.crossing):
+                self._inbox.append(item)
+
+    def _answer_crossing_won(self) -> None:
+        for item in self._cancels:
+            item.answer = self._state.answer(RuleOutcome.CROSSING_WON)
+        self._cancels.clear()
 
     def _answer_waiting(self) -> None:
         """Tell everybody who still waits how it ended."""
@@ -407,109 +445,41 @@ class Rule:
         waiting = [*self._cancels, *(i for i in self._inbox if isinstance(i, _Cancel | _Patch))]
         for item in waiting:
             if state.status is RuleStatus.CANCELED and isinstance(item, _Cancel):
-                residual = state.wanted_shares() > 0 and state.fired is not None
+                residual = state.residual_shares > 0
                 item.answer = state.answer(
                     RuleOutcome.CANCELED_WITH_RESIDUAL if residual else RuleOutcome.DONE
                 )
             else:
                 item.answer = self._too_late()
 
-    def _identity(self, order_id: OrderId) -> OrderIdentity:
-        start = self._start
-        return OrderIdentity(
-            order_id=order_id,
-            account_id=start.account_id,
-            host_workflow_id=workflow.info().workflow_id,
-            rule_id=start.rule_id,
-            venue=start.venue,
-            mode=start.mode,
-            market_id=start.instrument.market_id,
-            token_id=start.instrument.token_id,
-            side=Side.SELL,
-            purpose=Purpose.EXIT,
-            time_in_force=TimeInForce.FAK,
-        )
-
-    # -- what the execution asks of its host ------------------------------------------------------
-
-    def build(self, request: BuildRequest) -> ExitBuild:
-        """Build the next exit attempt from what is held now."""
-        self._sum()
-        return build_exit(
-            self._state.exit_request(request.attempt, request.ladder, request.available, request.timestamp_ms)
-        )
-
-    def rule_projection(self) -> RuleProjection | None:
-        """Return the rule's rows with the next version."""
-        self._sum()
-        return self._state.project(workflow.time_ns() // 1_000)
-
-    def learned(self, read: FreshRead | None, holding: Holding | None) -> None:
-        """Take a fresh read."""
-        if read is not None:
-            self._state.instrument = read.instrument
-        if holding is not None:
-            self._state.take_holding(holding)
-
-    def is_patient(self) -> bool:
-        """A target never sells below its level: what does not fill stays armed. All else waits."""
-        return self._state.lowest_price() is None
-
-    def told(self, state: OrderState, detail: str) -> None:
-        """Keep the exit's story beside the rule's own."""
-        phases = {OrderState.WAITING: RulePhase.WAITING, OrderState.BLOCKED: RulePhase.BLOCKED}
-        self._state.phase = phases.get(state, RulePhase.EXITING)
-        self._state.detail = detail
-        self._tell()
-
-    def _sum(self) -> None:
-        if self._execution is not None:
-            totals, sold = self._execution.totals, self._state.now_sold
-            sold.shares, sold.proceeds_usd, sold.fee_usd = (
-                totals.filled_shares,
-                totals.notional_usd,
-                totals.fee_usd,
-            )
-
     # -- writing --------------------------------------------------------------------------------
 
     def _tell(self) -> None:
-        workflow.set_current_details(self._state.story())
+        workflow.set_current_details(story(self._state))
+
+    def _show_state(self) -> None:
+        """Change the search attribute, when the status is another one."""
+        if self._shown_state != self._state.status.value:
+            self._shown_state = self._state.status.value
+            attributes.set_state(self._shown_state)
 
     async def _project(self) -> None:
         self._tell()
         if self._state.phase is RulePhase.DONE:
-            attributes.set_state(self._state.status.value)
-        if self._execution is not None:
-            await self._send(self._execution.projection())
+            self._show_state()
+        if self._exit is not None:
+            await calls.project(self._exit.execution.projection())
         else:
-            await self._send(Projection(rule=self.rule_projection()))
+            await calls.project(Projection(rule=self._state.project(workflow.time_ns() // 1_000)))
 
-    async def _send(self, projection: Projection) -> None:
-        await workflow.execute_activity_method(
-            ProjectionActivities.project,
-            projection,
-            start_to_close_timeout=policies.PROJECT_TIMEOUT,
-            retry_policy=policies.PROJECT,
+    def _soon(self) -> datetime:
+        return workflow.now() + timedelta(milliseconds=self._start.tuning.rearm_ms)
+
+    def _continue_as_new(self, host: RuleExit | None) -> None:
+        carry = replace(
+            self._state.carry(),
+            exit=host.execution.carry() if host is not None else None,
+            former=tuple(earlier.execution.carry() for earlier in self._former),
+            crossings=tuple(item for item in self._inbox if isinstance(item, Crossed)),
         )
-
-    def _continue_as_new(self) -> None:
-        execution = self._execution.carry() if self._execution is not None else None
-        workflow.continue_as_new(replace(self._start, carry=self._state.carry(execution)))
-
-
-def _evidence(crossing: Crossing) -> dict[str, str]:
-    """Return what the crossing showed, as the event log keeps it."""
-    shown = {
-        "condition": crossing.condition.value,
-        "condition_index": str(crossing.condition_index),
-        "level": crossing.level,
-        "price": crossing.price,
-        "mark": crossing.mark,
-        "bid": crossing.quote.bid,
-        "ask": crossing.quote.ask,
-        "last": crossing.quote.last,
-        "observed_at_ms": str(crossing.observed_at_ms),
-        "venue_timestamp_ms": crossing.venue_timestamp_ms,
-    }
-    return {key: str(value) for key, value in shown.items() if value is not None}
+        workflow.continue_as_new(replace(self._start, carry=carry))

@@ -1,7 +1,7 @@
-"""What a rule knows, and the rows and sentences made of it. Pure: times come in as arguments."""
+"""A rule's state between messages: what it protects, how far it is, what it sold. No I/O."""
 
 from dataclasses import dataclass, field
-from datetime import datetime, timedelta
+from datetime import datetime
 from decimal import Decimal
 
 from temporalio import workflow
@@ -11,36 +11,42 @@ with workflow.unsafe.imports_passed_through():
     from domain.ids import OrderId, exit_order_id
     from domain.messages import (
         EventRow,
-        ExecutionCarry,
         Holding,
         RuleAnswer,
         RuleCarry,
         RuleOutcome,
         RulePhase,
         RuleProjection,
-        RuleRow,
         RuleStart,
         RuleStatus,
         Severity,
-        WatchRow,
     )
-    from domain.money import plain
     from domain.orders import Instrument
     from domain.quotes import Ladder, price_rules_of
     from domain.rules.crossing import Crossing
     from domain.rules.definition import ConditionType, RuleDefinition, SellPartial
     from domain.rules.levels import PriceLevel, ResolvedRule, describe, resolve
 
+from workflows.rule_rows import rule_row, watch_row
+
 ZERO = Decimal(0)
 
 
-@dataclass
+@dataclass(frozen=True)
 class Sold:
     """What exits of this rule sold so far. Shares and USD."""
 
     shares: Decimal = ZERO
     proceeds_usd: Decimal = ZERO
     fee_usd: Decimal = ZERO
+
+    def __add__(self, other: "Sold") -> "Sold":
+        """Add up."""
+        return Sold(
+            self.shares + other.shares,
+            self.proceeds_usd + other.proceeds_usd,
+            self.fee_usd + other.fee_usd,
+        )
 
 
 @dataclass
@@ -53,41 +59,52 @@ class RuleState:
     holding: Holding
     instrument: Instrument
     armed_at: datetime
+    episode: int = 0  # the position's life that is protected; 0 until something is held
     generation: int = 1
     version: int = 0
     status: RuleStatus = RuleStatus.ACTIVE
     phase: RulePhase = RulePhase.ARMING
     fired: Crossing | None = None
+    consumed: tuple[int, int] | None = None  # generation and condition of the latest consumed crossing
     order_id: OrderId | None = None
-    before: Sold = field(default_factory=Sold)  # by exits of earlier generations
-    now_sold: Sold = field(default_factory=Sold)  # by the present exit
+    sold_for_good: Sold = field(default_factory=Sold)  # by exits of earlier generations, fills final
+    sold_before: Sold = field(default_factory=Sold)  # by earlier exits with fills that may be taken back
+    sold_now: Sold = field(default_factory=Sold)  # by the present exit
     dust_shares: Decimal = ZERO
     not_before_ms: int | None = None
     detail: str = ""
-    was_held: bool = False
     events: list[EventRow] = field(default_factory=list[EventRow])
 
     @classmethod
     def begin(cls, start: RuleStart, now: datetime) -> "RuleState":
         """Return the state at the start of a run, taking up what an earlier run handed over."""
         carry = start.carry
-        definition = carry.definition if carry else start.definition
-        holding = carry.holding if carry else start.holding
-        armed_at = carry.armed_at if carry else now
-        state = cls(
+        if carry is None:
+            return cls(
+                start=start,
+                definition=start.definition,
+                resolved=resolve_for(start, start.definition, start.holding, now),
+                holding=start.holding,
+                instrument=start.instrument,
+                armed_at=now,
+                episode=start.holding.episode if start.holding.shares > ZERO else 0,
+            )
+        return cls(
             start=start,
-            definition=definition,
-            resolved=resolve_for(start, definition, holding, armed_at),
-            holding=holding,
-            instrument=carry.instrument if carry else start.instrument,
-            armed_at=armed_at,
-            was_held=holding.shares > ZERO,
+            definition=carry.definition,
+            resolved=resolve_for(start, carry.definition, carry.holding, carry.armed_at),
+            holding=carry.holding,
+            instrument=carry.instrument,
+            armed_at=carry.armed_at,
+            episode=carry.episode,
+            generation=carry.generation,
+            version=carry.version,
+            phase=RulePhase.ARMED,
+            fired=carry.fired,
+            consumed=carry.consumed,
+            sold_for_good=Sold(carry.sold_shares, carry.proceeds_usd, carry.fee_usd),
+            not_before_ms=carry.not_before_ms,
         )
-        if carry is not None:
-            state.generation, state.version = carry.generation, carry.version
-            state.before = Sold(carry.sold_shares, carry.proceeds_usd, carry.fee_usd)
-            state.fired = carry.fired
-        return state
 
     # -- changes --------------------------------------------------------------------------------
 
@@ -96,55 +113,88 @@ class RuleState:
         if holding.version <= self.holding.version:
             return False
         self.holding = holding
-        self.was_held = self.was_held or holding.shares > ZERO
+        if self.episode == 0 and holding.shares > ZERO:
+            self.episode = holding.episode
         return True
 
     def redefine(self, definition: RuleDefinition) -> None:
-        """Take a patched definition: levels anew, next generation."""
-        self.definition = definition
+        """Take a patched definition: levels anew, next generation.
+
+        Raises:
+            UnresolvableRule: a level cannot be computed; nothing is changed then.
+        """
         self.resolved = resolve_for(self.start, definition, self.holding, self.armed_at)
+        self.definition = definition
         self.generation += 1
 
     def rearm(self, not_before: datetime) -> None:
-        """Watch again, as the next generation, from a moment on."""
+        """Watch again, as the next generation, from a moment on. What was sold is counted by the caller."""
         self.generation += 1
         self.status, self.phase = RuleStatus.ACTIVE, RulePhase.ARMED
         self.not_before_ms = int(not_before.timestamp() * 1000)
-        self.before = Sold(
-            self.before.shares + self.now_sold.shares,
-            self.before.proceeds_usd + self.now_sold.proceeds_usd,
-            self.before.fee_usd + self.now_sold.fee_usd,
-        )
-        self.now_sold = Sold()
-        self.fired, self.order_id = None, None
+        self.sold_now = Sold()
+        self.fired, self.order_id, self.detail = None, None, ""
+
+    def count_sold(self, for_good: Sold, before: Sold) -> None:
+        """Take what exits of earlier generations sold: `for_good` is added, `before` is the new sum."""
+        self.sold_for_good = self.sold_for_good + for_good
+        self.sold_before = before
+
+    def consume(self, crossing: Crossing) -> None:
+        """Remember which crossing was judged: the same one, signalled twice, is no news."""
+        self.consumed = (crossing.generation, crossing.condition_index)
+
+    def is_repeated(self, crossing: Crossing) -> bool:
+        """Whether this crossing is another copy of the one consumed last."""
+        return self.consumed == (crossing.generation, crossing.condition_index)
 
     def fire(self, crossing: Crossing | None) -> OrderId:
-        """Consume a crossing (None: an exit found to be under way) and return the exit's order id."""
+        """Begin the exit (None: one that was found under way) and return its order id."""
         self.status, self.phase = RuleStatus.TRIGGERED, RulePhase.EXITING
         self.fired = crossing or self.fired
-        self.order_id = exit_order_id(self.start.rule_id, self.generation)
+        self.order_id = self.exit_order_id
         return self.order_id
 
     def end(self, status: RuleStatus, detail: str) -> None:
         """Finish."""
         self.status, self.phase, self.detail = status, RulePhase.DONE, detail
 
-    # -- answers --------------------------------------------------------------------------------
+    # -- what follows from it -------------------------------------------------------------------
+
+    @property
+    def exit_order_id(self) -> OrderId:
+        """The id of the exit order of the present generation."""
+        return exit_order_id(self.start.rule_id, self.generation)
+
+    @property
+    def sold(self) -> Sold:
+        """What all exits of this rule sold."""
+        return self.sold_for_good + self.sold_before + self.sold_now
+
+    @property
+    def residual_shares(self) -> Decimal:
+        """What an exit has left to sell, or left unsold at its end."""
+        return self.wanted_shares() if self.order_id is not None else ZERO
 
     @property
     def position_closed(self) -> bool:
         """Whether the position that this rule protects is gone, beyond the venue's taking back."""
-        gone = self.was_held and self.holding.shares == ZERO and self.holding.unconfirmed_shares == ZERO
-        episode = self.start.holding.episode
-        another = episode > 0 and self.holding.episode > episode and not self.definition.follow_token
-        return gone or another
+        if self.episode == 0 or self.definition.follow_token:
+            return False
+        gone = self.holding.shares <= ZERO and self.holding.unconfirmed_shares == ZERO
+        return gone or self.holding.episode > self.episode
+
+    @property
+    def entry_price(self) -> Decimal | None:
+        """The entry price that levels are computed from: the user's, else the ledger's at the start."""
+        return _entry_of(self.start, self.definition)
 
     def wanted_shares(self) -> Decimal:
         """Return what the exit still has to sell, by the action and the holding."""
         held = max(self.holding.shares, ZERO)
         action = self.definition.action
         if isinstance(action, SellPartial):
-            return min(held, max(action.amount - self.before.shares - self.now_sold.shares, ZERO))
+            return min(held, max(action.amount - self.sold.shares, ZERO))
         return held
 
     def lowest_price(self) -> Decimal | None:
@@ -159,10 +209,8 @@ class RuleState:
     ) -> ExitRequest:
         """Return what the next exit attempt is built from."""
         start, wanted = self.start, self.wanted_shares()
-        if self.order_id is None:
-            raise ValueError("an exit is built after a crossing was consumed")
         return ExitRequest(
-            order_id=self.order_id,
+            order_id=self.exit_order_id,
             attempt=attempt,
             account_id=start.account_id,
             venue=start.venue,
@@ -186,24 +234,14 @@ class RuleState:
 
     def answer(self, outcome: RuleOutcome, detail: str = "") -> RuleAnswer:
         """Return the answer of an update as things stand."""
-        residual = self.wanted_shares() if self.fired is not None and self.phase is RulePhase.DONE else ZERO
         return RuleAnswer(
             outcome=outcome,
             status=self.status,
             phase=self.phase,
             version=self.version,
             detail=detail or self.detail,
-            residual_shares=residual,
+            residual_shares=self.residual_shares if self.phase is RulePhase.DONE else ZERO,
         )
-
-    def story_of_levels(self) -> str:
-        """Return the sentence with the resolved levels."""
-        return describe(self.resolved)
-
-    def story(self) -> str:
-        """Return the sentence that the Temporal UI and lists show."""
-        said = f"**{self.status.value}** · {self.phase.value} · {describe(self.resolved)}"
-        return f"{said}\n\n{self.detail}" if self.detail else said
 
     # -- rows -----------------------------------------------------------------------------------
 
@@ -232,79 +270,33 @@ class RuleState:
             )
         )
 
+    def note_levels(self, kind: str, at: datetime) -> None:
+        """Add an event that names the resolved levels."""
+        self.note(kind, describe(self.resolved), at)
+
     def project(self, now_us: int) -> RuleProjection:
         """Return the rows with the next version, and the events gathered since the last call."""
         self.version = max(self.version + 1, now_us)
         events, self.events = tuple(self.events), []
-        return RuleProjection(rule=self._row(), watch=self._watch(), events=events)
+        return RuleProjection(rule=rule_row(self), watch=watch_row(self), events=events)
 
-    def _row(self) -> RuleRow:
-        start, sold = self.start, self.now_sold
-        exiting = self.fired is not None
-        return RuleRow(
-            rule_id=start.rule_id,
-            account_id=start.account_id,
-            mode=start.mode,
-            venue=start.venue,
-            market_id=start.instrument.market_id,
-            token_id=start.instrument.token_id,
-            status=self.status,
-            phase=self.phase,
-            definition=self.definition,
-            resolved=self.resolved,
-            sentence=describe(self.resolved),
-            generation=self.generation,
-            episode=self.holding.episode,
-            entry_price=entry_of(self.definition, self.start.holding),
-            fired=self.fired,
-            order_id=self.order_id,
-            sold_shares=self.before.shares + sold.shares,
-            residual_shares=self.wanted_shares() if exiting else ZERO,
-            dust_shares=self.dust_shares,
-            proceeds_usd=self.before.proceeds_usd + sold.proceeds_usd,
-            fee_usd=self.before.fee_usd + sold.fee_usd,
-            detail=self.detail,
-            fingerprint=start.fingerprint,
-            version=self.version,
-            created_at=start.created_at,
-        )
-
-    def _watch(self) -> WatchRow:
-        start = self.start
-        return WatchRow(
-            rule_id=start.rule_id,
-            account_id=start.account_id,
-            mode=start.mode,
-            venue=start.venue,
-            token_id=start.instrument.token_id,
-            generation=self.generation,
-            armed=self.phase in (RulePhase.ARMING, RulePhase.ARMED),
-            not_before_ms=self.not_before_ms,
-            resolved=self.resolved,
-            shares=self.wanted_shares(),
-            version=self.version,
-        )
-
-    def carry(self, execution: ExecutionCarry | None) -> RuleCarry:
-        """Return what the next run takes up."""
+    def carry(self) -> RuleCarry:
+        """Return what the next run takes up, but for executions and waiting crossings."""
         return RuleCarry(
             generation=self.generation,
             version=self.version,
+            episode=self.episode,
             holding=self.holding,
             instrument=self.instrument,
             definition=self.definition,
-            sold_shares=self.before.shares,
-            proceeds_usd=self.before.proceeds_usd,
-            fee_usd=self.before.fee_usd,
+            sold_shares=self.sold_for_good.shares,
+            proceeds_usd=self.sold_for_good.proceeds_usd,
+            fee_usd=self.sold_for_good.fee_usd,
             armed_at=self.armed_at,
+            not_before_ms=self.not_before_ms,
             fired=self.fired,
-            exit=execution,
+            consumed=self.consumed,
         )
-
-
-def entry_of(definition: RuleDefinition, holding: Holding) -> Decimal | None:
-    """Return the entry price that levels are computed from: the user's, else the ledger's average."""
-    return definition.entry_price if definition.entry_price is not None else holding.average_entry
 
 
 def resolve_for(
@@ -313,24 +305,13 @@ def resolve_for(
     """Return the definition with exact levels, as this rule's position and market give them."""
     return resolve(
         definition,
-        entry_of(definition, start.holding),
+        _entry_of(start, definition),
         armed_at=armed_at,
-        opened_at=start.holding.opened_at or holding.opened_at,
+        opened_at=next((h.opened_at for h in (start.holding, holding) if h.shares > ZERO), None),
         market_end=start.instrument.ends_at,
         rules=price_rules_of(start.venue),
     )
 
 
-def fired_text(crossing: Crossing) -> str:
-    """Return one sentence about a consumed crossing."""
-    if crossing.level is None or crossing.price is None:
-        return f"{crossing.condition.value} is due"
-    side = "rose to" if crossing.condition is ConditionType.TAKE_PROFIT else "fell to"
-    mark = f" (highest {plain(crossing.mark)})" if crossing.mark is not None else ""
-    level = f"{crossing.condition.value} at {plain(crossing.level)}{mark}"
-    return f"The price {side} {plain(crossing.price)}; {level}"
-
-
-def soon(now: datetime, wait_ms: int) -> datetime:
-    """Return a moment some milliseconds from now."""
-    return now + timedelta(milliseconds=wait_ms)
+def _entry_of(start: RuleStart, definition: RuleDefinition) -> Decimal | None:
+    return definition.entry_price if definition.entry_price is not None else start.holding.average_entry

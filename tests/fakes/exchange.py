@@ -1,0 +1,407 @@
+"""A venue, its ledger and the projection, behind the names of the real activities."""
+
+import asyncio
+from collections import Counter, deque
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from decimal import Decimal
+
+from temporalio import activity
+from temporalio.client import Client
+from temporalio.exceptions import ApplicationError
+
+from domain import messages
+from domain.ids import OrderId, VenueOrderId
+from domain.messages import (
+    ClaimedAttempt,
+    FollowOrder,
+    FreshRead,
+    Holding,
+    OrderFacts,
+    OrderRef,
+    PlaceKind,
+    PlaceOrder,
+    PlaceResult,
+    Projection,
+    ReadMarket,
+    RecalledOrder,
+    RecallOrder,
+    ReleaseShares,
+    Severity,
+)
+from domain.orders import Answer, AnswerKind, Attempt, OrderRow, RebuildReason, Side, VenueOrderStatus
+from domain.ports import CancelOutcome
+from domain.quotes import Level
+from tests.domain.builders import START, make_instrument
+
+ZERO = Decimal(0)
+LIMIT_S = 20
+
+
+@dataclass
+class Registered:
+    """What the venue has of one attempt, and what the ledger booked of it."""
+
+    attempt: Attempt
+    host: str
+    status: VenueOrderStatus | None = None
+    filled: Decimal = ZERO
+    confirmed: bool = True
+    reversed: Decimal = ZERO
+    settled_by_answer: bool = False
+
+
+Reply = Callable[["FakeExchange", PlaceOrder], PlaceResult]
+
+
+class FakeExchange:
+    """Answers `place_order` by a script (filling everything where it has ended) and keeps all it was told."""
+
+    def __init__(self, client: Client, shares="10") -> None:
+        self._client = client
+        self.instrument = make_instrument(min_shares="0")
+        self.bids = [("0.39", "1000")]
+        self.shares = Decimal(shares)
+        self.version = 1
+        self.replies: deque[Reply] = deque()
+        self.absent = True  # what `confirm_absent` finds
+        self.refuses_cancel = 0
+        self.unreadable = 0  # reads of the book that fail from now on
+        self.signals = True  # a stream tells hosts of fills
+        self.posts: list[PlaceOrder] = []
+        self.orders: dict[tuple[OrderId, int], Registered] = {}
+        self.calls: Counter[str] = Counter()
+        self.released: list[ReleaseShares] = []
+        self.steps: list[Projection] = []
+        self.events: dict[str, messages.EventRow] = {}
+        self.faults: list[str] = []
+        self._versions: dict[str, int] = {}
+        self._changed = asyncio.Condition()
+
+    # -- what tests ask ---------------------------------------------------------------------------
+
+    async def until(self, condition: Callable[[], bool]) -> None:
+        """Waits until something that happened here makes the condition true."""
+        async with asyncio.timeout(LIMIT_S), self._changed:
+            await self._changed.wait_for(condition)
+
+    async def event(self, kind: str) -> messages.EventRow:
+        await self.until(lambda: kind in self.kinds)
+        return next(event for event in self.events.values() if event.type == kind)
+
+    @property
+    def kinds(self) -> list[str]:
+        return [event.type for event in self.events.values()]
+
+    @property
+    def alarms(self) -> list[str]:
+        return [event.type for event in self.events.values() if event.severity is Severity.ALARM]
+
+    @property
+    def attempts(self) -> list[Attempt]:
+        """Every POST, in order."""
+        return [request.attempt for request in self.posts]
+
+    @property
+    def sold(self) -> Decimal:
+        return sum((o.filled for o in self.orders.values() if o.attempt.side is Side.SELL), ZERO)
+
+    @property
+    def rule(self) -> messages.RuleRow:
+        return [step.rule.rule for step in self.steps if step.rule][-1]
+
+    @property
+    def watch(self) -> messages.WatchRow:
+        return [step.rule.watch for step in self.steps if step.rule and step.rule.watch][-1]
+
+    @property
+    def order(self) -> OrderRow:
+        return [step.order.order for step in self.steps if step.order][-1]
+
+    def holding(self) -> Holding:
+        return Holding(
+            shares=self.shares,
+            average_entry=Decimal("0.5"),
+            opened_at=START if self.shares > 0 else None,
+            episode=1,
+            unconfirmed_shares=self.unconfirmed,
+            version=self.version,
+        )
+
+    @property
+    def unconfirmed(self) -> Decimal:
+        return sum((o.filled for o in self.orders.values() if not o.confirmed), ZERO)
+
+    # -- what tests make happen ---------------------------------------------------------------------
+
+    def script(self, *replies: Reply) -> None:
+        self.replies.extend(replies)
+
+    def hold(self, shares) -> Holding:
+        """The ledger holds another number of shares now."""
+        self.shares, self.version = Decimal(shares), self.version + 1
+        return self.holding()
+
+    def book(self, order: Registered, shares: Decimal, *, confirmed: bool = True) -> None:
+        """A fill of an order, in ledger and position."""
+        order.filled += shares
+        order.confirmed = confirmed
+        self.hold(self.shares + (shares if order.attempt.side is Side.BUY else -shares))
+
+    async def confirm(self, number: int = -1) -> None:
+        await self._later(number, lambda order: setattr(order, "confirmed", True))
+
+    async def take_back(self, number: int = -1) -> None:
+        """The venue reverses all fills of an order."""
+
+        def reverse(order: Registered) -> None:
+            order.reversed, order.filled, order.confirmed = order.filled, ZERO, True
+            self.hold(self.shares + order.reversed)
+
+        await self._later(number, reverse)
+
+    async def fill(self, shares, status=VenueOrderStatus.MATCHED, number: int = -1, confirmed=True) -> None:
+        """An order that rests is filled."""
+
+        def book(order: Registered) -> None:
+            order.status = status
+            self.book(order, Decimal(shares), confirmed=confirmed)
+
+        await self._later(number, book)
+
+    async def _later(self, number: int, change: Callable[[Registered], None]) -> None:
+        order = list(self.orders.values())[number]
+        change(order)
+        await self._tell(order.host)
+        await self._happened()
+
+    async def _tell(self, host: str) -> None:
+        if self.signals:
+            await self._client.get_workflow_handle(host).signal(messages.SIGNAL_ORDER_UPDATE)
+
+    async def _happened(self, name: str = "") -> None:
+        if name:
+            self.calls[name] += 1
+        async with self._changed:
+            self._changed.notify_all()
+
+    # -- the activities -------------------------------------------------------------------------------
+
+    def activities(self) -> list[Callable[..., object]]:
+        return [
+            self.place_order,
+            self.follow_order,
+            self.read_market,
+            self.confirm_absent,
+            self.recall_order,
+            self.cancel_order,
+            self.release_shares,
+            self.project,
+        ]
+
+    @activity.defn
+    async def place_order(self, request: PlaceOrder) -> PlaceResult:
+        self._write(Projection(rule=request.rule, order=request.order))
+        self.posts.append(request)
+        known = self.orders.get((request.attempt.order_id, request.attempt.attempt))
+        if known is not None and known.attempt != request.attempt:
+            result = adopted(known)
+        else:
+            reply = self.replies.popleft() if self.replies else fills()
+            result = reply(self, request)
+        if result.kind is PlaceKind.ANSWERED and result.answer.status is not None:
+            await self._tell(request.order.order.host_workflow_id)
+        await self._happened("place_order")
+        return result
+
+    @activity.defn
+    async def follow_order(self, request: FollowOrder) -> OrderFacts:
+        order = self.orders.get((request.ref.order_id, request.ref.attempt))
+        await self._happened("look_up" if request.look_up else "follow_order")
+        return self._facts(order, looked_up=request.look_up)
+
+    def _facts(self, order: Registered | None, *, looked_up: bool) -> OrderFacts:
+        filled = order.filled if order else ZERO
+        price = order.attempt.limit_price if order else ZERO
+        return OrderFacts(
+            venue_status=order.status if order else None,
+            venue_matched_shares=filled + order.reversed if order else ZERO,
+            booked_shares=filled,
+            reversed_shares=order.reversed if order else ZERO,
+            unconfirmed_shares=filled if order and not order.confirmed else ZERO,
+            notional_usd=filled * price,
+            fee_usd=ZERO,
+            looked_up=looked_up,
+            holding=self.holding(),
+        )
+
+    @activity.defn
+    async def read_market(self, request: ReadMarket) -> FreshRead:
+        await self._happened("read_market")
+        if self.unreadable:
+            self.unreadable -= 1
+            raise ApplicationError("the venue is away", type="VenueTransient", non_retryable=True)
+        return FreshRead(
+            instrument=self.instrument,
+            bids=tuple(Level(Decimal(price), Decimal(size)) for price, size in self.bids),
+            asks=(),
+            last=None,
+            holding=self.holding(),
+        )
+
+    @activity.defn
+    async def confirm_absent(self, ref: OrderRef) -> bool:
+        await self._happened("confirm_absent")
+        return self.absent
+
+    @activity.defn
+    async def recall_order(self, request: RecallOrder) -> RecalledOrder:
+        await self._happened("recall_order")
+        claims = [order for (order_id, _), order in self.orders.items() if order_id == request.order_id]
+        return RecalledOrder(
+            claims=tuple(
+                ClaimedAttempt(
+                    attempt=order.attempt,
+                    venue_order_id=venue_id(order.attempt),
+                    settled=order.settled_by_answer,
+                    last_post_at_ms=order.attempt.timestamp_ms,
+                )
+                for order in claims
+            )
+        )
+
+    @activity.defn
+    async def cancel_order(self, ref: OrderRef) -> CancelOutcome:
+        order = self.orders[(ref.order_id, ref.attempt)]
+        outcome = CancelOutcome.CANCELED
+        if self.refuses_cancel:
+            self.refuses_cancel -= 1
+            outcome = CancelOutcome.NOT_CANCELABLE
+        elif order.status is None or not order.status.is_terminal:
+            order.status = VenueOrderStatus.CANCELED
+        else:
+            outcome = CancelOutcome.ALREADY_TERMINAL
+        await self._happened("cancel_order")
+        return outcome
+
+    @activity.defn
+    async def release_shares(self, request: ReleaseShares) -> int:
+        self.released.append(request)
+        await self._happened("release_shares")
+        return 1
+
+    @activity.defn
+    async def project(self, projection: Projection) -> None:
+        self._write(projection)
+        await self._happened("project")
+
+    def _write(self, step: Projection) -> None:
+        """Applies rows like the real projection, and notes what no workflow may ever do."""
+        rows = [("rule", step.rule.rule.version)] if step.rule else []
+        rows += [(step.order.order.order_id, step.order.order.version)] if step.order else []
+        if step in self.steps:
+            return  # the same step once more: a retry
+        for name, version in rows:
+            if version <= self._versions.get(name, 0):
+                self.faults.append(f"{name} went from version {self._versions[name]} to {version}")
+            self._versions[name] = version
+        for event in (*(step.rule.events if step.rule else ()), *(step.order.events if step.order else ())):
+            if event.event_key in self.events:
+                self.faults.append(f"two events have the key {event.event_key}")
+            self.events[event.event_key] = event
+        self.steps.append(step)
+
+
+def venue_id(attempt: Attempt) -> VenueOrderId:
+    return VenueOrderId(f"0x{attempt.order_id}-{attempt.attempt}-{attempt.timestamp_ms}")
+
+
+def _answered(request: PlaceOrder, answer: Answer, **more) -> PlaceResult:
+    return PlaceResult(
+        kind=PlaceKind.ANSWERED,
+        venue_order_id=venue_id(request.attempt),
+        answer=answer,
+        posts=1,
+        last_post_at_ms=more.pop("last_post_at_ms", request.attempt.timestamp_ms),
+        **more,
+    )
+
+
+def _register(exchange: FakeExchange, request: PlaceOrder) -> Registered:
+    key = (request.attempt.order_id, request.attempt.attempt)
+    host = request.order.order.host_workflow_id
+    return exchange.orders.setdefault(key, Registered(request.attempt, host))
+
+
+def fills(shares=None, *, confirmed=True) -> Reply:
+    """Accepts and fills so many shares (None: all) at the limit."""
+
+    def reply(exchange: FakeExchange, request: PlaceOrder) -> PlaceResult:
+        order = _register(exchange, request)
+        order.status = VenueOrderStatus.MATCHED
+        amount = request.attempt.shares if shares is None else Decimal(shares)
+        exchange.book(order, amount, confirmed=confirmed)
+        return _answered(
+            request, Answer(kind=AnswerKind.ACCEPTED, code="accepted", status=VenueOrderStatus.MATCHED)
+        )
+
+    return reply
+
+
+def accepts(status=VenueOrderStatus.LIVE) -> Reply:
+    """Accepts; nothing is filled yet."""
+
+    def reply(exchange: FakeExchange, request: PlaceOrder) -> PlaceResult:
+        _register(exchange, request).status = status
+        return _answered(request, Answer(kind=AnswerKind.ACCEPTED, code="accepted", status=status))
+
+    return reply
+
+
+def answers(
+    kind: AnswerKind,
+    *,
+    taken=None,
+    unknown_before=False,
+    rebuild: RebuildReason | None = None,
+    wait_ms: int | None = None,
+) -> Reply:
+    """Answers so; with `taken` the venue filled that many shares all the same."""
+
+    def reply(exchange: FakeExchange, request: PlaceOrder) -> PlaceResult:
+        order = _register(exchange, request)
+        if taken is not None:
+            order.status = VenueOrderStatus.MATCHED
+            exchange.book(order, Decimal(taken))
+        order.settled_by_answer = kind in (AnswerKind.NO_LIQUIDITY, AnswerKind.BLOCKED, AnswerKind.REBUILD)
+        answer = Answer(kind=kind, code=kind.value, detail=f"said {kind}", rebuild=rebuild, wait_ms=wait_ms)
+        return _answered(request, answer, unknown_before=unknown_before)
+
+    return reply
+
+
+def reduced(available) -> Reply:
+    return lambda exchange, request: PlaceResult(kind=PlaceKind.REDUCED, available=Decimal(available))
+
+
+def held(*order_ids: str) -> Reply:
+    return lambda exchange, request: PlaceResult(
+        kind=PlaceKind.HELD, held_by=tuple(OrderId(i) for i in order_ids), available=ZERO
+    )
+
+
+def refused(detail="the kill switch stops every send", *, sent=False, doubt=False) -> Reply:
+    """Refuses the claim; with `sent` an earlier send of this attempt stands."""
+
+    def reply(exchange: FakeExchange, request: PlaceOrder) -> PlaceResult:
+        result = PlaceResult(kind=PlaceKind.REFUSED, refusal="kill_switch", detail=detail)
+        if not sent:
+            return result
+        _register(exchange, request)
+        return replace(result, venue_order_id=venue_id(request.attempt), unknown_before=doubt, posts=1)
+
+    return reply
+
+
+def adopted(order: Registered) -> PlaceResult:
+    return PlaceResult(kind=PlaceKind.ADOPTED, venue_order_id=venue_id(order.attempt), adopted=order.attempt)

@@ -1,0 +1,221 @@
+"""From a crossing to what the exit came to."""
+
+from decimal import Decimal
+
+from domain.messages import RulePhase, RuleStatus
+from domain.orders import AnswerKind, OrderState, RebuildReason
+from tests.fakes.exchange import FakeExchange, answers, fills, held, reduced, refused
+from tests.workflows.floor import STOP, TARGET, Floor, quick
+
+D = Decimal
+
+
+async def test_a_crossed_stop_sells_all(floor: Floor, exchange: FakeExchange):
+    rule = await floor.arm()
+    await rule.cross("0.39")
+    answer = await rule.result()
+
+    assert (answer.status, answer.phase) == (RuleStatus.TRIGGERED, RulePhase.DONE)
+    [attempt] = exchange.attempts
+    assert (attempt.shares, attempt.limit_price) == (D(10), D("0.34"))
+    assert exchange.rule.sold_shares == D(10)
+    assert exchange.order.state is OrderState.FILLED
+    assert not exchange.watch.armed
+    assert "rule.done" in exchange.kinds
+
+
+async def test_a_partial_fill_is_followed_by_a_second_attempt_from_a_fresh_read(
+    floor: Floor, exchange: FakeExchange
+):
+    exchange.script(fills("4"))
+    exchange.bids = [("0.30", "1000")]
+    rule = await floor.arm()
+    await rule.cross("0.39")
+    await rule.result()
+
+    first, second = exchange.attempts
+    assert (first.attempt, second.attempt) == (1, 2)
+    assert (second.shares, second.limit_price) == (D(6), D("0.25"))
+    assert first.salt != second.salt
+    assert exchange.calls["read_market"] == 1
+    assert exchange.order.filled_shares == D(10)
+
+
+async def test_no_liquidity_is_a_normal_outcome_and_tried_again(floor: Floor, exchange: FakeExchange):
+    exchange.script(answers(AnswerKind.NO_LIQUIDITY), answers(AnswerKind.NO_LIQUIDITY))
+    rule = await floor.arm()
+    await rule.cross("0.39")
+    await rule.result()
+
+    assert [attempt.attempt for attempt in exchange.attempts] == [1, 2, 3]
+    assert exchange.sold == D(10)
+
+
+async def test_a_transient_or_unknown_answer_resends_the_same_bytes(floor: Floor, exchange: FakeExchange):
+    exchange.script(answers(AnswerKind.TRANSIENT), answers(AnswerKind.UNKNOWN))
+    rule = await floor.arm()
+    await rule.cross("0.39")
+    await rule.result()
+
+    assert len(exchange.attempts) == 3
+    assert len(set(exchange.attempts)) == 1
+    assert exchange.sold == D(10)
+
+
+async def test_a_rebuild_after_an_unknown_settles_nothing(floor: Floor, exchange: FakeExchange):
+    exchange.script(
+        answers(AnswerKind.UNKNOWN),
+        answers(AnswerKind.REBUILD, taken="10", unknown_before=True, rebuild=RebuildReason.TICK_CHANGED),
+    )
+    rule = await floor.arm()
+    await rule.cross("0.39")
+    answer = await rule.result()
+
+    assert answer.status is RuleStatus.TRIGGERED
+    assert len(set(exchange.attempts)) == 1
+    assert exchange.sold == D(10)
+
+
+async def test_an_attempt_absent_everywhere_is_settled_after_its_time(floor: Floor, exchange: FakeExchange):
+    exchange.script(
+        answers(AnswerKind.UNKNOWN),
+        answers(AnswerKind.REBUILD, unknown_before=True, rebuild=RebuildReason.BALANCE_SHORT),
+    )
+    rule = await floor.arm()
+    await rule.cross("0.39")
+    await rule.result()
+
+    assert [attempt.attempt for attempt in exchange.attempts] == [1, 1, 2]
+    assert exchange.calls["confirm_absent"] == 1
+
+
+async def test_a_blocked_exit_waits_alarms_once_and_goes_on(floor: Floor, exchange: FakeExchange):
+    exchange.script(*[answers(AnswerKind.BLOCKED)] * 3)
+    rule = await floor.arm()
+    await rule.cross("0.39")
+    await exchange.until(lambda: exchange.rule.phase is RulePhase.BLOCKED)
+    answer = await rule.result()
+
+    assert answer.status is RuleStatus.TRIGGERED
+    assert exchange.alarms == ["order.blocked"]
+    assert exchange.sold == D(10)
+
+
+async def test_only_a_final_answer_fails_the_rule(floor: Floor, exchange: FakeExchange):
+    exchange.script(answers(AnswerKind.FINAL))
+    rule = await floor.arm()
+    await rule.cross("0.39")
+    answer = await rule.result()
+
+    assert answer.status is RuleStatus.FAILED
+    assert exchange.rule.residual_shares == D(10)
+    assert exchange.order.state is OrderState.FAILED
+    assert "rule.failed" in exchange.alarms
+
+
+async def test_a_claim_reduced_to_nothing_waits_for_the_other_exit(floor: Floor, exchange: FakeExchange):
+    exchange.script(reduced("0"))
+    rule = await floor.arm()
+    await rule.cross("0.39")
+    await exchange.until(lambda: exchange.rule.phase is RulePhase.WAITING)
+    await rule.holds("0")
+    answer = await rule.result()
+
+    assert (answer.status, answer.detail) == (RuleStatus.CANCELED, "position_closed")
+    assert exchange.sold == 0
+
+
+async def test_a_reduced_claim_is_built_again_for_what_is_free(floor: Floor, exchange: FakeExchange):
+    exchange.script(reduced("4"))
+    rule = await floor.arm()
+    await rule.cross("0.39")
+    await rule.result()
+
+    assert [attempt.shares for attempt in exchange.attempts] == [D(10), D(4), D(6)]
+    assert [attempt.attempt for attempt in exchange.attempts] == [1, 1, 2]
+
+
+async def test_shares_held_by_a_resting_sell_are_released_and_then_sold(floor: Floor, exchange: FakeExchange):
+    exchange.script(held("ord_resting"))
+    rule = await floor.arm()
+    await rule.cross("0.39")
+    await rule.result()
+
+    [released] = exchange.released
+    assert released.held_by == ("ord_resting",)
+    assert exchange.sold == D(10)
+
+
+async def test_an_exit_refused_by_the_kill_switch_waits_and_goes_on(floor: Floor, exchange: FakeExchange):
+    exchange.script(refused(), refused())
+    rule = await floor.arm()
+    await rule.cross("0.39")
+    await exchange.until(lambda: exchange.rule.phase is RulePhase.WAITING)
+    assert "kill switch" in exchange.rule.detail
+    await rule.result()
+
+    assert exchange.sold == D(10)
+
+
+async def test_a_kill_switch_in_the_middle_of_resends_settles_before_the_next_attempt(
+    floor: Floor, exchange: FakeExchange
+):
+    exchange.script(answers(AnswerKind.UNKNOWN), refused(sent=True, doubt=True))
+    rule = await floor.arm()
+    await rule.cross("0.39")
+    await rule.result()
+
+    assert [attempt.attempt for attempt in exchange.attempts] == [1, 1, 2]
+    assert exchange.calls["confirm_absent"] == 1
+    assert exchange.sold == D(10)
+
+
+async def test_a_target_below_its_level_is_armed_again(floor: Floor, exchange: FakeExchange):
+    rule = await floor.arm(TARGET)
+    await rule.cross("0.60", ladder=[("0.59", "1000")])
+    await exchange.event("rule.rearmed")
+
+    assert exchange.rule.status is RuleStatus.ACTIVE
+    assert (exchange.rule.generation, exchange.watch.generation) == (2, 2)
+    assert exchange.watch.armed
+    assert exchange.watch.not_before_ms is not None
+    assert exchange.attempts == []
+
+    await rule.cross("0.61", generation=2)
+    answer = await rule.result()
+    assert answer.status is RuleStatus.TRIGGERED
+    assert exchange.attempts[0].limit_price == D("0.60")
+
+
+async def test_what_a_target_did_not_fill_stays_armed(floor: Floor, exchange: FakeExchange):
+    exchange.script(fills("4"))
+    exchange.bids = [("0.55", "1000")]
+    rule = await floor.arm(TARGET)
+    await rule.cross("0.60")
+    await exchange.event("rule.rearmed")
+
+    assert exchange.rule.sold_shares == D(4)
+    assert exchange.watch.shares == D(6)
+    await rule.cross("0.60", generation=2)
+    await rule.result()
+    assert exchange.rule.sold_shares == D(10)
+
+
+async def test_a_stop_below_its_floor_waits_for_a_better_book(floor: Floor, exchange: FakeExchange):
+    exchange.bids = [("0.20", "1000")]
+    rule = await floor.arm(STOP, floor="0.30")
+    await rule.cross("0.20")
+    await exchange.until(lambda: exchange.rule.phase is RulePhase.WAITING)
+    exchange.bids = [("0.35", "1000")]
+    await rule.result()
+
+    assert exchange.attempts[0].limit_price == D("0.30")
+
+
+async def test_a_stuck_exit_alarms_once(floor: Floor, exchange: FakeExchange):
+    exchange.script(*[answers(AnswerKind.NO_LIQUIDITY)] * 5)
+    rule = await floor.arm(tuning=quick(attempts_before_alarm=3))
+    await rule.cross("0.39")
+    await rule.result()
+
+    assert exchange.alarms == ["order.stuck"]
