@@ -86,10 +86,12 @@ class TemporalGateway:
         self._task_timeout = task_timeout
         self._answer_limit = answer_limit
         self._pace = AsyncLimiter(starts_per_second, 1)
+        self._connected = False
 
     async def create_rule(self, start: RuleStart) -> Started:
         """Start the rule's workflow and wait until it is armed; see `RuleStarter`."""
         workflow_id = rule_workflow_id(start.rule_id)
+        await self._connect()
         await self._paced()
         operation = WithStartWorkflowOperation[object, object](
             RULE,
@@ -122,6 +124,7 @@ class TemporalGateway:
 
     async def create_order(self, start: OrderStart) -> Started:
         """Start the order's workflow; see `OrderStarter`."""
+        await self._connect()
         await self._paced()
         try:
             async with asyncio.timeout(self._answer_limit.total_seconds()), _classified():
@@ -143,7 +146,7 @@ class TemporalGateway:
         except WorkflowAlreadyStartedError:
             return Started.CLOSED
         except (TimeoutError, RPCTimeoutOrCancelledError):
-            raise _temporal_away() from None
+            raise _unheard() from None
         return Started.PENDING
 
     async def patch_rule(self, rule_id: RuleId, patch: PatchRule, key: str) -> RuleAnswer | None:
@@ -163,8 +166,16 @@ class TemporalGateway:
         try:
             async with asyncio.timeout(PROBE_LIMIT.total_seconds()):
                 return await self._client.service_client.check_health(timeout=PROBE_LIMIT)
-        except (TimeoutError, RPCError, RPCTimeoutOrCancelledError):
+        except (TimeoutError, RPCError, RPCTimeoutOrCancelledError, RuntimeError):
+            # A lazy client that cannot connect raises the bare RuntimeError.
             return False
+
+    async def _connect(self) -> None:
+        """Let a lazy client connect, where its failure cannot be taken for another one."""
+        if not self._connected:
+            if not await self.reachable():
+                raise _temporal_away()
+            self._connected = True
 
     async def _update(
         self,
@@ -175,6 +186,7 @@ class TemporalGateway:
         answer: type[T],
     ) -> T | None:
         """Send an update and wait for its answer; once a worker has accepted it, it is durable."""
+        await self._connect()
         accepted: WorkflowUpdateHandle[T] | None = None
         try:
             async with asyncio.timeout(self._answer_limit.total_seconds()), _classified():
@@ -201,7 +213,7 @@ class TemporalGateway:
             async with asyncio.timeout(PROBE_LIMIT.total_seconds()), _classified():
                 await self._client.get_workflow_handle(workflow_id).describe(rpc_timeout=PROBE_LIMIT)
         except (_Gone, TimeoutError, RPCTimeoutOrCancelledError):
-            raise _temporal_away() from None
+            raise _unheard() from None
         return Started.PENDING
 
     async def _paced(self) -> None:
@@ -245,6 +257,11 @@ def _temporal_away() -> Problem:
     return unavailable(
         "temporal_unavailable", "Nothing was changed. Rules that stand go on when Temporal is back."
     )
+
+
+def _unheard() -> Problem:
+    detail = "Temporal did not answer in time: send the request again with the same Idempotency-Key."
+    return unavailable("temporal_unavailable", detail)
 
 
 def _busy() -> Problem:

@@ -13,7 +13,7 @@ from domain.errors import CredentialsMissing, VenueBlocked, VenueProtocolError, 
 from runtime.logging import configure
 from storage.repositories.api_keys import Scope
 from tests.api.conftest import World
-from tests.api.test_isolation import BODIES, GUARDED, Route, belongings
+from tests.api.test_isolation import BODIES, GUARDED, STOP, Route, belongings
 
 CANARY = "c0ffee" + "5a" * 29  # 32 bytes in hex
 FORMS = (CANARY, f"0x{CANARY}", CANARY.upper())
@@ -135,9 +135,7 @@ async def test_canary_in_an_error_of_the_venue_stays_inside(
     answers = [
         await owner.put(f"{path}/credentials", {"private_key": CANARY}),
         await owner.get(f"{path}/checks"),
-        await owner.post(
-            "/api/v2/rules", {"token_id": YES, "conditions": [{"type": "max_hold", "seconds": 9}]}
-        ),
+        await owner.post("/api/v2/rules", STOP),
         await owner.post("/api/v2/orders", BODIES["POST", "/api/v2/orders"]),
     ]
 
