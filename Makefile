@@ -17,7 +17,7 @@ JOBS ?= 2
 ifeq ($(UV),)
 INSTALL := $(BIN)/python -m pip install --quiet --disable-pip-version-check --no-input
 else
-INSTALL := $(UV) pip install --quiet --python $(BIN)/python
+INSTALL := $(UV) pip install --quiet --compile-bytecode --python $(BIN)/python
 endif
 
 .PHONY: help setup demo up test test-slow lint format types bench lock clean
