@@ -35,7 +35,7 @@ class LocalExchange:
     key: str
     rival_key: str
 
-    async def post(self, path: str, **body: object) -> dict[str, object]:
+    async def post(self, path: str, /, **body: object) -> dict[str, object]:
         reply = await self.admin.post(path, json=body)
         assert reply.status_code < 300, reply.text
         return dict(reply.json())

@@ -254,7 +254,7 @@ class PaperTrading:
         while True:
             await self._meet_books()
             if polls % self._config.payout_every == 0:
-                await self._pay_out_resolved()
+                await self.pay_out_resolved()
             changes = await self._ledger.changes(self._account, edge)
             edge = changes.edge
             for fill in changes.fills:
@@ -276,7 +276,8 @@ class PaperTrading:
         for book in books:
             await self.touch(book)
 
-    async def _pay_out_resolved(self) -> None:
+    async def pay_out_resolved(self) -> None:
+        """Turn held shares of resolved markets into collateral."""
         for token_id in await self._ledger.held_tokens(self._account):
             try:
                 payout = (await self._market_data.instrument(token_id)).payout

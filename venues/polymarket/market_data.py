@@ -5,6 +5,7 @@ from collections.abc import Sequence
 from contextlib import AbstractAsyncContextManager
 
 import orjson
+import structlog
 
 from domain.errors import UnknownToken, VenueError, VenueProtocolError
 from domain.ids import TokenId
@@ -24,6 +25,7 @@ from venues.polymarket.schemas import (
     TimePayload,
 )
 
+_log = structlog.get_logger(__name__)
 _NOT_FOUND = frozenset({400, 404})
 
 
@@ -106,7 +108,8 @@ class PolymarketMarketData:
             try:
                 reply = checked(await send(self._gamma, "GET", "/markets", params=params))
                 markets = parsing.read_payloads(GammaMarketPayload, reply.body)
-            except VenueError:
+            except VenueError as error:
+                _log.warning("gamma.unreadable", code=error.code)
                 return None  # the CLOB alone knows enough to trade
             if markets:
                 return markets[0]
