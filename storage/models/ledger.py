@@ -22,7 +22,12 @@ class LedgerRecord(Base):
         UniqueConstraint("account_id", "venue", "mode", "fill_key", "kind"),
         Index(None, "account_id", "venue", "mode", "token_id"),
         Index(
-            "ledger_venue_order_id_idx", "venue_order_id", postgresql_where=text("venue_order_id IS NOT NULL")
+            "ledger_order_idx",
+            "account_id",
+            "venue",
+            "mode",
+            "venue_order_id",
+            postgresql_where=text("venue_order_id IS NOT NULL"),
         ),
     )
 

@@ -195,9 +195,9 @@ def upgrade() -> None:
         unique=False,
     )
     op.create_index(
-        "ledger_venue_order_id_idx",
+        "ledger_order_idx",
         "ledger",
-        ["venue_order_id"],
+        ["account_id", "venue", "mode", "venue_order_id"],
         unique=False,
         postgresql_where=sa.text("venue_order_id IS NOT NULL"),
     )
@@ -604,7 +604,7 @@ def downgrade() -> None:
     op.drop_index(op.f("orders_account_id_created_at_idx"), table_name="orders")
     op.drop_table("orders")
     op.drop_index(
-        "ledger_venue_order_id_idx",
+        "ledger_order_idx",
         table_name="ledger",
         postgresql_where=sa.text("venue_order_id IS NOT NULL"),
     )
