@@ -1,7 +1,9 @@
 """The API over real Postgres, with venue and workflows behind their ports."""
 
+import io
+import logging
 import secrets
-from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping
+from collections.abc import AsyncGenerator, Iterator, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from datetime import timedelta
@@ -9,6 +11,8 @@ from decimal import Decimal
 
 import httpx2
 import pytest
+import structlog
+from fastapi import FastAPI
 from pydantic import SecretStr
 
 from api.app import create_app
@@ -18,6 +22,7 @@ from domain.fills import Fill, FillState
 from domain.ids import AccountId, TokenId, VenueOrderId
 from domain.messages import Tuning
 from domain.orders import Mode, Side
+from runtime.logging import configure
 from storage.database import Database
 from storage.hints import NotifyHints
 from storage.repositories.accounts import Accounts
@@ -66,6 +71,7 @@ class World:
     temporal: FakeTemporal
     clock: FixedClock
     services: Services
+    app: FastAPI
     http: httpx2.AsyncClient
     regions: FakeRegions = field(default_factory=FakeRegions)
 
@@ -134,7 +140,17 @@ class Caller:
         return {"Authorization": f"Bearer {self.key}", **(more or {})}
 
 
-MakeWorld = Callable[..., Awaitable[World]]
+@pytest.fixture
+def log() -> Iterator[io.StringIO]:
+    """Everything that is logged, as the API process would write it."""
+    root = logging.getLogger()
+    handlers, level = root.handlers[:], root.level
+    stream = io.StringIO()
+    configure(level=logging.DEBUG, stream=stream, json=True)
+    yield stream
+    root.handlers[:] = handlers
+    root.setLevel(level)
+    structlog.reset_defaults()
 
 
 @pytest.fixture
@@ -191,7 +207,7 @@ async def opened_world(
     transport = httpx2.ASGITransport(app=app)
     async with httpx2.AsyncClient(transport=transport, base_url="http://holdfast.test") as http:
         yield World(
-            database, venues, rules, orders, signals, opener, temporal, clock, services, http, regions
+            database, venues, rules, orders, signals, opener, temporal, clock, services, app, http, regions
         )
 
 

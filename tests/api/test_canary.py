@@ -1,7 +1,6 @@
 """A planted private key, sent through every route in every field, turns up in no answer, log or table."""
 
 import io
-import logging
 import uuid
 from collections.abc import Iterator
 
@@ -10,26 +9,12 @@ import pytest
 import structlog
 
 from domain.errors import CredentialsMissing, VenueBlocked, VenueProtocolError, VenueTransient
-from runtime.logging import configure
 from storage.repositories.api_keys import Scope
 from tests.api.conftest import World
 from tests.api.test_isolation import BODIES, GUARDED, STOP, Route, belongings
 
 CANARY = "c0ffee" + "5a" * 29  # 32 bytes in hex
 FORMS = (CANARY, f"0x{CANARY}", CANARY.upper())
-
-
-@pytest.fixture
-def log() -> Iterator[io.StringIO]:
-    """Everything that is logged, as the API process would write it."""
-    root = logging.getLogger()
-    handlers, level = root.handlers[:], root.level
-    stream = io.StringIO()
-    configure(level=logging.DEBUG, stream=stream, json=True)
-    yield stream
-    root.handlers[:] = handlers
-    root.setLevel(level)
-    structlog.reset_defaults()
 
 
 def planted(body: object) -> Iterator[object]:
