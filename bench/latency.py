@@ -107,7 +107,9 @@ async def measure(n: int, armed: int, console: Console) -> Report:
     """Run the whole measurement on a stack of its own and return its figures."""
     with tempfile.TemporaryDirectory(prefix="holdfast-bench-") as folder:
         os.chmod(folder, 0o711)  # Postgres may run as another user
-        options = StackOptions(Path(folder) / "data", synchronous="normal", ports=Ports(), ui=False)
+        options = StackOptions(
+            Path(folder) / "data", synchronous="normal", fsync=False, ports=Ports(), ui=False
+        )
         async with (
             EmbeddedStack(options) as stack,
             _floor_worker(stack),

@@ -114,6 +114,7 @@ async def _stack(console: Console) -> AsyncGenerator[tuple[EmbeddedStack | None,
     options = StackOptions(
         data_dir=embedded.data_dir,
         ports=ports,
+        fsync=False,
         synchronous="normal",
         temporal_search=search,
         announce=lambda words: console.print(f"[dim]{words}[/]"),
