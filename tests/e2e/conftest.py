@@ -1,0 +1,71 @@
+"""Full stacks: one for the tests that kill programs, own ones for those that kill what all need."""
+
+from collections.abc import AsyncGenerator, Awaitable, Callable
+from contextlib import AsyncExitStack
+from pathlib import Path
+
+import pytest
+import pytest_asyncio
+
+from runtime.embedded.ports import Ports
+from runtime.embedded.stack import ALL_PARTS, EmbeddedStack, StackOptions
+from runtime.settings import TuningSettings
+from tests.conftest import traversable_folder
+from tests.e2e.scene import Holdfast
+
+StartHoldfast = Callable[..., Awaitable[Holdfast]]
+
+
+def full_stack(folder: Path, **overrides: str) -> EmbeddedStack:
+    """Returns a stack of all parts, not started, with durations at a tenth."""
+    durations = TuningSettings().scaled(0.1).as_environment()
+    return EmbeddedStack(
+        StackOptions(
+            folder,
+            parts=ALL_PARTS,
+            ports=Ports(),
+            fsync=False,
+            synchronous="normal",
+            ui=False,
+            overrides={**durations, **overrides},
+        )
+    )
+
+
+@pytest_asyncio.fixture(scope="session", loop_scope="session")
+async def shared_holdfast() -> AsyncGenerator[Holdfast]:
+    """One stack for all tests that only kill or pause programs."""
+    with traversable_folder() as folder:
+        async with full_stack(folder) as stack, Holdfast.on(stack) as holdfast:
+            yield holdfast
+
+
+@pytest_asyncio.fixture(loop_scope="session")
+async def holdfast(shared_holdfast: Holdfast) -> AsyncGenerator[Holdfast]:
+    """The shared stack, whole again at each start: parts up, no fault or barrier left."""
+    await shared_holdfast.stack.wait_healthy()
+    yield shared_holdfast
+    await shared_holdfast.admin.clear_faults()
+    await shared_holdfast.admin.clear_barriers()
+
+
+@pytest_asyncio.fixture(loop_scope="session")
+async def own_holdfast() -> AsyncGenerator[StartHoldfast]:
+    """Starts a stack that belongs to this test: `await own_holdfast(VARIABLE="value")`."""
+    async with AsyncExitStack() as stacks:
+
+        async def start(**overrides: str) -> Holdfast:
+            folder = stacks.enter_context(traversable_folder())
+            stack = await stacks.enter_async_context(full_stack(folder, **overrides))
+            return await stacks.enter_async_context(Holdfast.on(stack))
+
+        yield start
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """All of these run one after another."""
+    here = Path(__file__).parent
+    for item in items:
+        if here in item.path.parents:
+            item.add_marker(pytest.mark.serial)
