@@ -134,6 +134,16 @@ class Balance:
     allowance: Decimal
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class HeldToken:
+    """A holding that the venue's own index shows, wherever it was bought; the index may lag."""
+
+    market_id: MarketId
+    token_id: TokenId
+    shares: Decimal
+    average_entry: Decimal | None
+
+
 class AccountEventKind(StrEnum):
     """What a user socket's frame carries."""
 
@@ -184,6 +194,10 @@ class Trading(Protocol):
 
     async def collateral(self) -> Balance:
         """Return the USD that the venue sees."""
+        ...
+
+    async def held_tokens(self) -> Sequence[HeldToken]:
+        """Return every holding that the venue lists; what is missing there may be held all the same."""
         ...
 
     async def refresh_holding(self, token_id: TokenId) -> None:

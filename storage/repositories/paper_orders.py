@@ -16,10 +16,13 @@ from domain.fills import Fill, FillState
 from domain.ids import MarketId, TokenId, VenueOrderId
 from domain.orders import Side, VenueOrderStatus
 from domain.paper import PaperAccount, PaperChanges, PaperOrder, Registration, needed
+from domain.ports import HeldToken
 from storage.database import Database
+from storage.records import read_all
 
 _ORDER = TypeAdapter(PaperOrder)
 _FILL = TypeAdapter(Fill)
+_HELD_TOKEN = TypeAdapter(HeldToken)
 _PLACE = TypeAdapter(int)
 
 _LOCK = "SELECT pg_advisory_xact_lock(hashtextextended($1 || chr(31) || $2, 0))"
@@ -47,11 +50,13 @@ _CHANGED_FILLS = (
 _EDGE = """SELECT coalesce(greatest(
         (SELECT max(changed) FROM paper_orders WHERE account_id = $1 AND venue = $2),
         (SELECT max(changed) FROM paper_fills WHERE account_id = $1 AND venue = $2)), 0)"""
-_HELD = """SELECT token_id, sum(CASE side WHEN 'BUY' THEN shares ELSE -shares END) AS shares
+_HELD = """SELECT market_id, token_id, sum(CASE side WHEN 'BUY' THEN shares ELSE -shares END) AS shares,
+        NULL AS average_entry
     FROM paper_fills AS f WHERE account_id = $1 AND venue = $2 AND ($3::text IS NULL OR token_id = $3)
         AND NOT EXISTS (SELECT FROM paper_payouts AS p
             WHERE p.account_id = $1 AND p.venue = $2 AND p.token_id = f.token_id)
-    GROUP BY token_id HAVING sum(CASE side WHEN 'BUY' THEN shares ELSE -shares END) > 0"""
+    GROUP BY market_id, token_id HAVING sum(CASE side WHEN 'BUY' THEN shares ELSE -shares END) > 0
+    ORDER BY token_id"""
 _BOUND_SHARES = """SELECT coalesce(sum(shares - matched_shares), 0) FROM paper_orders
     WHERE account_id = $1 AND venue = $2 AND token_id = $3 AND side = 'SELL' AND status = 'live'"""
 _CASH = """SELECT
@@ -144,11 +149,11 @@ class PaperOrders:
         async with self._database.hot.connection() as connection:
             return start_usd + await _decimal(connection, _CASH, account.account_id, account.venue)
 
-    async def held_tokens(self, account: PaperAccount) -> Sequence[TokenId]:
-        """Return the tokens of which shares are held."""
+    async def held_tokens(self, account: PaperAccount) -> Sequence[HeldToken]:
+        """Return the tokens of which shares are held, by token."""
         async with self._database.hot.connection() as connection:
             rows = await connection.fetch(_HELD, account.account_id, account.venue, None)
-        return [TokenId(str(row["token_id"])) for row in rows]
+        return read_all(_HELD_TOKEN, rows)
 
     async def pay_out(self, account: PaperAccount, token_id: TokenId, usd_per_share: Decimal) -> None:
         """Turn the shares of a resolved token into collateral; repeating it changes nothing."""

@@ -194,6 +194,12 @@ class VenueContract:
         await venue.trading.refresh_holding(venue.exchange.yes)
         assert (await venue.trading.holding(venue.exchange.yes)).amount == HELD - 20
 
+    async def test_what_is_held_is_listed(self, venue: Venue) -> None:
+        await venue.trading.place(venue.attempt("20", "0.40"))
+        held = {each.token_id: each for each in await venue.trading.held_tokens()}
+        assert held[venue.exchange.yes].shares == HELD - 20
+        assert held[venue.exchange.yes].market_id == venue.exchange.market_id
+
     async def test_allowance_covers_what_is_held(self, venue: Venue) -> None:
         holding = await venue.trading.holding(venue.exchange.yes)
         assert holding.amount == HELD

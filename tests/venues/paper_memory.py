@@ -9,6 +9,7 @@ from domain.fills import Fill
 from domain.ids import MarketId, TokenId, VenueOrderId
 from domain.orders import Side, VenueOrderStatus
 from domain.paper import PaperAccount, PaperChanges, PaperOrder, Registration, bound, needed
+from domain.ports import HeldToken
 
 
 class PaperMemory:
@@ -91,9 +92,18 @@ class PaperMemory:
             total += (fill.notional_usd if fill.side is Side.SELL else -fill.notional_usd) - fill.fee_usd
         return total
 
-    async def held_tokens(self, account: PaperAccount) -> Sequence[TokenId]:
-        tokens = {fill.token_id for _, owner, fill in self._fills if owner == account}
-        return [token for token in sorted(tokens) if await self.shares(account, token) > 0]
+    async def held_tokens(self, account: PaperAccount) -> Sequence[HeldToken]:
+        tokens = {(fill.token_id, fill.market_id) for _, owner, fill in self._fills if owner == account}
+        held = [
+            HeldToken(
+                market_id=market,
+                token_id=token,
+                shares=await self.shares(account, token),
+                average_entry=None,
+            )
+            for token, market in sorted(tokens)
+        ]
+        return [each for each in held if each.shares > 0]
 
     async def pay_out(self, account: PaperAccount, token_id: TokenId, usd_per_share: Decimal) -> None:
         shares = await self.shares(account, token_id)

@@ -9,7 +9,7 @@ from pydantic import SecretStr
 from domain.fills import Fill
 from domain.ids import MarketId, TokenId, VenueOrderId
 from domain.orders import Answer, Attempt, VenueOrder, WalletIdentity
-from domain.ports import AccountEvent, Balance, CancelOutcome, MarketData
+from domain.ports import AccountEvent, Balance, CancelOutcome, HeldToken, MarketData
 from venues._template.config import TemplateConfig
 
 
@@ -62,6 +62,10 @@ class TemplateTrading:
 
     async def collateral(self) -> Balance:
         """Return the USD."""
+        raise NotImplementedError
+
+    async def held_tokens(self) -> Sequence[HeldToken]:
+        """Return every holding that the venue lists."""
         raise NotImplementedError
 
     async def refresh_holding(self, token_id: TokenId) -> None:

@@ -9,6 +9,7 @@ from domain.fills import Fill
 from domain.ids import MarketId, TokenId, VenueOrderId
 from domain.orders import VenueOrderStatus
 from domain.paper import PaperAccount, PaperChanges, PaperOrder, Registration
+from domain.ports import HeldToken
 
 
 class PaperLedger(Protocol):
@@ -61,8 +62,8 @@ class PaperLedger(Protocol):
         """Return the collateral, that bound by open buys included."""
         ...
 
-    async def held_tokens(self, account: PaperAccount) -> Sequence[TokenId]:
-        """Return the tokens of which shares are held."""
+    async def held_tokens(self, account: PaperAccount) -> Sequence[HeldToken]:
+        """Return the tokens of which shares are held, by token; no average entry is kept."""
         ...
 
     async def pay_out(self, account: PaperAccount, token_id: TokenId, usd_per_share: Decimal) -> None:

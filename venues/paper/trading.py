@@ -27,7 +27,16 @@ from domain.orders import (
     VenueOrderStatus,
 )
 from domain.paper import PaperAccount, PaperOrder, Registration
-from domain.ports import AccountEvent, AccountEventKind, Balance, Book, CancelOutcome, Clock, MarketData
+from domain.ports import (
+    AccountEvent,
+    AccountEventKind,
+    Balance,
+    Book,
+    CancelOutcome,
+    Clock,
+    HeldToken,
+    MarketData,
+)
 from venues.paper import refusals
 from venues.paper.checks import refusal_at_book, refusal_before_book
 from venues.paper.ledger import PaperLedger
@@ -205,6 +214,10 @@ class PaperTrading:
         cash = await self._ledger.cash(self._account, self._config.start_usd)
         return Balance(amount=cash, allowance=cash)
 
+    async def held_tokens(self) -> Sequence[HeldToken]:
+        """Return what paper holds."""
+        return await self._ledger.held_tokens(self._account)
+
     async def refresh_holding(self, token_id: TokenId) -> None:
         """Do nothing: the paper ledger is no cache of a chain."""
 
@@ -278,7 +291,7 @@ class PaperTrading:
 
     async def pay_out_resolved(self) -> None:
         """Turn held shares of resolved markets into collateral."""
-        for token_id in await self._ledger.held_tokens(self._account):
+        for token_id in [held.token_id for held in await self._ledger.held_tokens(self._account)]:
             try:
                 payout = (await self._market_data.instrument(token_id)).payout
             except VenueError as error:

@@ -108,6 +108,7 @@ class ReconnectingSocket:
             ping_interval=None,  # the venue's keep-alive is a text, and its proxies answer protocol pings
             open_timeout=_OPEN_TIMEOUT_S,
             close_timeout=_CLOSE_TIMEOUT_S,
+            compression=None,  # frames are small, and inflating them costs more than it saves
             max_size=None,
             max_queue=(4096, 1024),
             proxy=None if is_loopback(self._url) else True,

@@ -14,12 +14,13 @@ from domain.fills import Fill
 from domain.ids import MarketId, TokenId, VenueOrderId
 from domain.money import from_micros
 from domain.orders import Answer, AnswerKind, Attempt, Instrument, VenueOrder, VenueOrderStatus
-from domain.ports import AccountEvent, Balance, CancelOutcome, MarketData
+from domain.ports import AccountEvent, Balance, CancelOutcome, HeldToken, MarketData
 from venues.polymarket import parsing
 from venues.polymarket.answers import answer_of, answer_without_reply
 from venues.polymarket.cancels import outcome_of
 from venues.polymarket.config import PolymarketConfig
 from venues.polymarket.credentials import VenueCredentials
+from venues.polymarket.holdings import held_tokens
 from venues.polymarket.http import HttpSession, NetworkFailure, Reply
 from venues.polymarket.paging import pages
 from venues.polymarket.reads import checked, send
@@ -69,6 +70,7 @@ class PolymarketTrading:
         self._market_data = market_data
         self._session = session or HttpSession(config.clob_url, config)
         self._now_s = now_s
+        self._data = HttpSession(config.data_url, config)
         self._owner = Owner(
             api_key=credentials.api.api_key.get_secret_value(),
             wallet=credentials.funder or self._keys.address,
@@ -78,6 +80,7 @@ class PolymarketTrading:
     async def aclose(self) -> None:
         """Close the connections."""
         await self._session.aclose()
+        await self._data.aclose()
 
     def venue_order_id(self, attempt: Attempt) -> VenueOrderId:
         """Return the id that the venue will give this attempt: its EIP-712 digest."""
@@ -153,6 +156,10 @@ class PolymarketTrading:
         payload = await self._balance({"asset_type": "COLLATERAL"})
         exchanges = [exchange_address(neg_risk, self._config.chain_id) for neg_risk in (False, True)]
         return _balance(payload, exchanges)
+
+    async def held_tokens(self) -> Sequence[HeldToken]:
+        """Return the wallet's positions by the venue's index, which lags the exchange."""
+        return await held_tokens(self._data, self._owner.wallet)
 
     async def refresh_holding(self, token_id: TokenId) -> None:
         """Ask the venue to refresh its cache of the chain for this token."""
