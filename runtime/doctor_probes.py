@@ -11,7 +11,7 @@ import asyncpg
 import httpx2
 import psutil
 from alembic.script import ScriptDirectory
-from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic import BaseModel, ConfigDict, TypeAdapter, ValidationError
 
 import storage
 from runtime.doctor import (
@@ -52,6 +52,7 @@ class _Account(BaseModel):
     model_config = ConfigDict(extra="ignore")
 
     id: str
+    name: str
 
 
 class _Accounts(BaseModel):
@@ -71,10 +72,7 @@ class _CheckAnswer(BaseModel):
     fix: str | None = None
 
 
-class _Checks(BaseModel):
-    model_config = ConfigDict(extra="ignore")
-
-    items: list[_CheckAnswer]
+_CHECKS = TypeAdapter(list[_CheckAnswer])
 
 
 def program_version(program: Path) -> str:
@@ -203,8 +201,8 @@ async def account_checks(settings: Settings) -> Sequence[AccountCheck]:
         for account in accounts.items:
             document = (await http_get(f"{base}/{account.id}/checks", headers)).content
             answers += [
-                AccountCheck(account.id, entry.name, entry.ok, entry.detail, entry.fix)
-                for entry in _Checks.model_validate_json(document).items
+                AccountCheck(account.name, entry.name, entry.ok, entry.detail, entry.fix)
+                for entry in _CHECKS.validate_json(document)
             ]
     except ValidationError as error:
         raise ProbeFailed(f"{base} does not answer the expected document") from error

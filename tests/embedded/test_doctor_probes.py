@@ -20,10 +20,10 @@ ANSWERS = {
     "/geoblock": (200, '{"blocked": true, "ip": "192.0.2.1", "country": "US", "region": "NY"}'),
     "/text": (200, "hello"),
     "/down": (503, "{}"),
-    "/api/v2/accounts": (200, '{"items": [{"id": "acc_1", "label": "a"}], "total": 1}'),
+    "/api/v2/accounts": (200, '{"items": [{"id": "acc_1", "name": "main"}], "total": 1}'),
     "/api/v2/accounts/acc_1/checks": (
         200,
-        '{"items": [{"name": "credentials", "ok": false, "detail": "none", "fix": "set them"}]}',
+        '[{"name": "credentials", "ok": false, "detail": "none", "fix": "set them"}]',
     ),
 }
 
@@ -74,7 +74,7 @@ async def test_account_checks_come_from_the_api_with_the_key(server: str) -> Non
     (answer,) = await doctor_probes.account_checks(
         load({"HOLDFAST_API_URL": server, "HOLDFAST_API_KEY": "the-key"})
     )
-    assert (answer.account, answer.name, answer.ok) == ("acc_1", "credentials", False)
+    assert (answer.account, answer.name, answer.ok) == ("main", "credentials", False)
     with pytest.raises(ProbeFailed, match="401"):
         await doctor_probes.account_checks(load({"HOLDFAST_API_URL": server, "HOLDFAST_API_KEY": "other"}))
     with pytest.raises(ProbeFailed, match="HOLDFAST_API_KEY"):
