@@ -22,6 +22,7 @@ with workflow.unsafe.imports_passed_through():
         FreshRead,
         Holding,
         OrderFacts,
+        OrderProjection,
         PlaceOrder,
         PlaceResult,
         Projection,
@@ -194,10 +195,13 @@ class OrderExecution:
             alarmed=self._journal.alarmed,
         )
 
+    def order_projection(self) -> OrderProjection:
+        """Return the order's row with its next version, and what is to be told."""
+        return self._journal.projection(self._log)
+
     def projection(self) -> Projection:
         """Return the rows of host and order as they stand now."""
-        order = self._journal.projection(self._log)
-        return Projection(rule=self._host.rule_projection(), order=order)
+        return Projection(rule=self._host.rule_projection(), order=self.order_projection())
 
     # -- the order's life -----------------------------------------------------------------------
 
@@ -375,14 +379,11 @@ class OrderExecution:
         self._set(OrderState.PLACING, _sell_text(attempt))
         if attempt.attempt == 1 and self._tries == 1:
             self._journal.note("order.submitted", _sell_text(attempt))
-        step = self.projection()
-        if step.order is None:
-            raise ValueError("a step of an order has its row")
         within = self._send_within_ms
         request = PlaceOrder(
             attempt=attempt,
-            order=step.order,
-            rule=step.rule,
+            order=self.order_projection(),
+            rule=self._host.rule_projection(),
             send_until_ms=None if within is None else attempt.timestamp_ms + within,
         )
         return await self._calls.place(request)

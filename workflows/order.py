@@ -115,8 +115,9 @@ class Order:
         return build_order(self._order_request(request))
 
     def _exit_request(self, request: BuildRequest) -> ExitRequest:
-        start, held = self._start, self._holding.shares if self._holding else ZERO
-        wanted = max(min(held, self._rest()), ZERO)
+        start, wanted = self._start, self._rest()
+        if self._holding is not None:
+            wanted = max(min(self._holding.shares, wanted), ZERO)
         return ExitRequest(
             order_id=start.order_id,
             attempt=request.attempt,

@@ -331,10 +331,12 @@ class Rule:
 
     async def _order_news(self) -> None:
         """Fills of an earlier generation are final or taken back; or an exit is under way already."""
+        state, known = self._state, (self._state.sold, self._state.holding.version)
         for host in self._former:
             await host.execution.refresh_fills()
         self._drop_final()
-        await self._exit_found_under_way()
+        if not await self._exit_found_under_way() and known != (state.sold, state.holding.version):
+            await self._position_news()
 
     async def _exit_found_under_way(self) -> bool:
         """Go on with an exit that a former history of this rule began (a reset, a restored backup)."""
@@ -405,7 +407,7 @@ class Rule:
     async def _watch_again(self, host: RuleExit) -> None:
         """What a target did not fill stays armed."""
         state, self._exit = self._state, None
-        last_words = host.execution.projection().order
+        last_words = host.execution.order_projection()
         state.rearm(self._soon())
         self._former.append(host)
         self._drop_final()
@@ -467,10 +469,13 @@ class Rule:
         self._tell()
         if self._state.phase is RulePhase.DONE:
             self._show_state()
+        rule, order = self._state.project(workflow.time_ns() // 1_000), None
         if self._exit is not None:
-            await calls.project(self._exit.execution.projection())
-        else:
-            await calls.project(Projection(rule=self._state.project(workflow.time_ns() // 1_000)))
+            order = self._exit.execution.order_projection()
+            # The log is read in the order in which it is written: the rule ends after its order did.
+            rule = replace(rule, events=order.events + rule.events)
+            order = replace(order, events=())
+        await calls.project(Projection(rule=rule, order=order))
 
     def _soon(self) -> datetime:
         return workflow.now() + timedelta(milliseconds=self._start.tuning.rearm_ms)
