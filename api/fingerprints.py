@@ -40,9 +40,11 @@ def key_of(header: str | None) -> str:
     return header
 
 
-def fingerprint(body: BaseModel, *more: str) -> str:
+def fingerprint(body: BaseModel) -> str:
     """Return a digest of what a body means: `0.40`, `"0.4"` and `0.4` are the same, in any order."""
-    content = {"body": body.model_dump(mode="python"), "more": more}
+    # Without fields at their defaults, so that one which is added later changes no fingerprint that stands.
+    usual = {name for name, field in type(body).model_fields.items() if getattr(body, name) == field.default}
+    content = body.model_dump(mode="python", exclude=usual)
     canonical = orjson.dumps(content, default=_canonical, option=orjson.OPT_SORT_KEYS | orjson.OPT_NAIVE_UTC)
     return hashlib.sha256(canonical).hexdigest()
 

@@ -11,6 +11,7 @@ from api.problems import unavailable
 from api.starters import StillGoingOn
 from domain.ids import RuleId
 from domain.messages import RuleOutcome, RuleStatus
+from domain.orders import Mode
 from storage.database import Database
 from storage.repositories.api_keys import Scope
 from tests.api.conftest import World, opened_world
@@ -51,13 +52,20 @@ async def test_numbers_and_text_mean_the_same_rule(world: World) -> None:
     assert len(world.rules.starts) == 1
 
 
-async def test_same_key_with_another_body_is_refused(world: World) -> None:
+OTHERS = [
+    {"conditions": [{"type": "stop_loss", "price": "0.41"}]},
+    {"conditions": [{"type": "take_profit", "price": "0.40"}]},
+    {"action": {"type": "SELL_PARTIAL", "amount": 5}},
+    {"follow_token": True},
+]
+
+
+@pytest.mark.parametrize("change", OTHERS)
+async def test_same_key_with_another_body_is_refused(world: World, change: dict[str, object]) -> None:
     caller = await world.account()
     await caller.post(RULES, STOP, key="k")
 
-    answer = await caller.post(
-        RULES, {**STOP, "conditions": [{"type": "stop_loss", "price": "0.41"}]}, key="k"
-    )
+    answer = await caller.post(RULES, {**STOP, **change}, key="k")
 
     assert answer.status_code == 409
     assert answer.json()["code"] == "idempotency_conflict"
@@ -371,8 +379,6 @@ async def test_rule_of_an_account_that_went_live_stays_paper(world: World) -> No
     rule = (await caller.post(RULES, STOP)).json()
     start = world.rules.starts[-1]
     assert caller.account_id is not None
-    from domain.orders import Mode
-
     await world.services.accounts.set_mode(caller.account_id, Mode.LIVE, acknowledge_live=True)
 
     patched = await caller.patch(f"{RULES}/{rule['id']}", {"floor": "0.1"})
