@@ -226,9 +226,9 @@ class Demo:
         fills = await _fills(api, token_id)
         held = await self._held(api, token_id)
         differences = await self._differences(fills, held, token_id)
-        row = await self._fired_row(api, rule, frames)
+        evidence = await self._first_crossing(api, rule)
+        row = next((f for f in frames if str(f.timestamp_ms) == evidence.get("venue_timestamp_ms")), None)
         outcome = replay(RuleDefinition.model_validate(body), self._scene.rows).answer()
-        fired = rule.get("fired")
         sold = [fill for fill in fills if text(fill, "side") == "SELL"]
         return DemoResult(
             orders_at_venue=len(accepted),
@@ -237,7 +237,7 @@ class Demo:
             position_quantity=plain(held),
             rule_status=text(rule, "status"),
             rule_phase=text(rule, "phase"),
-            condition=text(fired, "condition") if isinstance(fired, dict) else None,
+            condition=evidence.get("condition"),
             index=row.row if row else None,
             frame_to_post_ms=_frame_to_post_ms(row, entries),
             bought_shares=plain(_sum(fills, "BUY", "shares")),
@@ -251,13 +251,12 @@ class Demo:
             replay=outcome,
         )
 
-    async def _fired_row(self, api: ApiClient, rule: JsonObject, frames: list[TapeFrame]) -> TapeFrame | None:
-        """Return the tape's row whose frame fired the rule: the event log keeps the frame's timestamp."""
+    async def _first_crossing(self, api: ApiClient, rule: JsonObject) -> dict[str, str]:
+        """Return what the first consumed crossing showed; the frame's timestamp leads to the tape's row."""
         page = await _call(api.get, f"/api/v2/rules/events?rule_id={text(rule, 'id')}&limit=200")
         fired = [e for e in objects(page, "items") if text(e, "type") == "rule.triggered"]
-        data = fired[0].get("data") if fired else None
-        stamp = text(data, "venue_timestamp_ms") if isinstance(data, dict) else ""
-        return next((frame for frame in frames if str(frame.timestamp_ms) == stamp), None)
+        data = fired[-1].get("data") if fired else None
+        return {name: str(value) for name, value in data.items()} if isinstance(data, dict) else {}
 
     async def _differences(self, fills: list[JsonObject], held: Decimal, token_id: str) -> list[str]:
         """Return where the venue's ledger and the projection disagree, to the last digit."""

@@ -12,7 +12,7 @@ from pydantic import JsonValue
 
 from cli.errors import CommandFailed
 from domain.money import ceil_to_tick, floor_to_tick, is_on_tick, plain
-from domain.quotes import Quote
+from domain.quotes import PriceSource, Quote
 from domain.rules.tape import MalformedRow, TapeRow, read_rows
 
 _GZIP_MAGIC = b"\x1f\x8b"
@@ -31,6 +31,12 @@ class Scene:
     tick: Decimal
     entry_price: Decimal
     shares: Decimal
+
+    @property
+    def price_source(self) -> PriceSource:
+        """Return what the rule looks at: bids, into which it sells, where the tape has them."""
+        has_bids = self.rows[0].quote.bid is not None
+        return PriceSource.BID if has_bids else PriceSource.DISPLAY
 
     def speed_for(self, seconds: int) -> str:
         """Return the speed at which the tape takes about this long, never slower than it was recorded."""
@@ -62,6 +68,7 @@ class Scene:
                     "activation_price": plain(min(entry_price + room / 10, 1 - self.tick)),
                 },
             ],
+            "price_source": self.price_source.value,
             "allow_immediate": True,
         }
 
