@@ -1,5 +1,6 @@
 """Makers of what storage keeps, for one account; what a test does not care about has a default."""
 
+import asyncio
 import uuid
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
@@ -80,6 +81,19 @@ async def alone_in(database: Database) -> "Store":
     """A new account in a database of its own."""
     account = await Accounts(database).create(f"alone {uuid.uuid4().hex[:8]}")
     return Store(database, account.account_id)
+
+
+async def pass_visible_edge(database: Database) -> None:
+    """Wait until all that was committed lies below the visible edge.
+
+    The edge belongs to the whole cluster: another test's transaction holds it back for a moment.
+    """
+    async with database.hot.connection() as connection:
+        now = await connection.fetchval("SELECT pg_current_xact_id()::text")
+        passed = "SELECT pg_snapshot_xmin(pg_current_snapshot()) > $1::text::xid8"
+        async with asyncio.timeout(60):
+            while not await connection.fetchval(passed, now):
+                await asyncio.sleep(0.01)
 
 
 @dataclass

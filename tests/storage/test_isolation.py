@@ -17,7 +17,7 @@ from storage.repositories.ledger import NOTHING_HELD
 from storage.repositories.orders import Orders
 from storage.repositories.positions import Positions
 from storage.repositories.rules import Rules
-from tests.storage.builders import VENUE, Store, order_id, rule_id
+from tests.storage.builders import VENUE, Store, order_id, pass_visible_edge, rule_id
 
 # Reads for the system's own work: they name no account on purpose and no route calls them.
 SYSTEM_READS = {"all_open", "open_rule_ids", "find_any", "listen", "busy_accounts"}
@@ -39,6 +39,7 @@ async def owned(store: Store) -> Owned:
         OrderProjection(order=store.order_row(order), events=(store.event("e", order=order),)),
     )
     await store.granted(store.attempt(order_id(), "1"))
+    await pass_visible_edge(store.database)
     return Owned(store, rule, order)
 
 

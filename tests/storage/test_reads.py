@@ -7,7 +7,7 @@ from storage.repositories.events import EventFilter, Events
 from storage.repositories.orders import OrderFilter, Orders
 from storage.repositories.projections import STEP_CTES, document_of
 from storage.repositories.rules import RuleFilter, Rules
-from tests.storage.builders import Store, order_id, rule_id
+from tests.storage.builders import Store, order_id, pass_visible_edge, rule_id
 
 
 async def test_rules_are_filtered_paged_and_counted(store: Store) -> None:
@@ -97,6 +97,7 @@ async def test_follower_of_the_log_skips_no_event_of_a_slow_transaction(store: S
         await connection.fetchval(STEP_CTES + " SELECT 1", document_of(slow_step, None))
         await store.projections.apply(quick_step)
         assert await events.after(store.account_id, start) == []
+    await pass_visible_edge(store.database)
     following = await events.after(store.account_id, start)
     assert [line.event.event_key for line in following] == ["slow", "quick"]
     assert await events.after(store.account_id, following[0].id) == following[1:]
