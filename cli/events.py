@@ -1,11 +1,12 @@
 """`holdfast events`: the append-only log of rules and orders."""
 
 import time
+from collections.abc import Iterator
 from typing import Annotated
 
 import typer
 
-from cli.client import ApiClient, JsonObject, api, text
+from cli.client import PAGE, ApiClient, JsonObject, Query, api, objects, text
 from cli.output import AccountOption, Json, console, field, print_json, print_table, shortened
 
 EVENTS = "/api/v2/events"
@@ -43,14 +44,19 @@ def events(
             return
 
 
-def _follow(
-    client: ApiClient, query: dict[str, str | None], after: str, every: float, json_output: bool
-) -> None:
+def _follow(client: ApiClient, query: Query, after: str, every: float, json_output: bool) -> None:
     while True:
         time.sleep(every)
-        for event in client.pages(EVENTS, {**query, "after": after}):
+        for event in following(client, query, after):
             _line(event, json_output)
             after = text(event, "id")
+
+
+def following(client: ApiClient, query: Query, after: str) -> Iterator[JsonObject]:
+    """Yield the events after one, oldest first, until there are no more. Raises CallFailed."""
+    while events := objects(client.get(EVENTS, {**query, "after": after, "limit": PAGE}), "items"):
+        yield from events
+        after = text(events[-1], "id")
 
 
 def _show(events: list[JsonObject], json_output: bool) -> None:
