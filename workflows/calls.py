@@ -51,14 +51,29 @@ async def at_once(
     except ActivityError as error:
         if is_cancelled_exception(error):
             raise
+    return await _surely(method, argument)
+
+
+async def _surely(
+    method: Callable[[_Activities, _Argument], Awaitable[_Result]], argument: _Argument
+) -> _Result:
     return await workflow.execute_activity_method(
         method, argument, start_to_close_timeout=policies.PROJECT_TIMEOUT, retry_policy=policies.PROJECT
     )
 
 
-async def project(projection: Projection) -> None:
-    """Write the rows and events of one step."""
-    await at_once(ProjectionActivities.project, projection)
+async def project(projection: Projection, *, ends_task: bool = False) -> None:
+    """Write the rows and events of one step.
+
+    Args:
+        projection: The step.
+        ends_task: Write in a task of its own. The server forgets an update whose very task would close the
+            workflow when anything else arrives meanwhile, so its acceptance has to be history before that.
+    """
+    if ends_task:
+        await _surely(ProjectionActivities.project, projection)
+    else:
+        await at_once(ProjectionActivities.project, projection)
 
 
 async def recall(order_id: OrderId) -> RecalledOrder:

@@ -69,7 +69,7 @@ class Order:
         end = await self._execution.run(ladder, workflow.time_ns() // 1_000_000)
         if end is not ExecutionEnd.CONTINUE:
             attributes.set_state(self._execution.state.value)
-        await calls.project(self._execution.projection())
+        await calls.project(self._execution.projection(), ends_task=self._execution.cancel_requested)
         if end is ExecutionEnd.CONTINUE:
             workflow.continue_as_new(replace(self._start, carry=self._execution.carry()))
 

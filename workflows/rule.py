@@ -475,7 +475,7 @@ class Rule:
             # The log is read in the order in which it is written: the rule ends after its order did.
             rule = replace(rule, events=order.events + rule.events)
             order = replace(order, events=())
-        await calls.project(Projection(rule=rule, order=order))
+        await calls.project(Projection(rule=rule, order=order), ends_task=bool(self._cancels))
 
     def _soon(self) -> datetime:
         return workflow.now() + timedelta(milliseconds=self._start.tuning.rearm_ms)

@@ -1,9 +1,11 @@
 """A floor per test: each test runs once with workflows cached and once replayed at every task."""
 
 from collections.abc import AsyncGenerator
+from contextlib import suppress
 
 import pytest
-from temporalio.client import Client, WorkflowExecutionStatus
+from temporalio.client import Client
+from temporalio.service import RPCError
 from temporalio.worker import Worker
 
 from runtime.temporal import workflow_runner
@@ -31,7 +33,7 @@ async def floor(
     ):
         yield floor
         for handle in floor.started:
-            if (await handle.describe()).status is WorkflowExecutionStatus.RUNNING:
+            with suppress(RPCError):  # most are closed
                 await handle.terminate()
     assert exchange.faults == []
 

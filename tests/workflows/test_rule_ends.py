@@ -113,7 +113,7 @@ async def test_a_time_exit_fires_at_its_moment(floor: Floor, exchange: FakeExcha
 
 
 async def test_max_hold_counts_from_the_opening_of_the_position(floor: Floor, exchange: FakeExchange):
-    rule = await floor.arm(STOP, {"type": "max_hold", "seconds": 60})  # opened long ago
+    rule = await floor.start_rule(STOP, {"type": "max_hold", "seconds": 60})  # opened long ago
 
     assert (await rule.result()).status is RuleStatus.TRIGGERED
     assert exchange.rule.fired.condition == "max_hold"
@@ -121,7 +121,7 @@ async def test_max_hold_counts_from_the_opening_of_the_position(floor: Floor, ex
 
 async def test_an_exit_before_the_market_end_fires(floor: Floor, exchange: FakeExchange):
     end = CLOCK.now() + timedelta(seconds=60)
-    rule = await floor.arm(STOP, {"type": "before_market_end", "seconds": 60}, market_end=end)
+    rule = await floor.start_rule(STOP, {"type": "before_market_end", "seconds": 60}, market_end=end)
 
     assert (await rule.result()).status is RuleStatus.TRIGGERED
     assert exchange.rule.fired.condition == "before_market_end"
@@ -129,14 +129,14 @@ async def test_an_exit_before_the_market_end_fires(floor: Floor, exchange: FakeE
 
 async def test_of_several_times_that_are_due_the_first_in_the_list_wins(floor: Floor, exchange: FakeExchange):
     late, early = in_ms(-1_000), in_ms(-2_000)
-    rule = await floor.arm({"type": "at", "time": late}, {"type": "at", "time": early})
+    rule = await floor.start_rule({"type": "at", "time": late}, {"type": "at", "time": early})
     await rule.result()
 
     assert exchange.rule.fired.condition_index == 0
 
 
 async def test_a_time_exit_behind_the_expiry_never_fires(floor: Floor, exchange: FakeExchange):
-    rule = await floor.arm({"type": "at", "time": in_ms(-1_000)}, expires_at=in_ms(-2_000))
+    rule = await floor.start_rule({"type": "at", "time": in_ms(-1_000)}, expires_at=in_ms(-2_000))
 
     assert (await rule.result()).status is RuleStatus.EXPIRED
     assert exchange.attempts == []
@@ -245,3 +245,16 @@ async def test_a_fill_of_an_earlier_generation_that_is_taken_back_is_sold_again(
     await rule.result()
 
     assert exchange.sold == D(6)
+
+
+async def test_a_cancel_is_answered_though_something_else_arrives_meanwhile(
+    floor: Floor, exchange: FakeExchange
+):
+    exchange.script(fills("4"))
+    rule = await floor.arm()
+    await rule.cross("0.39")
+    await exchange.until(lambda: exchange.calls["follow_order"] > 0)  # the next read is under way
+    answer = await rule.cancel()
+
+    assert answer.outcome in (RuleOutcome.CANCELED_WITH_RESIDUAL, RuleOutcome.CROSSING_WON)
+    await rule.result()
