@@ -167,16 +167,18 @@ class Demo:
             "the rule was not armed",
         )
         self._say("rule", f"armed in {(time.monotonic() - began) * 1000:.0f} ms: {text(rule, 'sentence')}")
-        await self._await_watch(api)
+        await self._await_watch(api, text(rule, "id"))
         return rule
 
-    async def _await_watch(self, api: ApiClient) -> None:
-        """The tape must not start before the feed watches the token."""
-        await _until(
-            lambda: _call(api.get, "/api/v2/rules/status"),
-            lambda status: int(text(status, "tokens_watched") or 0) > 0,
-            "the feed does not watch the token",
-        )
+    async def _await_watch(self, api: ApiClient, rule_id: str) -> None:
+        """The tape must not go on before the feed watches the token, or the rule fired at its first row."""
+
+        async def watched() -> bool:
+            status = await _call(api.get, "/api/v2/rules/status")
+            rule = await _call(api.get, f"/api/v2/rules/{rule_id}")
+            return int(text(status, "tokens_watched") or 0) > 0 or text(rule, "phase") != "armed"
+
+        await _until(watched, bool, "the feed does not watch the token")
 
     async def _play(self, api: ApiClient, token_id: str, first_tape: str, rule_id: str) -> list[TapeFrame]:
         scene = self._scene

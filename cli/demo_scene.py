@@ -32,11 +32,11 @@ class Scene:
     entry_price: Decimal
     shares: Decimal
 
-    @property
-    def price_source(self) -> PriceSource:
-        """Return what the rule looks at: bids, into which it sells, where the tape has them."""
-        has_bids = self.rows[0].quote.bid is not None
-        return PriceSource.BID if has_bids else PriceSource.DISPLAY
+    def _guards(self) -> dict[str, JsonValue]:
+        """Return what the rule looks at: bids, into which it sells; prints alone where there are no bids."""
+        if self.rows[0].quote.bid is not None:
+            return {"price_source": PriceSource.BID.value}
+        return {"price_source": PriceSource.LAST.value, "mark_max_spread": None}
 
     def speed_for(self, seconds: int) -> str:
         """Return the speed at which the tape takes about this long, never slower than it was recorded."""
@@ -68,7 +68,7 @@ class Scene:
                     "activation_price": plain(min(entry_price + room / 10, 1 - self.tick)),
                 },
             ],
-            "price_source": self.price_source.value,
+            **self._guards(),
             "allow_immediate": True,
         }
 

@@ -73,6 +73,8 @@ class TemporalSignals:
             if error.status in _GONE:
                 return False
             raise _away(error) from error
+        except RuntimeError as error:
+            raise _unconnected(error) from error
         return description.status is WorkflowExecutionStatus.RUNNING
 
     async def wake_stream(self, account_id: AccountId, venue: str, mode: Mode) -> None:
@@ -92,6 +94,8 @@ class TemporalSignals:
             )
         except RPCError as error:
             raise _away(error) from error
+        except RuntimeError as error:
+            raise _unconnected(error) from error
 
     async def adopt_order(self, start: OrderStart) -> None:
         """Start an order workflow; one that runs already goes on."""
@@ -112,6 +116,8 @@ class TemporalSignals:
             return  # it ran and is closed: the same reversal was taken up before
         except RPCError as error:
             raise _away(error) from error
+        except RuntimeError as error:
+            raise _unconnected(error) from error
 
     def _handle(self, workflow_id: str) -> WorkflowHandle[object, object]:
         return self._client.get_workflow_handle(workflow_id)
@@ -127,12 +133,19 @@ class TemporalSignals:
             if error.status in _GONE:
                 return False
             raise _away(error) from error
+        except RuntimeError as error:
+            raise _unconnected(error) from error
         return True
 
 
 def _away(error: RPCError) -> Exception:
     """Return what callers decide on: ConnectionError when Temporal is away, else the error itself."""
     return ConnectionError(f"Temporal: {error.status.name}") if error.status in _AWAY else error
+
+
+def _unconnected(error: RuntimeError) -> ConnectionError:
+    """A lazy client that cannot connect yet raises the SDK's bare RuntimeError."""
+    return ConnectionError(f"Temporal: {error}")
 
 
 def search_attributes(
