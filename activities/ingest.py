@@ -2,16 +2,19 @@
 
 from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
+from decimal import Decimal
 
 import structlog
-from storage.repositories.rules import Rules
 
+from domain.errors import CredentialsMissing, StorageUnavailable, VenueError
 from domain.fills import Fill
-from domain.ids import AccountId, OrderId
-from domain.messages import OrderRef, PositionChanged
-from domain.orders import Mode, VenueOrder
+from domain.ids import AccountId, OrderId, adopting_order_id, hosted_rule, rule_workflow_id
+from domain.messages import OrderRef, OrderStart, PositionChanged, RuleRow, RuleStatus, Tuning
+from domain.orders import Instrument, Mode, Purpose, Side, TimeInForce, VenueOrder
 from domain.ports import Signals, Venues
-from storage.repositories.ledger import Booked, Ledger
+from domain.rules.definition import ConditionType
+from storage.repositories.ledger import Booked, Ledger, Reversed
+from storage.repositories.rules import Rules
 
 log = structlog.get_logger()
 
@@ -19,15 +22,34 @@ log = structlog.get_logger()
 TRADES_MARGIN = timedelta(seconds=60)
 
 
-class Ingest:
-    """Books facts, then tells hosts and rules. Booking again changes nothing and tells nobody."""
+# Rules that ended so sold what they were to sell; what the venue takes back of it is sold again. After a
+# cancel or an expiry the position is its owner's business.
+_SELLS_AGAIN = frozenset({RuleStatus.TRIGGERED, RuleStatus.FAILED})
 
-    def __init__(self, ledger: Ledger, rules: Rules, venues: Venues, signals: Signals) -> None:
-        """Take the ledger and the ways out."""
+
+class Ingest:
+    """Books facts, then tells hosts and rules. Booking again changes nothing and tells nobody.
+
+    What could not be told (Temporal or the venue was away) is told after a later booking, which the streams'
+    sweeps make sure of.
+    """
+
+    def __init__(
+        self,
+        ledger: Ledger,
+        rules: Rules,
+        venues: Venues,
+        signals: Signals,
+        *,
+        tuning: Tuning | None = None,
+    ) -> None:
+        """Take the ledger, the ways out, and the durations of orders that are started here."""
         self._ledger = ledger
         self._rules = rules
         self._venues = venues
         self._signals = signals
+        self._tuning = tuning or Tuning()
+        self._untold: list[Booked] = []
 
     async def book(
         self,
@@ -38,19 +60,62 @@ class Ingest:
         fills: Sequence[Fill] = (),
         orders: Sequence[VenueOrder] = (),
     ) -> Booked:
-        """Book facts in one transaction, then signal what they change."""
+        """Book facts in one transaction, then signal what they change.
+
+        Raises:
+            StorageUnavailable: nothing was booked.
+        """
         booked = await self._ledger.book(account_id, venue, mode, fills, orders)
-        await self._tell(booked)
+        waiting, self._untold = [*self._untold, booked], []
+        for facts in waiting:
+            try:
+                await self._tell(facts)
+            except (ConnectionError, VenueError, CredentialsMissing, StorageUnavailable) as error:
+                log.warning("facts.not_told", account_id=account_id, error=str(error))
+                self._untold.append(facts)
         return booked
 
     async def _tell(self, booked: Booked) -> None:
-        for host in booked.hosts:
-            if not await self._signals.order_update(host):
-                log.info("order.host_closed", host=host)
+        """Signal hosts and rules; all of it can be repeated."""
+        alive = {host for host in booked.hosts if await self._signals.order_update(host)}
+        for reversal in booked.reversals:
+            if reversal.host_workflow_id is not None and reversal.host_workflow_id not in alive:
+                await self._adopt(reversal, reversal.host_workflow_id)
         for key, holding in booked.changed_positions:
             change = PositionChanged(holding=holding)
             for rule_id in await self._rules.open_rules_on(key):
-                await self._signals.position_changed(rule_id, change)
+                # A rule that hosts the order reads the holding with its order's facts.
+                if rule_workflow_id(rule_id) not in alive:
+                    await self._signals.position_changed(rule_id, change)
+
+    async def _adopt(self, reversal: Reversed, host: str) -> None:
+        """Start an order for shares that came back after their exit had ended."""
+        entry, rule_id = reversal.entry, hosted_rule(host)
+        rule = await self._rules.find_any(rule_id) if rule_id is not None else None
+        owners_business = rule is not None and rule.status not in _SELLS_AGAIN
+        if entry.side is not Side.SELL or owners_business:
+            log.error("fill.reversed_without_host", host=host, fill_key=entry.fill_key, side=entry.side.value)
+            return
+        instrument = await self._venues.market_data(entry.venue).instrument(entry.token_id)
+        start = OrderStart(
+            order_id=adopting_order_id(entry.fill_key, entry.account_id),
+            account_id=entry.account_id,
+            mode=entry.mode,
+            venue=entry.venue,
+            instrument=instrument,
+            wallet=await self._venues.wallet(entry.account_id, entry.venue, entry.mode),
+            side=Side.SELL,
+            purpose=Purpose.EXIT,
+            time_in_force=TimeInForce.FAK,
+            shares=entry.shares,
+            budget_usd=None,
+            limit_price=_lowest_price(rule, instrument),
+            adopts=True,
+            created_at=entry.traded_at,
+            tuning=self._tuning,
+        )
+        await self._signals.adopt_order(start)
+        log.error("fill.reversed_and_adopted", host=host, fill_key=entry.fill_key, order_id=start.order_id)
 
     async def look_up(self, ref: OrderRef) -> VenueOrder | None:
         """Ask the venue about one order, book its answer with the fills that belong to it, return it.
@@ -71,3 +136,14 @@ class Ingest:
     async def look_up_all(self, refs: Sequence[OrderRef]) -> dict[OrderId, VenueOrder | None]:
         """Look several orders up, one after another: a sweep is never in a hurry."""
         return {ref.order_id: await self.look_up(ref) for ref in refs}
+
+
+def _lowest_price(rule: RuleRow | None, instrument: Instrument) -> Decimal:
+    """A target never sells below its level, its floor holds for any rule; all else sells at any price."""
+    prices = [instrument.tick]
+    if rule is not None and rule.definition.floor is not None:
+        prices.append(rule.definition.floor)
+    fired = rule.fired if rule is not None else None
+    if fired is not None and fired.condition is ConditionType.TAKE_PROFIT and fired.level is not None:
+        prices.append(fired.level)
+    return max(prices)

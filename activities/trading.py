@@ -52,8 +52,10 @@ class TradingActivities:
         venues: Venues,
         signals: Signals,
         clock: Clock,
+        look_up_limit_s: float = LOOK_UP_LIMIT_S,
     ) -> None:
         """Take the parts."""
+        self._look_up_limit_s = look_up_limit_s
         self._claims = claims
         self._ledger = ledger
         self._instruments = instruments
@@ -95,7 +97,8 @@ class TradingActivities:
             case Held():
                 return PlaceResult(kind=PlaceKind.HELD, held_by=claim.order_ids, available=claim.available)
             case Refused():
-                return PlaceResult(kind=PlaceKind.REFUSED, refusal=claim.refusal.value, detail=claim.detail)
+                stored = await self._claims.find(attempt.order_id, attempt.attempt)
+                return _refused(claim, stored)
 
     async def _post(
         self, trading: Trading, attempt: Attempt, stored: StoredClaim, *, doubt: bool
@@ -109,7 +112,9 @@ class TradingActivities:
             code=answer.code,
         )
         try:
-            await self._claims.record_answer(attempt.order_id, attempt.attempt, answer, doubt)
+            await self._claims.record_answer(
+                attempt.order_id, attempt.attempt, answer, doubt, posts=stored.posts
+            )
         except StorageUnavailable as error:
             # The outcome stays in this activity's result; a retry would find the order by its id.
             log.warning("claim.answer_not_recorded", order_id=attempt.order_id, error=str(error))
@@ -128,10 +133,9 @@ class TradingActivities:
         self, trading: Trading, attempt: Attempt, stored: StoredClaim, send_until_ms: int | None
     ) -> PlaceResult:
         """A send of this attempt began before: go by its answer, or look it up, or send the same bytes."""
-        known = stored.answer
-        doubt = stored.unknown_before or known is None or known.kind is AnswerKind.UNKNOWN
-        if known is not None and (known.kind in _STANDS or (known.kind in _REFUSES and not doubt)):
-            return _answered(stored, known, doubt=doubt, now_ms=self._now_ms())
+        doubt = _in_doubt(stored)
+        if stored.answer is not None and not stored.may_be_sent:
+            return _answered(stored, stored.answer, doubt=stored.unknown_before, now_ms=self._now_ms())
         if doubt:
             found = await self._find(attempt, stored)
             if found is not None:
@@ -140,21 +144,13 @@ class TradingActivities:
             attempt.order_id, attempt.attempt, self._now_ms(), send_until_ms
         )
         if isinstance(granted, Refused):
-            return PlaceResult(
-                kind=PlaceKind.REFUSED,
-                venue_order_id=stored.venue_order_id,
-                refusal=granted.refusal.value,
-                detail=granted.detail,
-                unknown_before=doubt,
-                posts=stored.posts,
-                last_post_at_ms=stored.last_post_at_ms,
-            )
+            return _refused(granted, stored)
         return await self._post(trading, attempt, granted.stored, doubt=doubt)
 
     async def _find(self, attempt: Attempt, stored: StoredClaim) -> Answer | None:
         """Look an attempt up: REGISTERED when it is there, UNKNOWN if nobody can say, None when absent."""
         try:
-            async with asyncio.timeout(LOOK_UP_LIMIT_S):
+            async with asyncio.timeout(self._look_up_limit_s):
                 found = await self._ingest.look_up(_ref_of(attempt, stored))
         except (VenueError, TimeoutError) as error:
             return Answer(
@@ -234,22 +230,39 @@ class TradingActivities:
 
     @activity.defn
     async def release_shares(self, request: ReleaseShares) -> int:
-        """Cancel the resting sells of a token, whoever placed them; return how many there were."""
+        """Cancel the resting sells that stand in an exit's way; return how many there were."""
         trading = await self._venues.trading(request.account_id, request.venue, request.mode)
+        await trading.refresh_holding(request.token_id)
+        if request.held_by:
+            return await self._release_ours(trading, request)
+        return await self._release_whatever_rests(trading, request)
+
+    async def _release_ours(self, trading: Trading, request: ReleaseShares) -> int:
+        """Cancel the orders that hold shares by our claims, and book how they ended."""
+        found = [await self._claims.latest_of(order_id) for order_id in request.held_by]
+        claims = [claim for claim in found if claim is not None]
+        for claim in claims:
+            await trading.cancel(claim.venue_order_id)
+            await self._ingest.look_up(_ref_of(claim.attempt, claim))
+        return len(claims)
+
+    async def _release_whatever_rests(self, trading: Trading, request: ReleaseShares) -> int:
+        """The venue said that the balance is short though no claim of ours binds it.
+
+        A venue that sees less than the ledger only lags behind a purchase: no cancel would help then.
+        """
+        seen = await trading.holding(request.token_id)
+        held = await self._ledger.holding(_key_of(request))
+        if seen.amount < held.shares:
+            return 0
         resting = [o for o in await trading.open_orders(request.token_id) if o.side is Side.SELL]
         for order in resting:
             await trading.cancel(order.venue_order_id)
         ended = [await trading.find_order(o.venue_order_id, o.market_id) for o in resting]
         after = min((o.created_at for o in resting if o.created_at is not None), default=None)
         fills = await trading.fills(after=after, market_id=request.market_id) if resting else ()
-        await self._ingest.book(
-            request.account_id,
-            request.venue,
-            request.mode,
-            fills=fills,
-            orders=[order for order in ended if order is not None],
-        )
-        await trading.refresh_holding(request.token_id)
+        orders = [order for order in ended if order is not None]
+        await self._ingest.book(request.account_id, request.venue, request.mode, fills=fills, orders=orders)
         return len(resting)
 
     def _now_ms(self) -> int:
@@ -264,6 +277,27 @@ def _answered(stored: StoredClaim, answer: Answer, *, doubt: bool, now_ms: int) 
         unknown_before=doubt,
         posts=stored.posts,
         last_post_at_ms=stored.last_post_at_ms or now_ms,
+    )
+
+
+def _in_doubt(stored: StoredClaim) -> bool:
+    """Whether a send of this attempt may have reached the venue without our knowing."""
+    return stored.unknown_before or stored.answer is None or stored.answer.kind is AnswerKind.UNKNOWN
+
+
+def _refused(refused: Refused, stored: StoredClaim | None) -> PlaceResult:
+    """What forbids the send, and what an earlier send of the same attempt left open."""
+    refusal, detail = refused.refusal.value, refused.detail
+    if stored is None:
+        return PlaceResult(kind=PlaceKind.REFUSED, refusal=refusal, detail=detail)
+    return PlaceResult(
+        kind=PlaceKind.REFUSED,
+        venue_order_id=stored.venue_order_id,
+        refusal=refusal,
+        detail=detail,
+        unknown_before=_in_doubt(stored),
+        posts=stored.posts,
+        last_post_at_ms=stored.last_post_at_ms,
     )
 
 
@@ -293,7 +327,7 @@ def _ref_of(attempt: Attempt, stored: StoredClaim) -> OrderRef:
     )
 
 
-def _key_of(subject: OrderRef | ReadMarket) -> PositionKey:
+def _key_of(subject: OrderRef | ReadMarket | ReleaseShares) -> PositionKey:
     return PositionKey(
         account_id=subject.account_id, venue=subject.venue, mode=subject.mode, token_id=subject.token_id
     )

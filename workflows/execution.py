@@ -15,7 +15,8 @@ from temporalio import workflow
 from temporalio.exceptions import ActivityError, is_cancelled_exception
 
 with workflow.unsafe.imports_passed_through():
-    from domain.errors import InvalidInput
+    from domain.claims import ClaimRefusal
+    from domain.errors import CredentialsMissing, InvalidInput
     from domain.exits import ExitBuild, NoOrder, NoOrderReason
     from domain.messages import (
         ExecutionCarry,
@@ -47,6 +48,8 @@ from workflows import calls
 from workflows.attempts import ZERO, AttemptLog, AttemptRecord, ExecutionTotals
 from workflows.calls import OrderCalls, OrderIdentity
 from workflows.order_journal import OrderJournal
+
+_NEEDS_PERSON = frozenset({CredentialsMissing.code, ClaimRefusal.LIVE_NOT_ACKNOWLEDGED.value})
 
 
 class ExecutionEnd(StrEnum):
@@ -153,6 +156,10 @@ class OrderExecution:
     def notify(self) -> None:
         """Facts about this order were booked, or the holding changed."""
         self._updates += 1
+
+    def alarm(self, kind: str, message: str) -> None:
+        """Alarm a person with the next projection."""
+        self._journal.alarm(kind, message)
 
     def request_cancel(self) -> None:
         """Stop: cancel what rests, settle what is out, build nothing more."""
@@ -409,6 +416,9 @@ class OrderExecution:
         self._refused = result.detail or "refused"
         if self.identity.purpose is Purpose.ENTRY:
             return NextStep.FAIL
+        if result.refusal in _NEEDS_PERSON:
+            await self._wait_for_person(self._refused)
+            return step
         await self._hold_off(self._refused)
         return step
 

@@ -65,7 +65,13 @@ class Order:
 
     async def _live(self) -> None:
         # A first read would delay an order for nothing: its price is the user's own.
-        ladder = None if self._start.adopts else Ladder(())
+        start = self._start
+        ladder = None if start.adopts else Ladder(())
+        if start.adopts and start.carry is None:
+            came_back = f"The venue took back a fill of {plain(start.shares or ZERO)} shares"
+            self._execution.alarm(
+                "fill.reversed", f"{came_back} after its exit had ended; they are sold again"
+            )
         end = await self._execution.run(ladder, workflow.time_ns() // 1_000_000)
         if end is not ExecutionEnd.CONTINUE:
             attributes.set_state(self._execution.state.value)

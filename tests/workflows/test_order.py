@@ -161,6 +161,7 @@ async def test_an_adopted_exit_is_worked_until_nothing_of_it_is_left(floor: Floo
     assert (answer.state, answer.filled_shares) == (OrderState.FILLED, D(6))
     assert [attempt.shares for attempt in exchange.attempts] == [D(6), D(4), D(4)]
     assert exchange.shares == D(4)
+    assert exchange.alarms == ["fill.reversed"]
 
 
 async def test_an_adopted_exit_sells_no_more_than_is_held(floor: Floor, exchange: FakeExchange):

@@ -1,0 +1,140 @@
+"""Following, confirming, cancelling and releasing."""
+
+from dataclasses import replace
+from decimal import Decimal
+
+import pytest
+
+from domain.messages import FollowOrder, ReadMarket, RecallOrder, ReleaseShares
+from domain.orders import Answer, AnswerKind, Mode, Side, TimeInForce, VenueOrderStatus
+from domain.quotes import MAX_LADDER_LEVELS
+from tests.activities.floor import Desk, make_ref
+from tests.domain.builders import ACCOUNT, MARKET, TOKEN, make_attempt
+from tests.fakes.trading import make_holding, make_order, venue_id
+
+RESTING = make_attempt("ord_resting", time_in_force=TimeInForce.GTC)
+
+
+@pytest.fixture
+def desk() -> Desk:
+    return Desk()
+
+
+def release(*held_by: str) -> ReleaseShares:
+    return ReleaseShares(
+        account_id=ACCOUNT,
+        venue="polymarket",
+        mode=Mode.LIVE,
+        market_id=MARKET,
+        token_id=TOKEN,
+        for_order_id="ord_exit",
+        held_by=held_by,
+    )
+
+
+async def test_the_ledger_alone_answers_without_a_look_up(desk: Desk):
+    desk.trading.away = 1
+    facts = await desk.activities.follow_order(FollowOrder(ref=make_ref(), look_up=False))
+
+    assert not facts.looked_up
+    assert facts.holding == desk.ledger.held
+    assert desk.ledger.bookings == []
+
+
+async def test_a_look_up_is_booked_before_the_facts_are_read(desk: Desk):
+    ref = make_ref()
+    order = make_order(ref.venue_order_id, VenueOrderStatus.MATCHED, side=Side.SELL)
+    desk.trading.known[ref.venue_order_id] = order
+    facts = await desk.activities.follow_order(FollowOrder(ref=ref, look_up=True))
+
+    assert facts.looked_up
+    assert desk.ledger.bookings == [((), (order,))]
+
+
+async def test_a_venue_that_cannot_be_asked_shows_in_the_facts(desk: Desk):
+    desk.trading.away = 1
+    facts = await desk.activities.follow_order(FollowOrder(ref=make_ref(), look_up=True))
+
+    assert not facts.looked_up
+
+
+@pytest.mark.parametrize(("seen", "absent"), [("10", True), ("4", False)])
+async def test_an_absent_order_is_confirmed_by_the_refreshed_balance(desk: Desk, seen: str, absent: bool):
+    desk.trading.seen = Decimal(seen)
+
+    assert await desk.activities.confirm_absent(make_ref()) is absent
+    assert desk.trading.refreshed == 1
+
+
+async def test_an_order_that_the_venue_knows_is_not_absent(desk: Desk):
+    ref = make_ref()
+    desk.trading.known[ref.venue_order_id] = make_order(ref.venue_order_id, side=Side.SELL)
+
+    assert not await desk.activities.confirm_absent(ref)
+
+
+async def test_a_cancel_books_what_the_venue_says_afterwards(desk: Desk):
+    ref = make_ref()
+    desk.trading.known[ref.venue_order_id] = make_order(ref.venue_order_id, side=Side.SELL, matched="3")
+    await desk.activities.cancel_order(ref)
+
+    [(_, [order])] = desk.ledger.bookings
+    assert (order.status, order.matched_shares) == (VenueOrderStatus.CANCELED, 3)
+
+
+async def test_recalled_claims_say_which_are_settled(desk: Desk):
+    desk.trading.answers.append(Answer(kind=AnswerKind.NO_LIQUIDITY, code="killed"))
+    await desk.place()
+    await desk.place(make_attempt(attempt=2))
+    recalled = await desk.activities.recall_order(RecallOrder(order_id="ord_1"))
+
+    assert [(c.attempt.attempt, c.settled) for c in recalled.claims] == [(1, True), (2, False)]
+
+
+async def test_a_read_is_kept_and_cut_to_a_ladder(desk: Desk):
+    request = ReadMarket(
+        account_id=ACCOUNT, venue="polymarket", mode=Mode.LIVE, market_id=MARKET, token_id=TOKEN
+    )
+    read = await desk.activities.read_market(request)
+
+    assert len(read.bids) == MAX_LADDER_LEVELS
+    assert desk.instruments.kept == [read.instrument]
+    assert read.holding == desk.ledger.held
+
+
+async def test_only_the_orders_that_hold_the_shares_are_cancelled(desk: Desk):
+    await desk.place(RESTING)
+    held, other = venue_id(RESTING), "0xother"
+    desk.trading.known = {i: make_order(i, side=Side.SELL) for i in (held, other)}
+
+    assert await desk.activities.release_shares(release("ord_resting")) == 1
+    assert desk.trading.canceled == [held]
+
+
+async def test_a_holder_that_is_gone_already_is_booked_as_it_ended(desk: Desk):
+    await desk.place(RESTING)
+    held = venue_id(RESTING)
+    desk.trading.known[held] = make_order(held, VenueOrderStatus.CANCELED, side=Side.SELL)
+    await desk.activities.release_shares(release("ord_resting"))
+
+    [(_, [order])] = desk.ledger.bookings
+    assert order.status is VenueOrderStatus.CANCELED
+
+
+async def test_a_short_balance_that_resting_sells_bind_is_released(desk: Desk):
+    desk.trading.known = {
+        "0xsell": make_order("0xsell", side=Side.SELL),
+        "0xbuy": make_order("0xbuy", side=Side.BUY),
+    }
+
+    assert await desk.activities.release_shares(release()) == 1
+    assert desk.trading.canceled == ["0xsell"]
+
+
+async def test_a_balance_that_lags_behind_a_purchase_cancels_nothing(desk: Desk):
+    desk.ledger.held = replace(make_holding(), shares=Decimal(20))
+    desk.trading.known["0xsell"] = make_order("0xsell", side=Side.SELL)
+
+    assert await desk.activities.release_shares(release()) == 0
+    assert desk.trading.canceled == []
+    assert desk.trading.refreshed == 1

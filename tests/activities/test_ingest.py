@@ -1,0 +1,208 @@
+"""Booking facts and telling those whom they concern."""
+
+from decimal import Decimal
+
+import pytest
+
+from domain.fills import EntryKind, Fill, FillState
+from domain.ids import RuleId, adopting_order_id
+from domain.messages import RulePhase, RuleRow, RuleStatus
+from domain.orders import Mode, Purpose, Side
+from domain.quotes import Quote
+from domain.rules.crossing import Crossing
+from domain.rules.definition import ConditionType, RuleDefinition
+from storage.repositories.ledger import Booked, Reversed
+from tests.activities.floor import Desk, make_ref
+from tests.domain.builders import ACCOUNT, KEY, MARKET, START, TOKEN, make_entry
+from tests.fakes.trading import make_holding
+
+HOST = "rule/rul_1"
+D = Decimal
+
+
+@pytest.fixture
+def desk() -> Desk:
+    return Desk()
+
+
+async def book(desk: Desk, booked: Booked | None = None) -> Booked:
+    if booked is not None:
+        desk.ledger.next.append(booked)
+    return await desk.ingest.book(ACCOUNT, "polymarket", Mode.LIVE)
+
+
+def reversal(*, side=Side.SELL, host=HOST) -> Booked:
+    entry = make_entry("fill_1", side, "4", "2", kind=EntryKind.REVERSAL)
+    return Booked(
+        new_entries=1,
+        changed_positions=((KEY, make_holding("4", version=2)),),
+        hosts=(host,),
+        reversals=(Reversed(entry=entry, order_id="ord_1", host_workflow_id=host),),
+    )
+
+
+def make_rule(status=RuleStatus.TRIGGERED, *, condition="stop_loss", price="0.40", floor=None) -> RuleRow:
+    definition = RuleDefinition.model_validate(
+        {"conditions": [{"type": condition, "price": price}], "floor": floor}
+    )
+    return RuleRow(
+        rule_id=RuleId("rul_1"),
+        account_id=ACCOUNT,
+        mode=Mode.LIVE,
+        venue="polymarket",
+        market_id=MARKET,
+        token_id=TOKEN,
+        status=status,
+        phase=RulePhase.DONE,
+        definition=definition,
+        resolved=None,
+        sentence="",
+        generation=1,
+        episode=1,
+        entry_price=None,
+        fired=Crossing(
+            rule_id="rul_1",
+            generation=1,
+            condition_index=0,
+            condition=ConditionType(condition),
+            level=D(price),
+            quote=Quote(None, None, None),
+            price=D(price),
+            mark=None,
+            confirm_count=1,
+            beyond_since_ms=None,
+            observed_at_ms=0,
+            venue_timestamp_ms=None,
+        ),
+        order_id=None,
+        sold_shares=D(10),
+        residual_shares=D(0),
+        dust_shares=D(0),
+        proceeds_usd=D(4),
+        fee_usd=D(0),
+        detail="",
+        fingerprint="f",
+        version=1,
+        created_at=START,
+    )
+
+
+async def test_what_is_known_already_tells_nobody(desk: Desk):
+    desk.rules.open = ["rul_1"]
+    await book(desk)
+
+    assert desk.signals.updates == {}
+    assert desk.signals.positions == []
+
+
+async def test_hosts_are_told_of_their_orders_and_rules_of_their_position(desk: Desk):
+    desk.rules.open = ["rul_1", "rul_2"]
+    held = make_holding("3", version=2)
+    await book(desk, Booked(new_entries=1, changed_positions=((KEY, held),), hosts=(HOST, "order/ord_9")))
+
+    assert desk.signals.updates == {HOST: 1, "order/ord_9": 1}
+    # The host reads the holding with its order's facts; one message is enough.
+    assert desk.signals.positions == [("rul_2", held)]
+
+
+async def test_what_temporal_could_not_take_is_told_after_a_later_booking(desk: Desk):
+    desk.rules.open = ["rul_2"]
+    held = make_holding("3", version=2)
+    desk.signals.away = True
+    booked = await book(desk, Booked(new_entries=1, changed_positions=((KEY, held),), hosts=(HOST,)))
+    assert booked.new_entries == 1
+
+    desk.signals.away = False
+    await book(desk)
+    assert desk.signals.updates == {HOST: 1}
+    assert desk.signals.positions == [("rul_2", held)]
+    await book(desk)
+    assert desk.signals.updates == {HOST: 1}
+
+
+async def test_a_reversal_with_a_living_host_is_the_hosts_business(desk: Desk):
+    await book(desk, reversal())
+
+    assert desk.signals.updates == {HOST: 1}
+    assert desk.signals.adopted == []
+
+
+async def test_a_reversal_without_a_host_starts_an_adopting_order(desk: Desk):
+    desk.signals.closed.add(HOST)
+    desk.rules.rows["rul_1"] = make_rule()
+    await book(desk, reversal())
+
+    [start] = desk.signals.adopted
+    assert start.order_id == adopting_order_id("fill_1", ACCOUNT)
+    assert (start.side, start.purpose, start.shares, start.adopts) == (Side.SELL, Purpose.EXIT, D(4), True)
+    assert start.limit_price == desk.data.token.tick
+
+
+@pytest.mark.parametrize(
+    ("rule", "lowest"),
+    [
+        (make_rule(condition="take_profit", price="0.60"), "0.60"),
+        (make_rule(floor="0.20"), "0.20"),
+    ],
+)
+async def test_an_adopted_exit_keeps_the_rules_lowest_price(desk: Desk, rule: RuleRow, lowest: str):
+    desk.signals.closed.add(HOST)
+    desk.rules.rows["rul_1"] = rule
+    await book(desk, reversal())
+
+    assert desk.signals.adopted[0].limit_price == D(lowest)
+
+
+async def test_what_comes_back_after_a_cancel_stays_with_its_owner(desk: Desk):
+    desk.signals.closed.add(HOST)
+    desk.rules.rows["rul_1"] = make_rule(RuleStatus.CANCELED)
+    await book(desk, reversal())
+
+    assert desk.signals.adopted == []
+
+
+async def test_a_purchase_that_is_taken_back_is_not_sold(desk: Desk):
+    desk.signals.closed.add(HOST)
+    await book(desk, reversal(side=Side.BUY))
+
+    assert desk.signals.adopted == []
+
+
+async def test_an_adoption_that_the_venue_delays_is_made_up_for(desk: Desk):
+    desk.signals.closed.add(HOST)
+    desk.rules.rows["rul_1"] = make_rule()
+    desk.data.away = 1
+    await book(desk, reversal())
+    assert desk.signals.adopted == []
+
+    await book(desk)
+    assert len(desk.signals.adopted) == 1
+
+
+async def test_a_look_up_books_the_order_with_its_own_fills_only(desk: Desk):
+    ref = make_ref()
+    own = make_fill(ref.venue_order_id)
+    desk.trading.all_fills = [own, make_fill("0xother")]
+    assert await desk.ingest.look_up(ref) is None
+
+    assert desk.ledger.bookings == [((own,), ())]
+
+
+async def test_a_look_up_that_finds_nothing_books_nothing(desk: Desk):
+    assert await desk.ingest.look_up_all([make_ref()]) == {"ord_1": None}
+    assert desk.ledger.bookings == []
+
+
+def make_fill(venue_order_id):
+    return Fill(
+        fill_key=f"fill-{venue_order_id}",
+        venue_order_id=venue_order_id,
+        market_id=MARKET,
+        token_id=TOKEN,
+        side=Side.SELL,
+        shares=D(1),
+        notional_usd=D("0.4"),
+        fee_usd=D(0),
+        state=FillState.PROVISIONAL,
+        traded_at=START,
+    )

@@ -1,0 +1,172 @@
+"""`place_order`: the claim's answers, and what a repeated call may do."""
+
+import asyncio
+from dataclasses import replace
+from decimal import Decimal
+
+import pytest
+
+from domain.claims import ClaimRefusal, Held, Reduced
+from domain.errors import CredentialsMissing
+from domain.messages import PlaceKind
+from domain.orders import Answer, AnswerKind, Side, VenueOrderStatus
+from domain.settlement import NextStep, next_step
+from tests.activities.floor import Desk
+from tests.domain.builders import make_attempt
+from tests.fakes.trading import make_order, venue_id
+
+ATTEMPT = make_attempt()
+DIGEST = venue_id(ATTEMPT)
+
+
+def answer(kind: AnswerKind) -> Answer:
+    return Answer(kind=kind, code=kind.value)
+
+
+@pytest.fixture
+def desk() -> Desk:
+    return Desk()
+
+
+async def test_a_granted_claim_is_posted_once_and_its_answer_recorded(desk: Desk):
+    result = await desk.place()
+
+    assert (result.kind, result.answer.kind) == (PlaceKind.ANSWERED, AnswerKind.ACCEPTED)
+    assert (result.venue_order_id, result.posts, result.unknown_before) == (DIGEST, 1, False)
+    assert desk.claims.stored["ord_1", 1].answer == result.answer
+    assert len(desk.signals.woken) == 1
+
+
+async def test_a_refused_post_wakes_no_stream(desk: Desk):
+    desk.trading.answers.append(answer(AnswerKind.NO_LIQUIDITY))
+    await desk.place()
+
+    assert desk.signals.woken == []
+
+
+async def test_reduced_held_and_refused_claims_send_nothing(desk: Desk):
+    desk.claims.judged = Reduced(available=Decimal(3))
+    assert (await desk.place()).available == 3
+    desk.claims.judged = Held(order_ids=("ord_2",), available=Decimal(0))
+    assert (await desk.place()).held_by == ("ord_2",)
+    desk.claims.refusal = ClaimRefusal.KILL_SWITCH
+    refused = await desk.place()
+    assert (refused.kind, refused.refusal, refused.venue_order_id) == (
+        PlaceKind.REFUSED,
+        "kill_switch",
+        None,
+    )
+    assert desk.trading.posted == []
+
+
+async def test_other_bytes_for_the_same_attempt_are_not_sent(desk: Desk):
+    await desk.place()
+    result = await desk.place(replace(ATTEMPT, timestamp_ms=ATTEMPT.timestamp_ms + 1))
+
+    assert (result.kind, result.adopted) == (PlaceKind.ADOPTED, ATTEMPT)
+    assert len(desk.trading.posted) == 1
+
+
+async def test_an_answer_that_is_known_is_returned_without_a_send(desk: Desk):
+    await desk.place()
+    again = await desk.place()
+
+    assert again.answer.kind is AnswerKind.ACCEPTED
+    assert len(desk.trading.posted) == 1
+
+
+async def test_a_killed_try_looks_up_and_finds_the_order(desk: Desk):
+    await desk.place()
+    desk.claims.stored["ord_1", 1] = replace(desk.claims.stored["ord_1", 1], answer=None)
+    desk.trading.known[DIGEST] = make_order(DIGEST, VenueOrderStatus.MATCHED, side=Side.SELL)
+    result = await desk.place()
+
+    assert (result.answer.kind, result.answer.status) == (AnswerKind.REGISTERED, VenueOrderStatus.MATCHED)
+    assert result.unknown_before
+    assert len(desk.trading.posted) == 1
+
+
+async def test_a_killed_try_that_finds_nothing_sends_the_same_bytes(desk: Desk):
+    await desk.place()
+    desk.claims.stored["ord_1", 1] = replace(desk.claims.stored["ord_1", 1], answer=None)
+    result = await desk.place()
+
+    assert desk.trading.posted == [ATTEMPT, ATTEMPT]
+    assert (result.posts, result.unknown_before) == (2, True)
+
+
+async def test_an_unknown_answer_is_looked_up_before_the_resend(desk: Desk):
+    desk.trading.answers.extend([answer(AnswerKind.UNKNOWN), answer(AnswerKind.REBUILD)])
+    first = await desk.place()
+    assert next_step(first) is NextStep.RESEND
+    second = await desk.place()
+
+    assert second.unknown_before
+    assert next_step(second) is NextStep.FOLLOW  # a definite refusal settles nothing after an unknown
+
+
+async def test_a_transient_answer_is_certain_and_resent_without_a_look_up(desk: Desk):
+    desk.trading.answers.extend([answer(AnswerKind.TRANSIENT), answer(AnswerKind.REBUILD)])
+    desk.trading.away = 5
+    await desk.place()
+    second = await desk.place()
+
+    assert (second.posts, second.unknown_before) == (2, False)
+    assert next_step(second) is NextStep.REBUILD
+
+
+async def test_while_nobody_can_be_asked_nothing_is_resent(desk: Desk):
+    desk.trading.answers.append(answer(AnswerKind.UNKNOWN))
+    await desk.place()
+    desk.trading.away = 1
+    result = await desk.place()
+
+    assert (result.answer.kind, result.answer.code) == (AnswerKind.UNKNOWN, "look_up_failed")
+    assert len(desk.trading.posted) == 1
+
+
+async def test_a_look_up_that_hangs_is_given_up_in_time():
+    desk = Desk(look_up_limit_s=0.01)
+    desk.trading.answers.append(answer(AnswerKind.UNKNOWN))
+    await desk.place()
+    desk.trading.find_order = lambda *_: asyncio.Event().wait()
+    result = await desk.place()
+
+    assert result.answer.code == "look_up_failed"
+    assert len(desk.trading.posted) == 1
+
+
+async def test_an_answer_that_postgres_does_not_take_stays_in_the_result(desk: Desk):
+    desk.claims.away = 1
+    result = await desk.place()
+
+    assert result.answer.kind is AnswerKind.ACCEPTED
+    assert desk.claims.stored["ord_1", 1].answer is None
+    desk.trading.known[DIGEST] = make_order(DIGEST, VenueOrderStatus.MATCHED, side=Side.SELL)
+    assert (await desk.place()).answer.kind is AnswerKind.REGISTERED
+    assert len(desk.trading.posted) == 1
+
+
+async def test_a_kill_switch_between_sends_names_the_send_that_is_out(desk: Desk):
+    desk.trading.answers.append(answer(AnswerKind.UNKNOWN))
+    await desk.place()
+    desk.claims.refusal = ClaimRefusal.KILL_SWITCH
+    result = await desk.place()
+
+    assert (result.kind, result.venue_order_id) == (PlaceKind.REFUSED, DIGEST)
+    assert (result.unknown_before, result.posts) == (True, 1)
+    assert len(desk.trading.posted) == 1
+
+
+async def test_missing_credentials_are_an_answer_that_a_person_must_mend(desk: Desk):
+    desk.venues.missing = CredentialsMissing("no key")
+    result = await desk.place()
+
+    assert (result.kind, result.refusal) == (PlaceKind.REFUSED, "credentials_missing")
+    assert desk.claims.stored == {}
+
+
+async def test_a_stream_that_cannot_be_woken_does_not_harm_the_order(desk: Desk):
+    desk.signals.away = True
+
+    assert (await desk.place()).answer.kind is AnswerKind.ACCEPTED
