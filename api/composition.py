@@ -3,6 +3,8 @@
 from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager
 
+from activities.found_holdings import FoundHoldings
+from activities.ingest import Ingest
 from api.deps import Services, TradeManager
 from api.temporal_gateway import TemporalGateway
 from api.wallet_opener import VenueWallets
@@ -36,6 +38,8 @@ async def build_api_services(settings: Settings) -> AsyncGenerator[Services]:
 
 def _services(settings: Settings, parts: Parts) -> Services:
     database, tuning = parts.database, settings.tuning
+    ledger, rules = Ledger(database), Rules(database)
+    ingest = Ingest(ledger, rules, parts.venues, parts.signals)
     gateway = TemporalGateway(
         parts.client,
         task_queue=queue(settings.temporal, messages.QUEUE_CORE),
@@ -51,10 +55,11 @@ def _services(settings: Settings, parts: Parts) -> Services:
         events=Events(database),
         feeds=FeedStatuses(database),
         idempotency=Idempotency(database),
-        ledger=Ledger(database),
+        found_holdings=FoundHoldings(ledger, ingest, parts.venues),
+        ledger=ledger,
         orders=Orders(database),
         positions=Positions(database),
-        rules=Rules(database),
+        rules=rules,
         switches=Switches(database),
         venues=parts.venues,
         wallets=WalletVault(VenueWallets(parts.polymarket), parts.wallets, parts.credentials),

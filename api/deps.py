@@ -11,6 +11,7 @@ from typing import Annotated
 from fastapi import Depends, Header, Query, Request
 from pydantic import SecretStr
 
+from activities.found_holdings import FoundHoldings
 from api.ports import RegionProbe
 from api.problems import Problem, not_found
 from api.starters import OrderStarter, RuleStarter, TemporalProbe
@@ -64,6 +65,7 @@ class Services:
     breakers: Breakers
     events: Events
     feeds: FeedStatuses
+    found_holdings: FoundHoldings
     idempotency: Idempotency
     ledger: Ledger
     orders: Orders

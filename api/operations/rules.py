@@ -1,7 +1,8 @@
 """Creating, changing and cancelling rules: one set of functions behind both forms of the API."""
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from decimal import Decimal
 from http import HTTPStatus
 
 import structlog
@@ -17,6 +18,7 @@ from domain.errors import Conflict
 from domain.ids import RuleId, rule_id_for
 from domain.messages import (
     CancelRule,
+    Holding,
     PatchRule,
     RuleAnswer,
     RuleOutcome,
@@ -25,6 +27,9 @@ from domain.messages import (
     RuleStart,
     RuleStatus,
 )
+from domain.orders import Instrument
+from domain.positions import PositionKey
+from domain.quotes import PriceSource, price_rules_of, source_price
 from domain.rules.definition import RuleDefinition
 
 ROUTE = "rules"
@@ -69,7 +74,34 @@ async def create_rule(
     context.must_be_enabled()
     checked = await check_rule(services, context, definition, services.clock.now())
     await services.idempotency.reserve(context.account_id, ROUTE, key, mark, rule_id)
+    if checked.found_at_venue:
+        checked = replace(checked, holding=await _take_found(services, context, checked, rule_id))
     return await _start(services, context, checked, rule_id, mark)
+
+
+async def _take_found(
+    services: Services, context: AccountContext, checked: CheckedRule, rule_id: RuleId
+) -> Holding:
+    """Take what was bought elsewhere into the ledger, so that the rule has shares to sell."""
+    instrument = checked.instrument
+    key = PositionKey(
+        account_id=context.account_id,
+        venue=instrument.venue,
+        mode=context.mode,
+        token_id=instrument.token_id,
+    )
+    price = checked.definition.entry_price or await _shown_price(services, instrument)
+    return await services.found_holdings.take(
+        key, instrument.market_id, price=price, at=services.clock.now(), name=rule_id
+    )
+
+
+async def _shown_price(services: Services, instrument: Instrument) -> Decimal:
+    """Return what the venue shows now; shares of unknown origin are counted at it."""
+    quote = (await services.venues.market_data(instrument.venue).book(instrument.token_id)).quote
+    seen = source_price(quote, PriceSource.DISPLAY, price_rules_of(instrument.venue))
+    known = [seen.price if seen else None, quote.last, quote.bid, quote.ask]
+    return next((price for price in known if price is not None), Decimal(0))
 
 
 def _same(row: RuleRow, mark: str) -> RuleRow:

@@ -15,6 +15,8 @@ import structlog
 from fastapi import FastAPI
 from pydantic import SecretStr
 
+from activities.found_holdings import FoundHoldings
+from activities.ingest import Ingest
 from api.app import create_app
 from api.deps import Services, TradeManager
 from api.wallet_vault import WalletVault
@@ -169,6 +171,7 @@ async def opened_world(
     rules, orders = FakeRules(projections), FakeOrders(projections)
     temporal, clock, regions = FakeTemporal(), FixedClock(), FakeRegions()
     ring = KeyRing("test", {"test": bytes(range(32))})
+    ledger, all_rules = Ledger(database), Rules(database)
     services = Services(
         database=database,
         accounts=Accounts(database),
@@ -178,10 +181,11 @@ async def opened_world(
         events=Events(database),
         feeds=FeedStatuses(database),
         idempotency=Idempotency(database),
-        ledger=Ledger(database),
+        found_holdings=FoundHoldings(ledger, Ingest(ledger, all_rules, venues, signals), venues),
+        ledger=ledger,
         orders=Orders(database),
         positions=Positions(database),
-        rules=Rules(database),
+        rules=all_rules,
         switches=Switches(database),
         venues=venues,
         wallets=WalletVault(opener, Wallets(database), Credentials(database, ring)),

@@ -152,6 +152,20 @@ async def test_holding_found_at_the_venue_alone_is_enough_and_wakes_the_stream(w
 
     assert answer.status_code == 201
     assert world.signals.woken == [caller.account_id]
+    positions = (await caller.get("/api/v2/positions")).json()["items"]
+    assert [(p["token_id"], p["shares"]) for p in positions] == [(YES, "7")]
+
+
+async def test_holding_found_at_the_venue_is_taken_once_for_two_rules(world: World) -> None:
+    caller = await world.account(holds=None)
+    assert caller.account_id is not None
+    world.venues.sessions[caller.account_id] = FakeSession(holdings={YES: Decimal(7)})
+
+    await caller.post(RULES, STOP)
+    await caller.post(RULES, STOP)
+
+    entries = (await caller.get("/api/v2/fills")).json()["items"]
+    assert [(e["kind"], e["shares"]) for e in entries] == [("adjustment", "7")]
 
 
 async def test_rule_stands_even_when_the_stream_cannot_be_woken(world: World) -> None:
