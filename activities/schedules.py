@@ -1,24 +1,95 @@
-"""Scheduled passes: what has business has a living stream."""
+"""The minute's pass: streams live where there is business, nothing long beyond its level stays quiet."""
 
+from datetime import timedelta
+
+import structlog
 from temporalio import activity
 
-from domain.messages import ReconcileReport
-from domain.ports import Signals
+from domain.messages import Crossed, ReconcileReport
+from domain.ports import Clock, Signals
+from domain.quotes import Ladder
+from domain.rules.crossing import Crossing
+from storage.repositories.audit import Audit
 from storage.repositories.ledger import Ledger
+from storage.repositories.sweep import BeyondLevel, Sweep
+from storage.repositories.tape import Tape
+from storage.repositories.watches import Watches
+
+log = structlog.get_logger()
+
+TAPE_KEPT = timedelta(days=2)  # older changes of the book become candles
+CLOSED_WATCHES_KEPT = timedelta(days=7)
 
 
 class ScheduleActivities:
-    """The minute's pass over all accounts."""
+    """Passes over everything. The sweep shares no code with the trigger index, on purpose."""
 
-    def __init__(self, *, ledger: Ledger, signals: Signals) -> None:
-        """Take the ledger and the way to workflows."""
+    def __init__(
+        self,
+        *,
+        ledger: Ledger,
+        sweep: Sweep,
+        tape: Tape,
+        watches: Watches,
+        audit: Audit,
+        signals: Signals,
+        clock: Clock,
+        venues: tuple[str, ...],
+        beyond_for: timedelta,
+    ) -> None:
+        """Take the repositories, the way to workflows, and how long beyond its level a watch is swept."""
         self._ledger = ledger
+        self._sweep = sweep
+        self._tape = tape
+        self._watches = watches
+        self._audit = audit
         self._signals = signals
+        self._clock = clock
+        self._venues = venues
+        self._beyond_for = beyond_for
 
     @activity.defn
     async def reconcile(self) -> ReconcileReport:
-        """Wake the stream of every account with something unsettled, unconfirmed or held."""
+        """Wake streams, signal what stands beyond its level, seal the audit log, compact the tape."""
+        woken = await self._wake_streams()
+        swept = await self._sweep_watches()
+        await self._audit.chain()
+        now = self._clock.now()
+        await self._tape.compact(now - TAPE_KEPT)
+        await self._watches.prune(now - CLOSED_WATCHES_KEPT)
+        return ReconcileReport(streams_woken=woken, swept_crossings=swept)
+
+    async def _wake_streams(self) -> int:
+        """Every account with something unsettled, unconfirmed or held has its stream."""
         busy = await self._ledger.busy_accounts()
         for account in busy:
             await self._signals.wake_stream(account.account_id, account.venue, account.mode)
-        return ReconcileReport(streams_woken=len(busy))
+        return len(busy)
+
+    async def _sweep_watches(self) -> int:
+        """Signal armed watches that the tape shows beyond their level for the whole window."""
+        count = 0
+        for venue in self._venues:
+            for found in await self._sweep.beyond(venue, self._clock.now(), window=self._beyond_for):
+                crossing = self._crossing(found)
+                await self._signals.crossed(crossing.rule_id, Crossed(crossing=crossing, ladder=Ladder(())))
+                log.warning("crossing.found_by_sweep", rule_id=crossing.rule_id)
+                count += 1
+        return count
+
+    def _crossing(self, found: BeyondLevel) -> Crossing:
+        watch = found.watch
+        return Crossing(
+            rule_id=watch.rule_id,
+            generation=watch.generation,
+            condition_index=found.condition_index,
+            condition=watch.resolved.conditions[found.condition_index].type,
+            level=found.level,
+            quote=found.quote,
+            price=found.price,
+            mark=found.mark,
+            confirm_count=found.changes,
+            beyond_since_ms=int(found.since.timestamp() * 1000),
+            observed_at_ms=int(self._clock.now().timestamp() * 1000),
+            venue_timestamp_ms=None,
+        )

@@ -9,15 +9,18 @@ from activities.schedules import ScheduleActivities
 from activities.trading import TradingActivities
 from runtime.build import Parts
 from runtime.settings import Settings
+from storage.repositories.audit import Audit
 from storage.repositories.claims import Claims
 from storage.repositories.feed_status import FeedStatuses
 from storage.repositories.instruments import Instruments
 from storage.repositories.ledger import Ledger
 from storage.repositories.projections import Projections
 from storage.repositories.rules import Rules
+from storage.repositories.sweep import Sweep
 from storage.repositories.tape import Tape
 from storage.repositories.watches import Watches
 from worker.registry import RoleActivities
+from worker.singletons import FEED_VENUES
 
 
 def activities_of(parts: Parts) -> RoleActivities:
@@ -53,7 +56,17 @@ def activities_of(parts: Parts) -> RoleActivities:
             sweep_min_s=tuning.stream_sweep_min.total_seconds(),
             sweep_max_s=tuning.stream_sweep_max.total_seconds(),
         ),
-        schedules=ScheduleActivities(ledger=ledger, signals=parts.signals),
+        schedules=ScheduleActivities(
+            ledger=ledger,
+            sweep=Sweep(database),
+            tape=Tape(database),
+            watches=Watches(database),
+            audit=Audit(database),
+            signals=parts.signals,
+            clock=parts.clock,
+            venues=FEED_VENUES,
+            beyond_for=tuning.sweep_beyond,
+        ),
     )
 
 
