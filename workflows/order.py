@@ -26,7 +26,8 @@ with workflow.unsafe.imports_passed_through():
 
 from workflows import attributes, calls
 from workflows.calls import OrderIdentity
-from workflows.execution import BuildRequest, ExecutionEnd, OrderExecution
+from workflows.execution import ExecutionEnd, OrderExecution
+from workflows.order_desk import BuildRequest
 
 ZERO = Decimal(0)
 _SHARE_PLACES = 2

@@ -35,7 +35,8 @@ with workflow.unsafe.imports_passed_through():
     from domain.rules.levels import FiringTime, UnresolvableRule
 
 from workflows import attributes, calls
-from workflows.execution import ExecutionEnd, history_is_long
+from workflows.execution import ExecutionEnd
+from workflows.order_desk import history_is_long
 from workflows.rule_exit import RuleExit
 from workflows.rule_rows import evidence, fired_text, story
 from workflows.rule_state import RuleState, Sold

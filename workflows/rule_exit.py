@@ -11,7 +11,8 @@ with workflow.unsafe.imports_passed_through():
     from domain.orders import OrderState, Purpose, Side, TimeInForce
 
 from workflows.calls import OrderIdentity
-from workflows.execution import BuildRequest, OrderExecution
+from workflows.execution import OrderExecution
+from workflows.order_desk import BuildRequest
 from workflows.rule_state import RuleState, Sold
 
 _PHASES = {OrderState.WAITING: RulePhase.WAITING, OrderState.BLOCKED: RulePhase.BLOCKED}

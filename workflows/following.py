@@ -1,0 +1,77 @@
+"""Staying with what is at the venue: until an attempt is settled, until its fills are final."""
+
+from temporalio import workflow
+
+with workflow.unsafe.imports_passed_through():
+    from domain.messages import OrderFacts
+    from domain.money import plain
+    from domain.orders import RESTING, OrderState, VenueOrderStatus
+    from domain.settlement import backoff_ms
+
+from workflows.attempts import ZERO, AttemptRecord
+from workflows.order_desk import OrderDesk, now_ms
+
+
+async def follow(desk: OrderDesk, record: AttemptRecord) -> None:
+    """Stay with an attempt that the venue has, or may have, until it is settled."""
+    desk.set(OrderState.FOLLOWING, "at the venue; fills are being booked")
+    tries, cancel_seen = 0, False
+    while True:
+        tries += 1
+        cap = desk.tuning.resting_cap_ms if _rests(desk) else desk.tuning.fallback_cap_ms
+        wait_ms = backoff_ms(tries, desk.tuning.fallback_ms, cap)
+        signalled = await desk.pause(wait_ms, on_update=True, on_cancel=not cancel_seen)
+        if desk.cancel_requested and not cancel_seen:
+            cancel_seen, tries = True, 0
+        cancelling = cancel_seen and desk.identity.time_in_force in RESTING
+        if cancelling:
+            await desk.calls.cancel(record)
+        booked = record.booked
+        facts = await desk.refresh(record, look_up=cancelling or not signalled)
+        if facts.settled or await _absent(desk, record, facts):
+            return
+        await _tell_of(desk, record, facts, news=facts.booked_shares != booked)
+
+
+async def _absent(desk: OrderDesk, record: AttemptRecord, facts: OrderFacts) -> bool:
+    """Rule (d): absent everywhere for long enough, and a refreshed balance equals the ledger."""
+    waited_ms = now_ms() - record.last_post_at_ms
+    absent = facts.looked_up and facts.venue_status is None and facts.booked_shares == ZERO
+    if not absent or waited_ms < desk.tuning.absent_settles_ms:
+        return False
+    return await desk.calls.confirm_absent(record)
+
+
+async def _tell_of(desk: OrderDesk, record: AttemptRecord, facts: OrderFacts, *, news: bool) -> None:
+    """Write what changed for an attempt that is not settled."""
+    if facts.venue_status is VenueOrderStatus.LIVE:
+        if news or not _rests(desk):
+            desk.set(OrderState.RESTING, f"rests, {plain(facts.booked_shares)} shares filled")
+            await desk.project()
+        return
+    if _rests(desk):
+        desk.set(OrderState.FOLLOWING, "no longer rests; its last fills are being booked")
+    overdue = now_ms() - record.last_post_at_ms > desk.tuning.unsettled_alarm_ms
+    if overdue and "order.unsettled" not in desk.journal.alarmed:
+        desk.journal.alarm("order.unsettled", "The venue does not say what became of the order")
+        await desk.project()
+
+
+def _rests(desk: OrderDesk) -> bool:
+    return desk.journal.state is OrderState.RESTING
+
+
+async def confirm(desk: OrderDesk, *, may_continue: bool = True) -> bool:
+    """Wait until every fill is final; True as soon as the venue took one back."""
+    before, tries = desk.log.totals().reversed_shares, 0
+    while desk.log.totals().unconfirmed_shares > ZERO:
+        tries += 1
+        wait_ms = backoff_ms(tries, desk.tuning.fallback_ms, desk.tuning.fallback_cap_ms)
+        signalled = await desk.pause(wait_ms, on_update=True, on_cancel=False, may_continue=may_continue)
+        for record in desk.log.unconfirmed():
+            await desk.refresh(record, look_up=not signalled)
+        back = desk.log.totals().reversed_shares - before
+        if back > ZERO:
+            desk.journal.note("fill.reversed", f"The venue took back a fill of {plain(back)} shares")
+            return True
+    return False

@@ -1,0 +1,206 @@
+"""What all steps of one order share: its host, its records, its story, and the ways of waiting."""
+
+from dataclasses import dataclass
+from datetime import timedelta
+from decimal import Decimal
+from typing import Protocol
+
+from temporalio import workflow
+
+with workflow.unsafe.imports_passed_through():
+    from domain.exits import ExitBuild
+    from domain.messages import (
+        ExecutionCarry,
+        FreshRead,
+        Holding,
+        OrderFacts,
+        OrderProjection,
+        Projection,
+        RuleProjection,
+        Tuning,
+    )
+    from domain.orders import OrderState
+    from domain.quotes import Ladder
+    from domain.settlement import backoff_ms
+
+from workflows import calls
+from workflows.attempts import AttemptLog, AttemptRecord
+from workflows.calls import OrderCalls, OrderIdentity
+from workflows.order_journal import OrderJournal
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class BuildRequest:
+    """What the host builds an attempt from; everything in it comes from history."""
+
+    attempt: int
+    ladder: Ladder
+    available: Decimal | None
+    timestamp_ms: int
+
+
+class ExecutionHost(Protocol):
+    """What an execution asks of its host: pure decisions and a word on what was learned."""
+
+    def build(self, request: BuildRequest) -> ExitBuild:
+        """Build the next attempt, or say why there is none. Raises InvalidInput when there can be none."""
+        ...
+
+    def rule_projection(self) -> RuleProjection | None:
+        """Return the rule's rows as they stand now, to be written with the order's."""
+        ...
+
+    def learned(self, read: FreshRead | None, holding: Holding | None) -> None:
+        """Take what a fresh read or the ledger says."""
+        ...
+
+    def is_patient(self) -> bool:
+        """Whether a low book or bound shares are waited out (a stop), or end the execution (a target)."""
+        ...
+
+    def told(self, state: OrderState, detail: str) -> None:
+        """Take the order's story, for the workflow's details."""
+        ...
+
+    def cancel_lost(self) -> None:
+        """A cancel was asked for, but everything had been filled."""
+        ...
+
+
+class HistoryIsLong(Exception):
+    """Unwinds an execution, at a pause, to its `run`; never leaves it."""
+
+
+class OrderDesk:
+    """The state of one order's execution, and how it waits, writes and asks."""
+
+    def __init__(
+        self, identity: OrderIdentity, tuning: Tuning, host: ExecutionHost, carry: ExecutionCarry | None
+    ) -> None:
+        self.identity = identity
+        self.tuning = tuning
+        self.host = host
+        self.calls = OrderCalls(identity, tuning)
+        self.log = AttemptLog(carry)
+        self.journal = OrderJournal(identity, carry)
+        self.cancel_requested = False
+        self.fruitless = carry.fruitless if carry else 0  # looks and attempts in a row that filled nothing
+        self.refused = ""  # the latest reason why nothing was filled
+        self.available: Decimal | None = None  # what a claim left free of the shares that are wanted
+        self.ladder: Ladder | None = None
+        self.ladder_at_ms = 0
+        self._updates = 0
+        self._seen_updates = 0
+
+    def notify(self) -> None:
+        """Facts about this order were booked, or the holding changed."""
+        self._updates += 1
+
+    # -- writing --------------------------------------------------------------------------------
+
+    def set(self, state: OrderState, detail: str) -> None:
+        """Change the order's state and words."""
+        self.journal.state = state
+        self.journal.detail = detail
+        self.host.told(state, detail)
+
+    def order_projection(self) -> OrderProjection:
+        """Return the order's row with its next version, and what is to be told."""
+        return self.journal.projection(self.log)
+
+    def projection(self) -> Projection:
+        """Return the rows of host and order as they stand now."""
+        return Projection(rule=self.host.rule_projection(), order=self.order_projection())
+
+    async def project(self) -> None:
+        """Write how things stand."""
+        await calls.project(self.projection())
+
+    # -- asking ---------------------------------------------------------------------------------
+
+    async def refresh(self, record: AttemptRecord, *, look_up: bool) -> OrderFacts:
+        """Read what is known of an attempt; with `look_up` the venue is asked first."""
+        record.facts = await self.calls.follow(record, look_up=look_up)
+        self.host.learned(None, record.facts.holding)
+        return record.facts
+
+    # -- waiting --------------------------------------------------------------------------------
+
+    async def hold_off(self, why: str) -> None:
+        """Nothing can be sent now: say so, wait (news of the holding end it), look again."""
+        self._say_waiting(why)
+        await self.project()
+        cap = min(self.tuning.retry_cap_ms, 5 * self.tuning.retry_ms)
+        await self.pause(backoff_ms(self.fruitless, self.tuning.retry_ms, cap), on_update=True)
+        self._forget()
+
+    async def wait_fruitlessly(self, why: str) -> None:
+        """Nothing came of it: never given up silently, tried again with fresh depth."""
+        self._say_waiting(why)
+        await self.project()
+        await self.pause(backoff_ms(self.fruitless, self.tuning.retry_ms, self.tuning.retry_cap_ms))
+        self._forget()
+
+    async def wait_for_person(self, why: str) -> None:
+        """Nothing will go on before a person acted; it is tried now and then all the same."""
+        self.set(OrderState.BLOCKED, why)
+        self.journal.alarm("order.blocked", f"A person must act: {why}")
+        await self.project()
+        await self.pause(self.tuning.blocked_retry_ms)
+        self._forget()
+
+    def _say_waiting(self, why: str) -> None:
+        self.fruitless += 1
+        self.set(OrderState.WAITING, why)
+        self.alarm_after(self.fruitless)
+
+    def alarm_after(self, count: int) -> None:
+        """Alarm when so many tries came to nothing."""
+        if count >= self.tuning.attempts_before_alarm:
+            self.journal.alarm("order.stuck", f"{count} tries without a fill: {self.journal.detail}")
+
+    def _forget(self) -> None:
+        """What was read before a pause is old after it."""
+        self.available = None
+        self.ladder_at_ms = 0
+
+    async def pause(
+        self, wait_ms: int, *, on_update: bool = False, on_cancel: bool = True, may_continue: bool = True
+    ) -> bool:
+        """Wait; return whether a booked fact ended it early. A cancel request ends it too.
+
+        Every loop passes here, so here a long history is cut: what is open is carried into the next run.
+
+        Raises:
+            HistoryIsLong: the execution has to go on in a new run.
+        """
+        if may_continue and history_is_long(self.tuning) and workflow.all_handlers_finished():
+            raise HistoryIsLong
+
+        def updated() -> bool:
+            return on_update and self._updates > self._seen_updates
+
+        try:
+            await workflow.wait_condition(
+                lambda: updated() or (on_cancel and self.cancel_requested),
+                timeout=timedelta(milliseconds=wait_ms),
+            )
+        except TimeoutError:
+            return False
+        signalled = updated()
+        if signalled:
+            self._seen_updates = self._updates
+        return signalled
+
+
+def history_is_long(tuning: Tuning) -> bool:
+    """Whether this run should continue as new."""
+    info = workflow.info()
+    if tuning.max_history_events:
+        return info.get_current_history_length() >= tuning.max_history_events
+    return info.is_continue_as_new_suggested()
+
+
+def now_ms() -> int:
+    """Return the workflow's time, Unix milliseconds."""
+    return workflow.time_ns() // 1_000_000
