@@ -11,6 +11,7 @@ from temporalio.worker import Worker
 from runtime.temporal import workflow_runner
 from tests.fakes.exchange import FakeExchange
 from tests.workflows.floor import Floor
+from tests.workflows.recording import RECORDER
 from workflows.order import Order
 from workflows.rule import Rule
 
@@ -32,6 +33,9 @@ async def floor(
         max_cached_workflows=request.param,
     ):
         yield floor
+        recorder = request.config.stash.get(RECORDER, None)
+        if recorder is not None:
+            await recorder.keep(request.node.originalname, floor.started[0])
         for handle in floor.started:
             with suppress(RPCError):  # most are closed
                 await handle.terminate()

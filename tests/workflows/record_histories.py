@@ -1,0 +1,80 @@
+"""Records the histories that the replay test replays: `python -m tests.workflows.record_histories`.
+
+It runs the tests named here and keeps what their workflows left on the server. Record more for new branches
+of a workflow; an old history is dropped only together with the `patched` call that keeps it alive.
+"""
+
+import json
+import sys
+from pathlib import Path
+
+import pytest
+from temporalio.client import WorkflowHandle
+
+from tests.workflows.recording import RECORDER
+
+FOLDER = Path(__file__).parent / "histories"
+RECORDED = (
+    "test_a_crossed_stop_sells_all",
+    "test_a_partial_fill_is_followed_by_a_second_attempt_from_a_fresh_read",
+    "test_a_transient_or_unknown_answer_resends_the_same_bytes",
+    "test_an_attempt_absent_everywhere_is_settled_after_its_time",
+    "test_a_blocked_exit_waits_alarms_once_and_goes_on",
+    "test_a_claim_reduced_to_nothing_waits_for_the_other_exit",
+    "test_shares_held_by_a_resting_sell_are_released_and_then_sold",
+    "test_what_a_target_did_not_fill_stays_armed",
+    "test_a_crossing_of_an_older_generation_is_judged_by_the_new_level",
+    "test_a_cancel_during_the_exit_names_what_stays",
+    "test_temporals_own_cancel_during_the_exit_settles_what_is_out",
+    "test_a_time_exit_fires_at_its_moment",
+    "test_a_rule_expires",
+    "test_a_reversal_while_confirmation_is_awaited_reopens_the_exit",
+    "test_a_whole_life_without_incident_is_short",
+    "test_a_fired_rule_that_is_reset_adopts_its_order",
+    "test_an_exit_goes_on_in_a_new_run",
+    "test_a_resting_order_is_canceled_with_what_was_filled_first",
+    "test_an_adopted_exit_is_worked_until_nothing_of_it_is_left",
+)
+
+
+class Recorder:
+    """A plugin of pytest that keeps the history of each recorded test's first workflow."""
+
+    @pytest.hookimpl
+    def pytest_configure(self, config: pytest.Config) -> None:
+        config.stash[RECORDER] = self
+
+    async def keep(self, test: str, handle: WorkflowHandle) -> None:
+        if test in RECORDED:
+            history = json.loads((await handle.fetch_history()).to_json())
+            name = test.removeprefix("test_")
+            (FOLDER / f"{name}.json").write_text(json.dumps(anonymous(history), indent=1) + "\n")
+
+
+def anonymous(node):
+    """The same history without the names of machines and processes."""
+    if isinstance(node, list):
+        return [anonymous(item) for item in node]
+    if not isinstance(node, dict):
+        return node
+    if "normalName" in node:  # a worker's own queue, named after its machine
+        return {"name": node["normalName"], "kind": "TASK_QUEUE_KIND_NORMAL"}
+    return {
+        key: "recorded" if key in ("identity", "originalIdentity") else anonymous(value)
+        for key, value in node.items()
+    }
+
+
+def main() -> int:
+    FOLDER.mkdir(exist_ok=True)
+    names = " or ".join(RECORDED)
+    arguments = [str(Path(__file__).parent), "-q", "-p", "no:xdist", "-k", f"({names}) and cached"]
+    status = pytest.main(arguments, plugins=[Recorder()])
+    missing = [n for n in RECORDED if not (FOLDER / f"{n.removeprefix('test_')}.json").exists()]
+    if missing:
+        raise SystemExit(f"not recorded: {missing}")
+    return int(status)
+
+
+if __name__ == "__main__":
+    sys.exit(main())
