@@ -9,6 +9,7 @@ import pytest_asyncio
 
 from runtime.embedded.ports import Ports
 from runtime.embedded.stack import ALL_PARTS, EmbeddedStack, StackOptions
+from runtime.embedded.supervisor import Pace
 from runtime.settings import TuningSettings
 from tests.conftest import traversable_folder
 from tests.e2e.scene import Holdfast
@@ -27,6 +28,7 @@ def full_stack(folder: Path, **overrides: str) -> EmbeddedStack:
             fsync=False,
             synchronous="normal",
             ui=False,
+            pace=Pace(steady_after=1.0, longest_backoff=0.5),
             overrides={**durations, **overrides},
         )
     )

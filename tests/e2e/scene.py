@@ -27,6 +27,7 @@ IN_THE_STACKS_LOOP = pytest.mark.asyncio(loop_scope="session")
 START_USD = "100000"
 ENTRY = "0.60"
 DEEP = "100000"
+KILLED = "no orders found to match"
 TICK = Decimal("0.01")
 CORE_WORKERS = (Part.WORKER_CORE_1, Part.WORKER_CORE_2)
 
@@ -165,8 +166,9 @@ class Market:
         return await until(lambda: self.posts(side), lambda posts: len(posts) >= count, f"{count} POSTs")
 
     async def orders(self, side: str = "SELL") -> list[AdminOrder]:
-        """Returns every order of one side that the exchange registered."""
-        return [o for o in await self._admin.orders() if o.token_id == self.token_id and o.side == side]
+        """Returns every order of one side that the exchange registered, without those it killed unfilled."""
+        mine = [o for o in await self._admin.orders() if o.token_id == self.token_id and o.side == side]
+        return [o for o in mine if not o.reason.startswith(KILLED)]
 
 
 class Rule:
