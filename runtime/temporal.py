@@ -3,14 +3,11 @@
 from datetime import timedelta
 
 from temporalio.client import Client, TLSConfig
-from temporalio.contrib.pydantic import pydantic_data_converter
-from temporalio.converter import DataConverter
 from temporalio.worker.workflow_sandbox import SandboxedWorkflowRunner, SandboxRestrictions
 
 from domain.messages import Tuning
 from runtime.settings import TemporalSettings, TuningSettings
-
-CONVERTER: DataConverter = pydantic_data_converter
+from runtime.temporal_payloads import CONVERTER
 
 # Only `workflows` is imported anew for each run: importing all of it costs several times the CPU of a
 # start, and passing everything through would switch the sandbox off in all but name.

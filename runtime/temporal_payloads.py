@@ -1,0 +1,33 @@
+"""Payloads as JSON by pydantic, with the type adapters built once for the process.
+
+The SDK makes a payload converter for each workflow run. With its own pydantic converter every run would
+build the adapters of its messages anew: 6 ms of CPU at a rule's start, 3.5 ms between a price and an order.
+"""
+
+import dataclasses
+
+from temporalio.contrib.pydantic import PydanticJSONPlainPayloadConverter
+from temporalio.converter import (
+    CompositePayloadConverter,
+    DataConverter,
+    DefaultPayloadConverter,
+    JSONPlainPayloadConverter,
+)
+
+_JSON = PydanticJSONPlainPayloadConverter()
+
+
+class SharedPydanticPayloadConverter(CompositePayloadConverter):
+    """The SDK's default converters, with JSON by the process's one pydantic converter."""
+
+    def __init__(self) -> None:
+        """Put the shared converter in the place of the plain JSON one."""
+        standard = DefaultPayloadConverter.default_encoding_payload_converters
+        super().__init__(
+            *(_JSON if isinstance(each, JSONPlainPayloadConverter) else each for each in standard)
+        )
+
+
+CONVERTER: DataConverter = dataclasses.replace(
+    DataConverter.default, payload_converter_class=SharedPydanticPayloadConverter
+)
