@@ -170,8 +170,12 @@ class OrderExecution:
                 end = await self._nothing_to_send(built)
                 if end is not None:
                     return end
-            elif await self._placing.work(built) is NextStep.FAIL:
+                continue
+            step = await self._placing.work(built)
+            if step is NextStep.FAIL:
                 return ExecutionEnd.FAILED
+            if step is NextStep.NO_LIQUIDITY and not self._desk.host.is_patient():
+                return ExecutionEnd.BELOW_LEVEL  # nobody bids: watch again instead of knocking blindly
 
     async def _resume(self) -> None:
         """Look at what an earlier run left open, and stay with it until it is settled."""
