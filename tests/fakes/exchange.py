@@ -401,11 +401,13 @@ def held(*order_ids: str) -> Reply:
     )
 
 
-def refused(detail="the kill switch stops every send", *, sent=False, doubt=False) -> Reply:
+def refused(
+    detail="the kill switch stops every send", *, code="kill_switch", sent=False, doubt=False
+) -> Reply:
     """Refuses the claim; with `sent` an earlier send of this attempt stands."""
 
     def reply(exchange: FakeExchange, request: PlaceOrder) -> PlaceResult:
-        result = PlaceResult(kind=PlaceKind.REFUSED, refusal="kill_switch", detail=detail)
+        result = PlaceResult(kind=PlaceKind.REFUSED, refusal=code, detail=detail)
         if not sent:
             return result
         _register(exchange, request)

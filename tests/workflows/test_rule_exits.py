@@ -1,11 +1,13 @@
 """From a crossing to what the exit came to."""
 
+from dataclasses import replace
 from decimal import Decimal
 
+from domain import messages
 from domain.messages import RulePhase, RuleStatus
-from domain.orders import AnswerKind, OrderState, RebuildReason
+from domain.orders import AnswerKind, MarketState, OrderState, RebuildReason
 from tests.fakes.exchange import FakeExchange, answers, fills, held, reduced, refused
-from tests.workflows.floor import STOP, TARGET, Floor, quick
+from tests.workflows.floor import STOP, TARGET, Floor, now_ms, quick
 
 D = Decimal
 
@@ -219,3 +221,57 @@ async def test_a_stuck_exit_alarms_once(floor: Floor, exchange: FakeExchange):
     await rule.result()
 
     assert exchange.alarms == ["order.stuck"]
+
+
+async def test_a_book_that_cannot_be_read_is_waited_out(floor: Floor, exchange: FakeExchange):
+    exchange.unreadable = 1
+    rule = await floor.arm()
+    await rule.cross("0.39", observed_at_ms=now_ms() - 60_000)  # an old ladder: a fresh read comes first
+    await exchange.until(lambda: exchange.rule.phase is RulePhase.WAITING)
+    await rule.result()
+
+    assert exchange.calls["read_market"] == 2
+    assert exchange.attempts[0].limit_price == D("0.34")
+
+
+async def test_an_exit_in_a_resolved_market_fails(floor: Floor, exchange: FakeExchange):
+    rule = await floor.arm()
+    resolved = replace(exchange.instrument, state=MarketState.RESOLVED)
+    await rule.handle.signal(messages.SIGNAL_MARKET_CHANGED, resolved)
+    await rule.cross("0.39")
+    answer = await rule.result()
+
+    assert (answer.status, exchange.attempts) == (RuleStatus.FAILED, [])
+    assert "resolved" in answer.detail
+
+
+async def test_a_changed_tick_is_used_by_the_exit(floor: Floor, exchange: FakeExchange):
+    rule = await floor.arm()
+    finer = replace(exchange.instrument, tick=D("0.001"))
+    await rule.handle.signal(messages.SIGNAL_MARKET_CHANGED, finer)
+    await rule.cross("0.3955")
+    await rule.result()
+
+    assert (exchange.attempts[0].tick, exchange.attempts[0].limit_price) == (D("0.001"), D("0.345"))
+
+
+async def test_what_is_too_little_to_sell_is_named_dust(floor: Floor, exchange: FakeExchange):
+    exchange.script(fills("9.995"))
+    rule = await floor.arm()
+    await rule.cross("0.39")
+    answer = await rule.result()
+
+    assert answer.status is RuleStatus.TRIGGERED
+    assert exchange.rule.dust_shares == D("0.005")
+    assert len(exchange.attempts) == 1
+
+
+async def test_missing_credentials_block_and_alarm_until_they_are_there(floor: Floor, exchange: FakeExchange):
+    exchange.script(refused("no key", code="credentials_missing"))
+    rule = await floor.arm()
+    await rule.cross("0.39")
+    await exchange.until(lambda: exchange.rule.phase is RulePhase.BLOCKED)
+    await rule.result()
+
+    assert exchange.alarms == ["order.blocked"]
+    assert exchange.sold == D(10)

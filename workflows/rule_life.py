@@ -1,0 +1,335 @@
+"""The main loop of a rule: armed, crossed, exited. Takes one item at a time and decides it."""
+
+from collections import deque
+from dataclasses import replace
+from datetime import datetime, timedelta
+
+from temporalio import workflow
+
+with workflow.unsafe.imports_passed_through():
+    from domain.messages import (
+        Crossed,
+        ExecutionCarry,
+        Projection,
+        RuleAnswer,
+        RuleOutcome,
+        RulePhase,
+        RuleStart,
+        RuleStatus,
+    )
+    from domain.money import plain
+    from domain.quotes import Ladder
+    from domain.rules.crossing import Crossing, judge
+    from domain.rules.levels import UnresolvableRule
+
+from workflows import attributes, calls
+from workflows.execution import ExecutionEnd
+from workflows.order_desk import history_is_long
+from workflows.rule_ends import conclude, due_crossing
+from workflows.rule_exit import RuleExit
+from workflows.rule_inbox import Cancel, Item, OrderNews, Patch, PositionNews
+from workflows.rule_rows import evidence, fired_text, story
+from workflows.rule_state import RuleState, Sold
+
+
+class RuleLife:
+    """A rule's life from arming to its end; handlers fill the `inbox`, all else happens here."""
+
+    def __init__(self, start: RuleStart) -> None:
+        """Take up what the start, or the run before this one, says."""
+        self._start = start
+        self.state = RuleState.begin(start, workflow.now())
+        self.inbox: deque[Item] = deque(start.carry.crossings if start.carry else ())
+        self.exit: RuleExit | None = None
+        self._shown_state = "" if start.carry is None else self.state.status.value
+        self._cancels: list[Cancel] = []  # of the exit under way, or waiting for the last projection
+        self._former: list[RuleExit] = []  # of earlier generations, with fills that are not final
+
+    # -- called by handlers ---------------------------------------------------------------------
+
+    @property
+    def sold_out(self) -> bool:
+        """Whether an exit has sold everything, and only the venue's confirmation is awaited."""
+        return self.exit is not None and self.exit.execution.trading_over
+
+    def notify(self) -> None:
+        """Wake whatever waits for facts about this rule's orders."""
+        for host in (*self._former, *([self.exit] if self.exit else [])):
+            host.execution.notify()
+
+    def take_cancel(self, item: Cancel) -> None:
+        """Stop the exit under way, or queue behind what was first."""
+        if self.exit is not None:
+            self._cancels.append(item)
+            self.exit.execution.request_cancel()
+        else:
+            self.inbox.append(item)
+
+    def too_late(self) -> RuleAnswer:
+        """Return the answer to a request that lost its race."""
+        over = self.state.phase is RulePhase.DONE and self.state.status is not RuleStatus.TRIGGERED
+        return self.state.answer(RuleOutcome.ALREADY_FINISHED if over else RuleOutcome.CROSSING_WON)
+
+    # -- the loop -------------------------------------------------------------------------------
+
+    async def live(self) -> None:
+        """Live until the rule is done and that is written."""
+        carry = self._start.carry
+        if carry is None:
+            await self._arm()
+        else:
+            await self._take_up(carry.exit, carry.former)
+        while self.state.phase is not RulePhase.DONE:
+            await self._step()
+        await self._project()
+        self._answer_waiting()
+
+    async def _arm(self) -> None:
+        state = self.state
+        state.note_levels("rule.armed", workflow.now())
+        state.phase = RulePhase.ARMED
+        projection = Projection(rule=state.project(workflow.time_ns() // 1_000))
+        state.phase = RulePhase.ARMING
+        await calls.project(projection)
+        state.phase = RulePhase.ARMED
+        self._tell()
+
+    async def _take_up(self, carry: ExecutionCarry | None, former: tuple[ExecutionCarry, ...]) -> None:
+        """Go on with what the run before this one left open."""
+        self._former = [self._host(earlier) for earlier in former]
+        for earlier in self._former:
+            await earlier.execution.refresh_fills()
+        self._drop_final()
+        if carry is not None:
+            await self._run_exit(None, None, 0, carry)
+        else:
+            self._tell()
+
+    async def _step(self) -> None:
+        """Wait for the next item or moment, and decide it."""
+        if not self.inbox and history_is_long(self._start.tuning) and workflow.all_handlers_finished():
+            self._continue_as_new(None)
+        deadline = self.state.next_deadline()
+        if not self.inbox and not await self._wait(deadline):
+            await self._time_is_up()
+            return
+        item = self.inbox.popleft()
+        match item:
+            case Crossed():
+                await self._judge(item)
+            case Patch():
+                await self._patch(item)
+            case Cancel():
+                self.state.end(RuleStatus.CANCELED, item.reason)
+                self.state.note("rule.canceled", item.reason, workflow.now())
+                self._cancels.append(item)  # answered once it is written
+            case PositionNews():
+                await self._position_news()
+            case OrderNews():
+                await self._order_news()
+
+    async def _wait(self, deadline: datetime | None) -> bool:
+        """Wait for an item; False when the deadline came first."""
+        if deadline is None:
+            await workflow.wait_condition(lambda: bool(self.inbox))
+            return True
+        left = deadline - workflow.now()
+        if left <= timedelta(0):
+            return False
+        try:
+            await workflow.wait_condition(lambda: bool(self.inbox), timeout=left)
+        except TimeoutError:
+            return False
+        return True
+
+    async def _time_is_up(self) -> None:
+        """A time exit or the expiry is due."""
+        now, state = workflow.now(), self.state
+        crossing = due_crossing(state, now)
+        if crossing is not None:
+            await self._run_exit(crossing, None, 0)
+            return
+        state.end(RuleStatus.EXPIRED, "expired")
+        state.note("rule.expired", "The rule expired without a crossing", now)
+
+    async def _judge(self, crossed: Crossed) -> None:
+        """Judge a crossing by the rule's own conditions: fire, or refuse and watch again."""
+        state, crossing = self.state, crossed.crossing
+        if state.is_repeated(crossing):
+            return
+        state.consume(crossing)
+        verdict = judge(crossing, state.resolved)
+        if verdict.satisfied:
+            await self._run_exit(crossing, crossed.ladder, crossing.observed_at_ms)
+            return
+        reason = verdict.refusal.value if verdict.refusal else "refused"
+        now = workflow.now()
+        state.note("crossing.refused", f"A crossing does not satisfy the rule: {reason}", now)
+        state.rearm(self._soon())
+        await self._project()
+
+    async def _patch(self, item: Patch) -> None:
+        state, request = self.state, item.request
+        if request.expected_version is not None and request.expected_version != state.version:
+            item.answer = state.answer(RuleOutcome.VERSION_MISMATCH)
+            return
+        try:
+            state.redefine(request.definition)
+        except UnresolvableRule as error:
+            item.refusal = str(error)
+            return
+        state.note_levels("rule.patched", workflow.now())
+        await self._project()
+        item.answer = state.answer(RuleOutcome.DONE)
+
+    async def _position_news(self) -> None:
+        state = self.state
+        if not state.position_closed:
+            await self._project()  # the watch carries the size that a ladder must cover
+        elif not await self._exit_found_under_way():
+            state.end(RuleStatus.CANCELED, "position_closed")
+            state.note("rule.canceled", "The position was closed elsewhere", workflow.now())
+
+    async def _order_news(self) -> None:
+        """Fills of an earlier generation are final or taken back; or an exit is under way already."""
+        state, known = self.state, (self.state.sold, self.state.holding.version)
+        for host in self._former:
+            await host.execution.refresh_fills()
+        self._drop_final()
+        if not await self._exit_found_under_way() and known != (state.sold, state.holding.version):
+            await self._position_news()
+
+    async def _exit_found_under_way(self) -> bool:
+        """Go on with an exit that a former history of this rule began (a reset, a restored backup)."""
+        stored = await calls.recall(self.state.exit_order_id)
+        if stored.claims:
+            await self._run_exit(None, None, 0)
+        return bool(stored.claims)
+
+    # -- the exit -------------------------------------------------------------------------------
+
+    async def _run_exit(
+        self,
+        crossing: Crossing | None,
+        ladder: Ladder | None,
+        ladder_at_ms: int,
+        carry: ExecutionCarry | None = None,
+    ) -> None:
+        """Consume a crossing: it ends in an exit, a closed rule, or a rule armed again."""
+        state = self.state
+        state.fire(crossing)
+        self.exit = host = self._host(carry)
+        if crossing is not None:
+            state.note("rule.triggered", fired_text(crossing), workflow.now(), data=evidence(crossing))
+        self._move_waiting_items()
+        self._show_state()
+        end = await host.execution.run(ladder, ladder_at_ms)
+        if end is ExecutionEnd.CONTINUE:
+            await calls.project(host.execution.projection())
+            self._continue_as_new(host)
+        self.state.sold_now = host.sold
+        await self._after_exit(host, end)
+
+    def _host(self, carry: ExecutionCarry | None) -> RuleExit:
+        return RuleExit(self.state, carry, on_told=self._tell, on_cancel_lost=self._answer_crossing_won)
+
+    async def _after_exit(self, host: RuleExit, end: ExecutionEnd) -> None:
+        state, now = self.state, workflow.now()
+        flat_again = end is ExecutionEnd.NOTHING_HELD and state.definition.follow_token
+        if end is ExecutionEnd.BELOW_LEVEL or flat_again or await self._taken_back(end):
+            await self._watch_again(host)
+            return
+        conclude(state, end, host.execution.detail, now)
+
+    async def _taken_back(self, end: ExecutionEnd) -> bool:
+        """Wait for the fills of earlier generations, too; True when one of them was taken back."""
+        if end not in (ExecutionEnd.COMPLETE, ExecutionEnd.DUST):
+            return False
+        back = [await host.execution.confirm_fills() for host in self._former]
+        self._drop_final()
+        return any(back)
+
+    async def _watch_again(self, host: RuleExit) -> None:
+        """What a target did not fill stays armed."""
+        state, self.exit = self.state, None
+        last_words = host.execution.order_projection()
+        state.rearm(self._soon())
+        self._former.append(host)
+        self._drop_final()
+        left = plain(state.wanted_shares())
+        state.note("rule.rearmed", f"{left} shares did not fill and stay armed", workflow.now())
+        self.inbox.extendleft(reversed(self._cancels))
+        self._cancels.clear()
+        self._show_state()
+        self._tell()
+        await calls.project(Projection(rule=state.project(workflow.time_ns() // 1_000), order=last_words))
+
+    def _drop_final(self) -> None:
+        """Count what earlier exits sold anew, and let go of those whose fills are final."""
+        final = [host.sold for host in self._former if not host.execution.has_unconfirmed]
+        self._former = [host for host in self._former if host.execution.has_unconfirmed]
+        self.state.count_sold(sum(final, Sold()), sum((host.sold for host in self._former), Sold()))
+
+    def _move_waiting_items(self) -> None:
+        """Items behind the crossing lost the race: patches are told so, cancels stop the exit."""
+        waiting, self.inbox = self.inbox, deque()
+        for item in waiting:
+            if isinstance(item, Patch):
+                item.answer = self.state.answer(RuleOutcome.CROSSING_WON)
+            elif isinstance(item, Cancel):
+                self.take_cancel(item)
+            elif isinstance(item, Crossed) and not self.state.is_repeated(item.crossing):
+                self.inbox.append(item)
+
+    def _answer_crossing_won(self) -> None:
+        for item in self._cancels:
+            item.answer = self.state.answer(RuleOutcome.CROSSING_WON)
+        self._cancels.clear()
+
+    def _answer_waiting(self) -> None:
+        """Tell everybody who still waits how it ended."""
+        state = self.state
+        waiting = [*self._cancels, *(i for i in self.inbox if isinstance(i, Cancel | Patch))]
+        for item in waiting:
+            if state.status is RuleStatus.CANCELED and isinstance(item, Cancel):
+                residual = state.residual_shares > 0
+                item.answer = state.answer(
+                    RuleOutcome.CANCELED_WITH_RESIDUAL if residual else RuleOutcome.DONE
+                )
+            else:
+                item.answer = self.too_late()
+
+    # -- writing --------------------------------------------------------------------------------
+
+    def _tell(self) -> None:
+        workflow.set_current_details(story(self.state))
+
+    def _show_state(self) -> None:
+        """Change the search attribute, when the status is another one."""
+        if self._shown_state != self.state.status.value:
+            self._shown_state = self.state.status.value
+            attributes.set_state(self._shown_state)
+
+    async def _project(self) -> None:
+        self._tell()
+        if self.state.phase is RulePhase.DONE:
+            self._show_state()
+        rule, order = self.state.project(workflow.time_ns() // 1_000), None
+        if self.exit is not None:
+            order = self.exit.execution.order_projection()
+            # The log is read in the order in which it is written: the rule ends after its order did.
+            rule = replace(rule, events=order.events + rule.events)
+            order = replace(order, events=())
+        await calls.project(Projection(rule=rule, order=order), ends_task=bool(self._cancels))
+
+    def _soon(self) -> datetime:
+        return workflow.now() + timedelta(milliseconds=self._start.tuning.rearm_ms)
+
+    def _continue_as_new(self, host: RuleExit | None) -> None:
+        carry = replace(
+            self.state.carry(),
+            exit=host.execution.carry() if host is not None else None,
+            former=tuple(earlier.execution.carry() for earlier in self._former),
+            crossings=tuple(item for item in self.inbox if isinstance(item, Crossed)),
+        )
+        workflow.continue_as_new(replace(self._start, carry=carry))
