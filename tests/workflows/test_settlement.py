@@ -19,8 +19,6 @@ CERTAIN = {
 # A definite refusal says nothing of an earlier send that may have arrived; a kill does: it was processed.
 SETTLES_NOTHING = (AnswerKind.REBUILD, AnswerKind.BLOCKED, AnswerKind.FINAL)
 IN_DOUBT = CERTAIN | dict.fromkeys(SETTLES_NOTHING, NextStep.FOLLOW)
-    (AnswerKind.REBUILD, AnswerKind.BLOCKED, AnswerKind.FINAL), NextStep.FOLLOW
-)
 
 
 @pytest.mark.parametrize("kind", AnswerKind)
