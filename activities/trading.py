@@ -6,7 +6,7 @@ import structlog
 from temporalio import activity
 
 from activities.ingest import Ingest
-from domain.claims import Claimed, Granted, Held, Reduced, Refused, StoredClaim
+from domain.claims import ClaimAnswer, Claimed, Granted, Held, Reduced, Refused, StoredClaim
 from domain.errors import CredentialsMissing, StorageUnavailable, VenueError
 from domain.messages import (
     ClaimedAttempt,
@@ -29,6 +29,7 @@ from domain.quotes import MAX_LADDER_LEVELS
 from storage.repositories.claims import Claims
 from storage.repositories.instruments import Instruments
 from storage.repositories.ledger import Ledger
+from storage.repositories.projections import Projections
 
 log = structlog.get_logger()
 
@@ -46,6 +47,7 @@ class TradingActivities:
         self,
         *,
         claims: Claims,
+        projections: Projections,
         ledger: Ledger,
         instruments: Instruments,
         ingest: Ingest,
@@ -57,6 +59,7 @@ class TradingActivities:
         """Take the parts."""
         self._look_up_limit_s = look_up_limit_s
         self._claims = claims
+        self._projections = projections
         self._ledger = ledger
         self._instruments = instruments
         self._ingest = ingest
@@ -78,13 +81,12 @@ class TradingActivities:
             trading = await self._venues.trading(attempt.account_id, attempt.venue, attempt.mode)
         except CredentialsMissing as error:
             return PlaceResult(kind=PlaceKind.REFUSED, refusal=error.code, detail=str(error))
-        venue_order_id = trading.venue_order_id(attempt)
-        claim = await self._claims.claim(request, venue_order_id, self._now_ms())
+        claim = await self._claim(trading, request)
         match claim:
             case Granted(resend=False):
-                return await self._post(trading, attempt, claim.stored, doubt=False)
+                return await self._post(trading, request, claim.stored, doubt=False)
             case Granted():
-                return await self._again(trading, attempt, claim.stored, request.send_until_ms)
+                return await self._again(trading, request, claim.stored)
             case Claimed():
                 return PlaceResult(
                     kind=PlaceKind.ADOPTED,
@@ -100,10 +102,24 @@ class TradingActivities:
                 stored = await self._claims.find(attempt.order_id, attempt.attempt)
                 return _refused(claim, stored)
 
+    async def _claim(self, trading: Trading, request: PlaceOrder) -> ClaimAnswer:
+        """Claim, and sign while Postgres works: both take about as long, and signing is a pure function."""
+        attempt = request.attempt
+        venue_order_id = trading.venue_order_id(attempt)
+        claiming = asyncio.create_task(self._claims.claim(request, venue_order_id, self._now_ms()))
+        await asyncio.sleep(0)
+        trading.prepare(attempt)
+        return await claiming
+
     async def _post(
-        self, trading: Trading, attempt: Attempt, stored: StoredClaim, *, doubt: bool
+        self, trading: Trading, request: PlaceOrder, stored: StoredClaim, *, doubt: bool
     ) -> PlaceResult:
-        answer = await trading.place(attempt)
+        """Post, and write the rule's rows while the order is on its way."""
+        attempt = request.attempt
+        posting = asyncio.create_task(trading.place(attempt))
+        await asyncio.sleep(0)
+        await self._show(request)
+        answer = await posting
         log.info(
             "order.posted",
             order_id=attempt.order_id,
@@ -122,6 +138,13 @@ class TradingActivities:
             await self._wake_stream(attempt)
         return _answered(stored, answer, doubt=doubt, now_ms=self._now_ms())
 
+    async def _show(self, request: PlaceOrder) -> None:
+        """Write the rows of the step that asks; later ones say more, so a failure here is not the order's."""
+        try:
+            await self._projections.apply(request.rule)
+        except StorageUnavailable as error:
+            log.warning("step.not_written", order_id=request.attempt.order_id, error=str(error))
+
     async def _wake_stream(self, attempt: Attempt) -> None:
         """Make sure that somebody listens for fills; the host's own timer covers a failure here."""
         try:
@@ -129,11 +152,10 @@ class TradingActivities:
         except ConnectionError as error:
             log.warning("stream.not_woken", account_id=attempt.account_id, error=str(error))
 
-    async def _again(
-        self, trading: Trading, attempt: Attempt, stored: StoredClaim, send_until_ms: int | None
-    ) -> PlaceResult:
+    async def _again(self, trading: Trading, request: PlaceOrder, stored: StoredClaim) -> PlaceResult:
         """A send of this attempt began before: go by its answer, or look it up, or send the same bytes."""
-        doubt = _in_doubt(stored)
+        attempt, doubt = request.attempt, _in_doubt(stored)
+        await self._show(request)
         if stored.answer is not None and not stored.may_be_sent:
             return _answered(stored, stored.answer, doubt=stored.unknown_before, now_ms=self._now_ms())
         if doubt:
@@ -141,11 +163,11 @@ class TradingActivities:
             if found is not None:
                 return _answered(stored, found, doubt=True, now_ms=self._now_ms())
         granted = await self._claims.begin_resend(
-            attempt.order_id, attempt.attempt, self._now_ms(), send_until_ms
+            attempt.order_id, attempt.attempt, self._now_ms(), request.send_until_ms
         )
         if isinstance(granted, Refused):
             return _refused(granted, stored)
-        return await self._post(trading, attempt, granted.stored, doubt=doubt)
+        return await self._post(trading, request, granted.stored, doubt=doubt)
 
     async def _find(self, attempt: Attempt, stored: StoredClaim) -> Answer | None:
         """Look an attempt up: REGISTERED when it is there, UNKNOWN if nobody can say, None when absent."""

@@ -168,6 +168,10 @@ class Trading(Protocol):
         """Return the id that the venue will give this attempt; a pure function of it."""
         ...
 
+    def prepare(self, attempt: Attempt) -> None:
+        """Do ahead what `place` needs the processor for; it does it itself where this was not called."""
+        ...
+
     async def place(self, attempt: Attempt) -> Answer:
         """Sign and post once. Never raises for an answer of the venue or a network failure."""
         ...

@@ -41,10 +41,11 @@ class Gate:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Serves one request."""
+        arrived_ns = self._exchange.clock.monotonic_ns()
         body = await _read_body(receive)
         if body is None:
             return
-        request = self._request(scope, body)
+        request = self._request(scope, body, arrived_ns)
         try:
             reply = await self._answer(request, receive)
         except Dropped:
@@ -55,7 +56,7 @@ class Gate:
         if not transport.is_closing():
             self._note_answered(request)
 
-    def _request(self, scope: Scope, body: bytes) -> Request:
+    def _request(self, scope: Scope, body: bytes, arrived_ns: int) -> Request:
         headers = {name.decode("latin-1"): value.decode("latin-1") for name, value in scope["headers"]}
         method, path = scope["method"], scope["path"]
         clock = self._exchange.clock
@@ -65,7 +66,7 @@ class Gate:
             query=scope["query_string"],
             headers=headers,
             body=body,
-            received_monotonic_ns=clock.monotonic_ns(),
+            received_monotonic_ns=arrived_ns,
             received_at_ms=clock.now_ms(),
             incoming=Incoming(method, path, headers.get("poly_address")),
         )

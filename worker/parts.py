@@ -31,6 +31,7 @@ def activities_of(parts: Parts) -> RoleActivities:
     return RoleActivities(
         trading=TradingActivities(
             claims=Claims(database, parts.hints),
+            projections=Projections(database, parts.hints),
             ledger=ledger,
             instruments=Instruments(database),
             ingest=ingest,

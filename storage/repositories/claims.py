@@ -144,9 +144,9 @@ class Claims:
     async def claim(self, request: PlaceOrder, venue_order_id: VenueOrderId, now_ms: int) -> ClaimAnswer:
         """Judge an attempt under the lock of its position and reserve what it needs.
 
-        Granted for the first time: the claim stands with its first send counted, and the request's
-        projections are written with it. Refused: the projections alone are written, so that waiting shows.
-        Otherwise nothing changes.
+        Granted for the first time: the claim stands with its first send counted, and the order's row is
+        written with it (the rule's is left to the caller). Refused: all rows of the request are written, so
+        that waiting shows. Otherwise nothing changes.
 
         Args:
             request: The attempt and the projections of the step that asks.
@@ -165,12 +165,13 @@ class Claims:
             answer = judge_claim(facts, attempt, venue_order_id)
             if isinstance(answer, Granted) and not answer.resend:
                 line = _claim_line(request, venue_order_id, now_ms)
-                await connection.fetchval(_WRITE_CLAIM, document_of(request.rule, request.order, line))
+                # The rule's own rows can follow while the order is on its way; the order's row counts here.
+                await connection.fetchval(_WRITE_CLAIM, document_of(None, request.order, line))
             elif isinstance(answer, Refused):
                 await connection.fetchval(_WRITE_STEP, document_of(request.rule, request.order))
             else:
                 return answer
-        give_hints(self._hints, request.rule, request.order)
+        give_hints(self._hints, request.rule if isinstance(answer, Refused) else None, request.order)
         return answer
 
     async def begin_resend(

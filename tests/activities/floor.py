@@ -13,6 +13,7 @@ from tests.fakes.trading import (
     FakeInstruments,
     FakeLedger,
     FakeMarketData,
+    FakeProjections,
     FakeRules,
     FakeSignals,
     FakeTrading,
@@ -26,6 +27,7 @@ class Desk:
 
     def __init__(self, look_up_limit_s=5.0):
         self.claims = FakeClaims()
+        self.projections = FakeProjections()
         self.ledger = FakeLedger()
         self.trading = FakeTrading()
         self.data = FakeMarketData()
@@ -36,6 +38,7 @@ class Desk:
         self.ingest = Ingest(self.ledger, self.rules, self.venues, self.signals)
         self.activities = TradingActivities(
             claims=self.claims,
+            projections=self.projections,
             ledger=self.ledger,
             instruments=self.instruments,
             ingest=self.ingest,

@@ -170,3 +170,21 @@ async def test_a_stream_that_cannot_be_woken_does_not_harm_the_order(desk: Desk)
     desk.signals.away = True
 
     assert (await desk.place()).answer.kind is AnswerKind.ACCEPTED
+
+
+async def test_rows_that_cannot_be_written_do_not_keep_the_order_from_the_venue(desk: Desk) -> None:
+    desk.projections.away = 1
+
+    result = await desk.place()
+
+    assert result.answer is not None
+    assert len(desk.trading.posted) == 1
+
+
+async def test_repeated_call_writes_the_rows_that_its_first_try_may_not_have_written(desk: Desk) -> None:
+    await desk.place(ATTEMPT)
+    desk.projections.written.clear()
+
+    await desk.place(ATTEMPT)
+
+    assert len(desk.projections.written) == 1

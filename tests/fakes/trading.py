@@ -72,6 +72,9 @@ class FakeTrading:
         self.seen = Decimal(10)
         self.refreshed = 0
 
+    def prepare(self, attempt):
+        """Nothing to sign."""
+
     def venue_order_id(self, attempt):
         return venue_id(attempt)
 
@@ -137,6 +140,21 @@ class FakeVenues:
 
     async def wallet(self, account_id, venue, mode):
         return WALLET
+
+
+class FakeProjections:
+    """Rows that were written; `away` makes the next writes fail."""
+
+    def __init__(self):
+        self.written = []
+        self.away = 0
+
+    async def apply(self, rule=None, order=None):
+        if self.away:
+            self.away -= 1
+            raise StorageUnavailable("away")
+        self.written.append((rule, order))
+        return True
 
 
 class FakeClaims:

@@ -36,6 +36,10 @@ class TemplateTrading:
         """Return the id that the venue will give the attempt: a pure function of it."""
         raise NotImplementedError
 
+    def prepare(self, attempt: Attempt) -> None:
+        """Sign ahead, while the claim is being made; leave it empty where signing costs nothing."""
+        raise NotImplementedError
+
     async def place(self, attempt: Attempt) -> Answer:
         """Sign and post once; classify whatever comes back."""
         raise NotImplementedError

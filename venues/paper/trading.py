@@ -95,6 +95,9 @@ class PaperTrading:
         """Return the paper id: a digest of every field of the attempt."""
         return paper_order_id(attempt)
 
+    def prepare(self, attempt: Attempt) -> None:
+        """Nothing is signed on paper."""
+
     async def place(self, attempt: Attempt) -> Answer:
         """Match once against the live book and register. Never raises for a failed read of the market.
 

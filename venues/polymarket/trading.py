@@ -31,7 +31,7 @@ from venues.polymarket.schemas import (
     TradePagePayload,
     TradePayload,
 )
-from venues.polymarket.signing import KeyPair, WrongWallet, exchange_address, venue_order_id
+from venues.polymarket.signing import KeyPair, SignedOrder, WrongWallet, exchange_address, venue_order_id
 from venues.polymarket.trades import Owner, fills_of
 from venues.polymarket.user_socket import UserSocket
 
@@ -41,6 +41,7 @@ _ORDERS = "/data/orders"
 _TRADES = "/data/trades"
 _BALANCE = "/balance-allowance"
 _REFRESH = "/balance-allowance/update"
+_SIGNED_AHEAD = 256
 _NOT_FOUND = frozenset({400, 404})
 _log = structlog.get_logger(__name__)
 
@@ -76,6 +77,7 @@ class PolymarketTrading:
             wallet=credentials.funder or self._keys.address,
         )
         self._instruments: dict[TokenId, Instrument] = {}
+        self._signed: dict[Attempt, SignedOrder] = {}
 
     async def aclose(self) -> None:
         """Close the connections."""
@@ -86,11 +88,20 @@ class PolymarketTrading:
         """Return the id that the venue will give this attempt: its EIP-712 digest."""
         return venue_order_id(attempt)
 
+    def prepare(self, attempt: Attempt) -> None:
+        """Sign ahead: the signature is a pure function of the attempt and the wallet's key."""
+        if len(self._signed) >= _SIGNED_AHEAD:
+            self._signed.clear()  # attempts that were never placed
+        try:
+            self._signed[attempt] = self._keys.sign(attempt)
+        except WrongWallet as error:
+            _log.info("order.not_signed_ahead", order_id=attempt.order_id, error=str(error))
+
     async def place(self, attempt: Attempt) -> Answer:
         """Sign and post once. Never raises for an answer of the venue or a network failure."""
         order_id = venue_order_id(attempt)
         try:
-            signed = self._keys.sign(attempt)
+            signed = self._signed.pop(attempt, None) or self._keys.sign(attempt)
         except WrongWallet as error:
             return Answer(
                 kind=AnswerKind.BLOCKED, code="wrong_wallet", detail=str(error), venue_order_id=order_id
