@@ -58,7 +58,7 @@ async def test_other_bytes_for_the_same_attempt_get_the_stored_claim(store: Stor
     assert claimed.stored.attempt == attempt
 
 
-async def test_grant_writes_the_order_in_the_same_step_and_leaves_the_rule_to_the_caller(
+async def test_grant_writes_the_order_in_the_same_step_and_leaves_the_rule(
     store: Store,
 ) -> None:
     await store.hold("10")
