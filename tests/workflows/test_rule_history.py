@@ -85,8 +85,11 @@ async def test_a_fired_rule_that_is_reset_adopts_its_order(floor: Floor, exchang
 
 async def test_a_reset_rule_whose_position_is_gone_recalls_its_order(floor: Floor, exchange: FakeExchange):
     rule = await floor.arm()
+    exchange.script(fills(confirmed=False))
     await rule.cross("0.39")
+    await exchange.until(lambda: "confirmation" in exchange.rule.detail)
     await rule.holds("0")  # the stream's word, reapplied with the crossing
+    await exchange.confirm()
     await rule.result()
     events = await events_of(rule.handle)
     first_task = next(e for e in events if e.event_type == EventType.EVENT_TYPE_WORKFLOW_TASK_COMPLETED)
