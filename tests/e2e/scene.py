@@ -98,20 +98,31 @@ class Holdfast:
         return Barrier(self.admin, await self.admin.raise_barrier(point, token_id=token, **where))
 
     @asynccontextmanager
-    async def claims_locked(self, market: "Market") -> AsyncGenerator[None]:
-        """Locks a token's claims in Postgres: whoever wants to write down an answer waits."""
+    async def database(self) -> AsyncGenerator[asyncpg.Connection]:
+        """Opens a connection of the test's own, past the product."""
         connection = await asyncpg.connect(self.stack.database_url, ssl=False)
         try:
-            transaction = connection.transaction()
-            await transaction.start()
-            locked = await connection.fetch(
-                "SELECT 1 FROM claims WHERE token_id = $1 FOR UPDATE", market.token_id
-            )
-            assert locked, "there is no claim to lock"
-            yield
-            await transaction.rollback()
+            yield connection
         finally:
             await connection.close()
+
+    async def found(self, query: str, *arguments: object) -> None:
+        """Waits until a query finds a row."""
+        async with self.database() as connection:
+            await until(lambda: connection.fetchrow(query, *arguments), bool, query)
+
+    async def attempts_of_activity(self, workflow_id: str) -> int:
+        """Returns at which attempt the pending activity of a workflow is; 0 when none is pending."""
+        described = await self.temporal.get_workflow_handle(workflow_id).describe()
+        return max((a.attempt for a in described.raw_description.pending_activities), default=0)
+
+    @asynccontextmanager
+    async def claims_locked(self, market: "Market") -> AsyncGenerator[None]:
+        """Locks a token's claims in Postgres: whoever wants to write down an answer waits."""
+        async with self.database() as connection, connection.transaction():
+            query = "SELECT 1 FROM claims WHERE token_id = $1 FOR UPDATE"
+            assert await connection.fetch(query, market.token_id), "there is no claim to lock"
+            yield
 
 
 class Barrier:
@@ -175,9 +186,26 @@ class Rule:
     """A rule of one account."""
 
     def __init__(self, trader: "Trader", rule_id: str) -> None:
+        self._holdfast = trader.holdfast
         self._api = trader.api
         self.id = rule_id
         self.path = f"/api/v2/rules/{rule_id}"
+
+    @property
+    def workflow_id(self) -> str:
+        """Id of its workflow."""
+        return rule_workflow_id(RuleId(self.id))
+
+    async def signalled(self, name: str = "crossed") -> None:
+        """Waits until a signal stands in its history."""
+        handle = self._holdfast.temporal.get_workflow_handle(self.workflow_id)
+
+        async def signals() -> int:
+            history = await handle.fetch_history()
+            named = [e.workflow_execution_signaled_event_attributes.signal_name for e in history.events]
+            return named.count(name)
+
+        await until(signals, lambda count: count > 0, f"the signal {name} in the history")
 
     async def row(self) -> Json:
         """Returns the rule as the API shows it."""
@@ -314,7 +342,7 @@ class Trader:
         assert sold <= bought, f"{sold} sold, {bought} bought"
 
     async def _audit_workflow(self, rule: Rule) -> None:
-        handle = self.holdfast.temporal.get_workflow_handle(rule_workflow_id(RuleId(rule.id)))
+        handle = self.holdfast.temporal.get_workflow_handle(rule.workflow_id)
         closed = (await rule.row())["phase"] == "done"
         status = await until(handle.describe, lambda d: (d.close_time is not None) == closed, "workflow")
         assert status.status is not None

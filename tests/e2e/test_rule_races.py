@@ -5,7 +5,6 @@ from decimal import Decimal
 
 import pytest
 
-from domain.ids import RuleId, rule_workflow_id
 from domain.messages import Crossed
 from domain.quotes import Ladder, Level, Quote
 from domain.rules.crossing import Crossing
@@ -53,7 +52,7 @@ async def test_stop_cancels_a_resting_sell_that_holds_its_shares(holdfast: Holdf
 
 async def test_crossing_signalled_three_times_is_one_exit(holdfast: Holdfast) -> None:
     scene = await holdfast.protected()
-    handle = holdfast.temporal.get_workflow_handle(rule_workflow_id(RuleId(scene.rule.id)))
+    handle = holdfast.temporal.get_workflow_handle(scene.rule.workflow_id)
     barrier = await holdfast.hold(scene.market, "before_receive")
     await scene.market.quote("0.40")
     await barrier.arrival()
@@ -121,12 +120,12 @@ async def test_cancel_and_crossing_in_one_task_end_cleanly_and_the_answer_says_h
         holdfast.stack.supervisor.pause(part)
     if first == "crossing":
         await scene.market.quote("0.40")
-        await _signalled(holdfast, scene.rule.id)
+        await scene.rule.signalled()
     cancelling = asyncio.create_task(_outcome_of_cancel(scene.trader.api.delete(scene.rule.path)))
     if first == "cancel":
         await asyncio.sleep(0.1)  # the update waits in the server; nothing tells when it arrived
         await scene.market.quote("0.40")
-        await _signalled(holdfast, scene.rule.id)
+        await scene.rule.signalled()
     for part in CORE_WORKERS:
         holdfast.stack.supervisor.resume(part)
     outcome = await cancelling
@@ -137,18 +136,6 @@ async def test_cancel_and_crossing_in_one_task_end_cleanly_and_the_answer_says_h
     else:
         assert outcome in ("crossing_won", "still_going_on", "no_answer_yet")
         await scene.audit(sells=1)
-
-
-async def _signalled(holdfast: Holdfast, rule_id: str) -> None:
-    """Waits until the crossing stands in the rule's history."""
-    handle = holdfast.temporal.get_workflow_handle(rule_workflow_id(RuleId(rule_id)))
-
-    async def signals() -> int:
-        history = await handle.fetch_history()
-        named = [e.workflow_execution_signaled_event_attributes.signal_name for e in history.events]
-        return named.count("crossed")
-
-    await until(signals, lambda count: count > 0, "the signal in the history")
 
 
 async def _outcome_of_cancel(answering: object) -> str:
@@ -192,7 +179,7 @@ async def test_patch_and_crossing_of_the_old_level_in_one_task_end_cleanly(holdf
     patching = asyncio.create_task(_outcome_of_cancel(scene.trader.api.patch(scene.rule.path, body)))
     await asyncio.sleep(0.1)  # as above
     await scene.market.quote("0.40")
-    await _signalled(holdfast, scene.rule.id)
+    await scene.rule.signalled()
     for part in CORE_WORKERS:
         holdfast.stack.supervisor.resume(part)
     outcome = await patching
