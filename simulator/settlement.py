@@ -86,6 +86,7 @@ class Settlement:
             trade.transaction_hash = "0x" + hashlib.sha256(f"{trade.id}:tx".encode()).hexdigest()
         if status is TradeStatus.FAILED:
             self._move(trade.transfers, trade, direction=-1)
+            self._state.wallet(trade.taker_wallet).fees_paid -= trade.fee
         self._state.save_trade(trade)
         self._publisher.trade(trade)
 
