@@ -337,8 +337,11 @@ class Trader:
         assert len(registered) == sells, f"{sells} sells were expected: {registered}"
         accepted = [p.order_id for p in await market.posts() if p.outcome == "accepted"]
         assert len(accepted) == len(set(accepted)), "an order was registered twice"
-        bought = sum(Decimal(o.size_matched) for o in await market.orders("BUY"))
-        sold = sum(Decimal(o.size_matched) for o in registered)
+        trades = [t for t in await self.holdfast.admin.trades(self.address) if t.token_id == market.token_id]
+        bought, sold = (
+            sum(Decimal(t.size) for t in trades if t.side == side and t.status != "FAILED")
+            for side in ("BUY", "SELL")
+        )
         assert sold <= bought, f"{sold} sold, {bought} bought"
 
     async def _audit_workflow(self, rule: Rule) -> None:
