@@ -8,11 +8,13 @@ from collections.abc import Mapping
 from datetime import timedelta
 from types import MappingProxyType
 
-TUNED_DYNAMIC_CONFIG: Mapping[str, int | bool] = MappingProxyType(
+TUNED_DYNAMIC_CONFIG: Mapping[str, int | bool | str] = MappingProxyType(
     {
         "history.transferProcessorMaxPollRPS": 1000,
         "history.timerProcessorMaxPollRPS": 1000,
         "history.visibilityProcessorMaxPollRPS": 200,
+        # Untuned, each timer and each retry of an activity takes a second, however short it was set.
+        "history.timerProcessorMaxTimeShift": "50ms",
         "system.enableActivityEagerExecution": True,
         # One machine: more partitions only forward tasks to each other.
         "matching.numTaskqueueReadPartitions": 1,

@@ -1,6 +1,7 @@
 """The Temporal dev server on a SQLite file, tuned, with our search attributes and retention."""
 
 import asyncio
+import json
 import os
 from dataclasses import dataclass
 from pathlib import Path
@@ -73,7 +74,7 @@ class TemporalServer:
         for name in SEARCH_ATTRIBUTES:
             argv += ["--search-attribute", f"{name}=Keyword"]
         for key, value in TUNED_DYNAMIC_CONFIG.items():
-            argv += ["--dynamic-config-value", f"{key}={str(value).lower()}"]
+            argv += ["--dynamic-config-value", f"{key}={json.dumps(value)}"]
         environment = {"PATH": os.environ.get("PATH", os.defpath), "HOME": str(self.database.parent)}
         return Command(tuple(argv), environment, self.database.parent)
 

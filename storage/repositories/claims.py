@@ -144,9 +144,9 @@ class Claims:
     async def claim(self, request: PlaceOrder, venue_order_id: VenueOrderId, now_ms: int) -> ClaimAnswer:
         """Judge an attempt under the lock of its position and reserve what it needs.
 
-        Granted for the first time: the claim stands with its first send counted, and the order's row is
-        written with it (the rule's is left to the caller). Refused: all rows of the request are written, so
-        that waiting shows. Otherwise nothing changes.
+        Granted for the first time: the claim stands with its first send counted, and the order's row and all
+        events are written with it (the rule's rows are left to the caller). Refused: all rows of the request
+        are written, so that waiting shows. Otherwise nothing changes.
 
         Args:
             request: The attempt and the projections of the step that asks.
@@ -165,8 +165,9 @@ class Claims:
             answer = judge_claim(facts, attempt, venue_order_id)
             if isinstance(answer, Granted) and not answer.resend:
                 line = _claim_line(request, venue_order_id, now_ms)
-                # The rule's own rows can follow while the order is on its way; the order's row counts here.
-                await connection.fetchval(_WRITE_CLAIM, document_of(None, request.order, line))
+                # The rule's rows can follow while the order is on its way; the order's row counts here.
+                document = document_of(request.rule, request.order, line, rule_rows=False)
+                await connection.fetchval(_WRITE_CLAIM, document)
             elif isinstance(answer, Refused):
                 await connection.fetchval(_WRITE_STEP, document_of(request.rule, request.order))
             else:

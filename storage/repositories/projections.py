@@ -69,13 +69,17 @@ EVENTS = "events"
 
 
 def document_of(
-    rule: RuleProjection | None, order: OrderProjection | None, claim: ClaimLine | None = None
+    rule: RuleProjection | None,
+    order: OrderProjection | None,
+    claim: ClaimLine | None = None,
+    *,
+    rule_rows: bool = True,
 ) -> str:
-    """Return the JSON argument of the step's statement."""
+    """Return the JSON argument of the step's statement; without `rule_rows` of the rule only its events."""
     events = (*(rule.events if rule else ()), *(order.events if order else ()))
     document = StepDocument(
-        rule=rule.rule if rule else None,
-        watch=rule.watch if rule else None,
+        rule=rule.rule if rule and rule_rows else None,
+        watch=rule.watch if rule and rule_rows else None,
         order=order.order if order else None,
         events=tuple(_line_of(event) for event in events),
         claim=claim,

@@ -71,6 +71,8 @@ async def test_grant_writes_the_order_in_the_same_step_and_leaves_the_rule(
     order = await Orders(store.database).get(store.account_id, attempt.order_id)
     assert order == request.order.order
     assert await Rules(store.database).get(store.account_id, rule) == armed.rule
+    events = await Events(store.database).page(store.account_id)
+    assert [line.event.event_key for line in events.items] == ["crossed"]
 
 
 async def test_claim_of_more_than_held_is_reduced_and_writes_nothing(store: Store) -> None:
