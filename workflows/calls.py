@@ -67,8 +67,9 @@ async def project(projection: Projection, *, ends_task: bool = False) -> None:
 
     Args:
         projection: The step.
-        ends_task: Write in a task of its own. The server forgets an update whose very task would close the
-            workflow when anything else arrives meanwhile, so its acceptance has to be history before that.
+        ends_task: Write in a task of its own. The server forgets an update whose very task is lost, or would
+            close the workflow when anything else arrives meanwhile, so its acceptance has to be history
+            before that.
     """
     if ends_task:
         await _surely(ProjectionActivities.project, projection)

@@ -179,7 +179,8 @@ class RuleLife:
             item.refusal = str(error)
             return
         state.note_levels("rule.patched", workflow.now())
-        await self._project()
+        # The feed must not watch levels that a lost task takes back: the update becomes history first.
+        await self._project(ends_task=True)
         item.answer = state.answer(RuleOutcome.DONE)
 
     async def _position_news(self) -> None:
@@ -310,7 +311,7 @@ class RuleLife:
             self._shown_state = self.state.status.value
             attributes.set_state(self._shown_state)
 
-    async def _project(self) -> None:
+    async def _project(self, *, ends_task: bool = False) -> None:
         self._tell()
         if self.state.phase is RulePhase.DONE:
             self._show_state()
@@ -320,7 +321,7 @@ class RuleLife:
             # The log is read in the order in which it is written: the rule ends after its order did.
             rule = replace(rule, events=order.events + rule.events)
             order = replace(order, events=())
-        await calls.project(Projection(rule=rule, order=order), ends_task=bool(self._cancels))
+        await calls.project(Projection(rule=rule, order=order), ends_task=ends_task or bool(self._cancels))
 
     def _soon(self) -> datetime:
         return workflow.now() + timedelta(milliseconds=self._start.tuning.rearm_ms)
