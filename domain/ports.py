@@ -275,4 +275,3 @@ class Signals(Protocol):
     async def adopt_order(self, start: OrderStart) -> None:
         """Start an order workflow that takes up what no living host follows."""
         ...
-

@@ -14,6 +14,7 @@ from domain.messages import OrderProjection
 from domain.orders import Answer, AnswerKind, Attempt, MarketState, Mode, Side, TimeInForce, VenueOrderStatus
 from storage.database import Database
 from storage.repositories.accounts import Accounts
+from storage.repositories.events import Events
 from storage.repositories.instruments import Instruments
 from storage.repositories.orders import Orders
 from storage.repositories.rules import Rules
