@@ -11,8 +11,6 @@ from datetime import datetime, timedelta
 from decimal import Decimal
 
 import structlog
-from storage.repositories.tape import Tape
-from storage.repositories.watches import Watches
 
 from activities.feed_delivery import Delivery
 from activities.feed_tape import TapeBatch
@@ -24,6 +22,8 @@ from domain.quotes import Quote, price_rules_of
 from domain.rules.crossing import Crossing
 from domain.rules.index import TriggerIndex
 from domain.rules.watch import TrailMark, Watch
+from storage.repositories.tape import Tape
+from storage.repositories.watches import Watches
 
 log = structlog.get_logger()
 

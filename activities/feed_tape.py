@@ -2,9 +2,8 @@
 
 from datetime import datetime
 
-from storage.repositories.tape import Tape, TapeEntry
-
 from domain.quotes import Quote
+from storage.repositories.tape import Tape, TapeEntry
 
 # An outage of the database must not fill the memory: beyond this the oldest rows are dropped and counted.
 MOST_ROWS = 200_000

@@ -4,9 +4,6 @@ import asyncio
 import contextlib
 
 import structlog
-from storage.repositories.feed_status import FeedStatus, FeedStatuses
-from storage.repositories.tape import Tape
-from storage.repositories.watches import Watches
 from temporalio import activity
 
 from activities.feed_delivery import Delivery
@@ -14,6 +11,9 @@ from activities.feed_session import FeedRestart, FeedSession, FeedSettings
 from domain.errors import StorageUnavailable
 from domain.messages import FeedShard
 from domain.ports import Clock, Signals, Venues
+from storage.repositories.feed_status import FeedStatus, FeedStatuses
+from storage.repositories.tape import Tape
+from storage.repositories.watches import Watches
 
 log = structlog.get_logger()
 
