@@ -89,7 +89,7 @@ async def _perform(
 
         async with SimulatorAdmin(variables["HOLDFAST_SIMULATOR_ADMIN_URL"]) as admin:
             with ApiClient(url, settings.api.caller_key()) as operator:
-                result = await Demo(scene, speed, operator, admin, say).run(
+                result = await Demo(scene, speed, operator, admin, settings.temporal, say).run(
                     lambda key, account: ApiClient(url, SecretStr(key), account)
                 )
         _show(result, console)
@@ -140,7 +140,7 @@ def _show(result: DemoResult, console: Console) -> None:
     table.add_column("value", overflow="fold")
     replayed = result.replay
     shares = f"bought {result.bought_shares}, sold {result.sold_shares}, held {result.position_quantity}"
-    agreed = "venue and projection agree to the last digit, fees included"
+    agreed = "venue, Postgres and Temporal agree to the last digit, fees included"
     rows = {
         "rule": f"{result.rule_status} ({result.rule_phase})",
         "fired": f"{result.condition} at row {result.index}" if result.condition else "nothing fired",

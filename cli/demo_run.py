@@ -14,9 +14,13 @@ from pydantic import JsonValue
 from cli.client import ApiClient, JsonObject, objects, text
 from cli.demo_scene import Scene
 from cli.errors import CommandFailed
+from domain.ids import RuleId, rule_workflow_id
+from domain.messages import RuleAnswer
 from domain.money import plain
 from domain.rules.definition import RuleDefinition
 from domain.rules.replay import ReplayAnswer, replay
+from runtime.settings import TemporalSettings
+from runtime.temporal import connect
 from simulator.client import AdminMarket, LedgerEntry, SimulatorAdmin, TapeFrame
 
 START_USD = Decimal(10_000)
@@ -56,11 +60,20 @@ class DemoResult:
 class Demo:
     """One performance. `say(actor, text)` receives each step as it happens."""
 
-    def __init__(self, scene: Scene, speed: str, api: ApiClient, admin: SimulatorAdmin, say: Say) -> None:
+    def __init__(
+        self,
+        scene: Scene,
+        speed: str,
+        api: ApiClient,
+        admin: SimulatorAdmin,
+        temporal: TemporalSettings,
+        say: Say,
+    ) -> None:
         self._scene = scene
         self._speed = speed
         self._operator = api
         self._admin = admin
+        self._temporal = temporal
         self._say = say
         self._wallet = Account.from_key(secrets.token_bytes(32))
         self._seen_events: set[str] = set()
@@ -228,6 +241,7 @@ class Demo:
         fills = await _fills(api, token_id)
         held = await self._held(api, token_id)
         differences = await self._differences(fills, held, token_id)
+        differences += await self._temporal_differences(rule, fills)
         evidence = await self._first_crossing(api, rule)
         row = next((f for f in frames if str(f.timestamp_ms) == evidence.get("venue_timestamp_ms")), None)
         outcome = replay(RuleDefinition.model_validate(body), self._scene.rows).answer()
@@ -259,6 +273,26 @@ class Demo:
         fired = [e for e in objects(page, "items") if text(e, "type") == "rule.triggered"]
         data = fired[-1].get("data") if fired else None
         return {name: str(value) for name, value in data.items()} if isinstance(data, dict) else {}
+
+    async def _temporal_differences(self, rule: JsonObject, fills: list[JsonObject]) -> list[str]:
+        """Return where the workflow's result and the ledger disagree; a rule that stands has none."""
+        if text(rule, "phase") != "done":
+            return []
+        client = await connect(self._temporal)
+        handle = client.get_workflow_handle(
+            rule_workflow_id(RuleId(text(rule, "id"))), result_type=RuleAnswer
+        )
+        result = await handle.result()
+        pairs = {
+            "shares sold": (result.sold_shares, _sum(fills, "SELL", "shares")),
+            "proceeds": (result.proceeds_usd, _sum(fills, "SELL", "notional_usd")),
+            "fees of the exit": (result.fee_usd, _sum(fills, "SELL", "fee_usd")),
+        }
+        return [
+            f"{name}: {plain(temporal)} in Temporal, {plain(ours)} in the ledger"
+            for name, (temporal, ours) in pairs.items()
+            if temporal != ours
+        ]
 
     async def _differences(self, fills: list[JsonObject], held: Decimal, token_id: str) -> list[str]:
         """Return where the venue's ledger and the projection disagree, to the last digit."""

@@ -184,7 +184,7 @@ class RuleOutcome(StrEnum):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RuleAnswer:
-    """Answer of every update on a rule."""
+    """Answer of every update on a rule, and the workflow's result. Shares and USD over all its exits."""
 
     outcome: RuleOutcome
     status: RuleStatus
@@ -192,6 +192,9 @@ class RuleAnswer:
     version: int
     detail: str = ""
     residual_shares: Decimal = Decimal(0)
+    sold_shares: Decimal = Decimal(0)
+    proceeds_usd: Decimal = Decimal(0)
+    fee_usd: Decimal = Decimal(0)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

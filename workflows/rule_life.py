@@ -160,7 +160,9 @@ class RuleLife:
         state.consume(crossing)
         verdict = judge(crossing, state.resolved)
         if verdict.satisfied:
-            await self._run_exit(crossing, crossed.ladder, crossing.observed_at_ms)
+            # An empty ladder may be an empty book, or a crossing that brought none: a fresh read tells.
+            ladder = crossed.ladder if crossed.ladder.levels else None
+            await self._run_exit(crossing, ladder, crossing.observed_at_ms)
             return
         reason = verdict.refusal.value if verdict.refusal else "refused"
         now = workflow.now()

@@ -234,6 +234,7 @@ class RuleState:
 
     def answer(self, outcome: RuleOutcome, detail: str = "") -> RuleAnswer:
         """Return the answer of an update as things stand."""
+        sold = self.sold
         return RuleAnswer(
             outcome=outcome,
             status=self.status,
@@ -241,6 +242,9 @@ class RuleState:
             version=self.version,
             detail=detail or self.detail,
             residual_shares=self.residual_shares if self.phase is RulePhase.DONE else ZERO,
+            sold_shares=sold.shares,
+            proceeds_usd=sold.proceeds_usd,
+            fee_usd=sold.fee_usd,
         )
 
     # -- rows -----------------------------------------------------------------------------------
