@@ -5,6 +5,7 @@ build the adapters of its messages anew: 6 ms of CPU at a rule's start, 3.5 ms b
 """
 
 import dataclasses
+from collections.abc import Iterable
 
 from temporalio.contrib.pydantic import PydanticJSONPlainPayloadConverter
 from temporalio.converter import (
@@ -14,7 +15,20 @@ from temporalio.converter import (
     JSONPlainPayloadConverter,
 )
 
-_JSON = PydanticJSONPlainPayloadConverter()
+
+class _WarmConverter(PydanticJSONPlainPayloadConverter):
+    def adapter_of(self, message: type) -> None:
+        """Put the adapter of a message into the cache."""
+        self._type_adapter(message)
+
+
+_JSON = _WarmConverter()
+
+
+def build_adapters(messages: Iterable[type]) -> None:
+    """Build the type adapters of these messages now, so that the first crossing does not wait for them."""
+    for message in messages:
+        _JSON.adapter_of(message)
 
 
 class SharedPydanticPayloadConverter(CompositePayloadConverter):

@@ -10,9 +10,21 @@ import structlog
 from temporalio.client import Client
 from temporalio.worker import Worker
 
-from runtime.build import build_parts
+from domain.errors import StorageUnavailable
+from domain.messages import (
+    Crossed,
+    FollowOrder,
+    OrderFacts,
+    PlaceOrder,
+    PlaceResult,
+    PositionChanged,
+    Projection,
+    RuleStart,
+)
+from runtime.build import Parts, build_parts
 from runtime.settings import Settings
 from runtime.temporal import connect, queue, workflow_runner
+from runtime.temporal_payloads import build_adapters
 from worker.parts import activities_of
 from worker.registry import QueueWork, Role, work_of
 from worker.singletons import ensure_feed, ensure_schedules
@@ -21,6 +33,16 @@ log = structlog.get_logger()
 
 # Many first tasks at once on few cores can trip the deadlock detector of two seconds.
 WORKFLOW_TASKS_AT_ONCE = 16
+HOT_MESSAGES = (
+    RuleStart,
+    Crossed,
+    PlaceOrder,
+    PlaceResult,
+    Projection,
+    FollowOrder,
+    OrderFacts,
+    PositionChanged,
+)
 ACTIVITIES_AT_ONCE = 200
 
 
@@ -37,6 +59,7 @@ async def run_worker(settings: Settings, role: Role) -> None:
     client = await connect(settings.temporal)
     async with AsyncExitStack() as stack:
         parts = await stack.enter_async_context(build_parts(settings, client))
+        await _warm_up(parts)
         for work in work_of(role, activities_of(parts)):
             await stack.enter_async_context(_worker(client, settings, work))
         if role in (Role.FEED, Role.ALL):
@@ -46,6 +69,15 @@ async def run_worker(settings: Settings, role: Role) -> None:
         _say_ready(role)
         await stop.wait()
         log.info("worker.stopping", role=role.value)
+
+
+async def _warm_up(parts: Parts) -> None:
+    """Do now what the first order would wait for: adapters of messages, a connection to Postgres."""
+    build_adapters(HOT_MESSAGES)
+    try:
+        await parts.database.ping()
+    except StorageUnavailable as error:
+        log.warning("worker.starts_without_postgres", error=str(error))
 
 
 def _worker(client: Client, settings: Settings, work: QueueWork) -> Worker:
