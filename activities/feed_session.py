@@ -1,10 +1,11 @@
 """One life of a market feed between restarts: quotes in, crossings out, the tape beside.
 
-Recovery comes first: marks and the tape are replayed through the same index, fresh books of every
-watched token are judged, and only then the socket's frames are.
+Recovery comes first: the tape is replayed through the same index, the saved marks are put back, fresh books
+of every watched token are judged, and only then the socket's frames are.
 """
 
 import asyncio
+from collections import deque
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
@@ -13,7 +14,7 @@ from decimal import Decimal
 import structlog
 
 from activities.feed_delivery import Delivery
-from activities.feed_tape import TapeBatch
+from activities.feed_tape import MarkBatch, TapeBatch
 from domain.errors import StorageUnavailable, VenueError
 from domain.ids import TokenId
 from domain.messages import FeedShard, WatchRow
@@ -95,6 +96,7 @@ class FeedSession:
         self._by_token: dict[str, int] = {}
         self._seen: dict[str, _Seen] = {}
         self._batch = TapeBatch(shard.venue, tape)
+        self._marks = MarkBatch(watches)
         self._edge = 0
         self._tick_ms = clock.monotonic_ms()
         self._hint = asyncio.Event()
@@ -144,35 +146,42 @@ class FeedSession:
         log.info("feed.live", venue=self._shard.venue, rules=len(self._rows), tokens=len(tokens))
 
     async def _replay(self, rows: Sequence[WatchRow], marks: Sequence[TrailMark]) -> None:
-        """Put the watches back and show them the tape since each was armed, by the very same index."""
-        by_rule: dict[str, list[TrailMark]] = {}
-        for mark in marks:
-            by_rule.setdefault(mark.rule_id, []).append(mark)
-        for row in rows:
-            self._add(row, by_rule.get(row.rule_id, ()))
+        """Put the watches back and show each the tape since it was armed, by the very same index.
+
+        The saved marks come last. They are as high as the price ever went: a row from before that high would
+        lie below a level that did not stand yet, and sell for nothing.
+        """
         since = await self._watches.armed_since([row.rule_id for row in rows])
+        waiting = deque(sorted(rows, key=lambda row: since[row.rule_id]))
         oldest: dict[str, datetime] = {}
-        for row in rows:
-            armed_at = since[row.rule_id]
-            oldest[row.token_id] = min(armed_at, oldest.get(row.token_id, armed_at))
+        for row in waiting:
+            oldest.setdefault(row.token_id, since[row.rule_id])
         entries = await self._tape.since(self._shard.venue, oldest)
+        fired: set[str] = set()
         for entry in entries:
-            late = [rule for rule in self._rules_on(entry.token_id) if since[rule] > entry.ts]
-            held_back = [self._set_aside(rule) for rule in late]
+            while waiting and since[waiting[0].rule_id] <= entry.ts:
+                self._add(waiting.popleft(), ())
             now = self._clock.monotonic_ms()
-            self._take(entry.token_id, entry.quote, now, None, to_tape=False)
-            for row, kept in held_back:
-                self._add(row, kept)
+            fired |= self._take(entry.token_id, entry.quote, now, None, to_tape=False)
+        for row in waiting:
+            self._add(row, ())
+        self._restore([mark for mark in marks if mark.rule_id not in fired])
         if entries:
             log.info("feed.tape_replayed", rows=len(entries))
 
+    def _restore(self, saved: Iterable[TrailMark]) -> None:
+        """Raise marks to where they were saved; what the tape still shows has raised them already."""
+        by_rule: dict[str, list[TrailMark]] = {}
+        for mark in saved:
+            by_rule.setdefault(mark.rule_id, []).append(mark)
+        for rule_id, marks in by_rule.items():
+            replayed = {mark.condition_index: mark for mark in self._index.marks(rule_id)}
+            merged = [_higher(mark, replayed.get(mark.condition_index)) for mark in marks]
+            if any(replayed.get(mark.condition_index) != mark for mark in merged):
+                self._add(self._rows[rule_id], merged)
+
     def _rules_on(self, token_id: str) -> list[str]:
         return [row.rule_id for row in self._rows.values() if row.token_id == token_id]
-
-    def _set_aside(self, rule_id: str) -> tuple[WatchRow, Sequence[TrailMark]]:
-        row, kept = self._rows[rule_id], self._index.marks(rule_id)
-        self._index.remove(rule_id)
-        return row, kept
 
     async def _read_books(self, tokens: Sequence[TokenId]) -> None:
         """Take fresh books by REST; what cannot be read now is read again by the silence check."""
@@ -223,7 +232,8 @@ class FeedSession:
 
     def _take(
         self, token_id: str, quote: Quote, now_ms: int, venue_ms: int | None, *, to_tape: bool = True
-    ) -> None:
+    ) -> set[str]:
+        """Show a quote to the index, hand out what it fires, keep the change; return the fired rules."""
         seen = self._seen.get(token_id)
         if seen is None:
             self._seen[token_id] = _Seen(quote, now_ms)
@@ -239,6 +249,7 @@ class FeedSession:
                 seen.quote = quote
             if to_tape:
                 self._batch.add(token_id, self._clock.now(), quote)
+        return {crossing.rule_id for crossing in crossings}
 
     def _deliver(self, crossings: Iterable[Crossing]) -> None:
         """Hand crossings out; an entry leaves the index when its signal call has returned."""
@@ -405,13 +416,21 @@ class FeedSession:
 
     async def flush(self) -> None:
         """Write the tape and the marks of the last second; what fails is kept for the next time."""
-        marks = [mark for mark in self._index.take_changed_marks() if mark.rule_id in self._rows]
+        self._marks.add(mark for mark in self._index.take_changed_marks() if mark.rule_id in self._rows)
         try:
-            if marks:
-                await self._watches.save_marks(marks)
             await self._batch.flush()
+            await self._marks.flush()
         except StorageUnavailable as error:
             log.warning("feed.flush_failed", error=str(error), rows=len(self._batch))
 
     def _wall_ms(self) -> int:
         return int(self._clock.now().timestamp() * 1000)
+
+
+def _higher(saved: TrailMark, replayed: TrailMark | None) -> TrailMark:
+    """Return the mark that went further, active if either is."""
+    if replayed is None or replayed.mark is None:
+        return saved
+    if saved.mark is None or saved.mark <= replayed.mark:
+        return replace(replayed, active=replayed.active or saved.active)
+    return replace(saved, active=saved.active or replayed.active)

@@ -1,9 +1,12 @@
-"""The tape's batch: each change of the top of a book, written once a second."""
+"""What a feed writes once a second: each change of the top of a book, and the marks that moved."""
 
+from collections.abc import Iterable
 from datetime import datetime
 
 from domain.quotes import Quote
+from domain.rules.watch import TrailMark
 from storage.repositories.tape import Tape, TapeEntry
+from storage.repositories.watches import Watches
 
 # An outage of the database must not fill the memory: beyond this the oldest rows are dropped and counted.
 MOST_ROWS = 200_000
@@ -43,4 +46,30 @@ class TapeBatch:
             await self._tape.append(rows)
         except BaseException:
             self._rows = rows + self._rows
+            raise
+
+
+class MarkBatch:
+    """Marks that wait to be written, the latest of each trailing condition."""
+
+    def __init__(self, watches: Watches) -> None:
+        """Take the place to write to."""
+        self._watches = watches
+        self._marks: dict[tuple[str, int], TrailMark] = {}
+
+    def add(self, marks: Iterable[TrailMark]) -> None:
+        """Take marks that moved."""
+        self._marks.update({(mark.rule_id, mark.condition_index): mark for mark in marks})
+
+    async def flush(self) -> None:
+        """Write what waits; on a failure it goes on waiting.
+
+        Raises:
+            StorageUnavailable: Postgres is away.
+        """
+        marks, self._marks = self._marks, {}
+        try:
+            await self._watches.save_marks(marks.values())
+        except BaseException:
+            self._marks = {**marks, **self._marks}
             raise
