@@ -56,8 +56,8 @@ async def own_holdfast() -> AsyncGenerator[StartHoldfast]:
     """Starts a stack that belongs to this test: `await own_holdfast(VARIABLE="value")`."""
     async with AsyncExitStack() as stacks:
 
-        async def start(**overrides: str) -> Holdfast:
-            folder = stacks.enter_context(traversable_folder())
+        async def start(folder: Path | None = None, **overrides: str) -> Holdfast:
+            folder = folder or stacks.enter_context(traversable_folder())
             stack = await stacks.enter_async_context(full_stack(folder, **overrides))
             return await stacks.enter_async_context(Holdfast.on(stack))
 

@@ -4,6 +4,7 @@ Everything is done through the product's API and seen through it; the simulator'
 plants faults, and is asked afterwards what really happened.
 """
 
+import asyncio
 import secrets
 from collections.abc import AsyncGenerator, Sequence
 from contextlib import asynccontextmanager
@@ -92,6 +93,19 @@ class Holdfast:
         self.stack.kill(part)
         return generation
 
+    @asynccontextmanager
+    async def kept_away(self, part: Part, port: int) -> AsyncGenerator[None]:
+        """Kills a part and sits on its port, so that it cannot come back before the block ends."""
+        generation = self.kill_only(part)
+        server = await until(lambda: _seat(port), lambda seat: seat is not None, f"the port of {part}")
+        assert server is not None
+        try:
+            yield
+        finally:
+            server.close()
+            await server.wait_closed()
+            await self.stack.wait_healthy(part, after=generation)
+
     async def hold(self, market: "Market", point: str, **where: str) -> "Barrier":
         """Raises a barrier for requests about a market's token (orders only: others name no token)."""
         token = None if "path" in where else market.token_id
@@ -150,8 +164,13 @@ class Market:
 
     def __init__(self, holdfast: Holdfast, market: AdminMarket) -> None:
         self._admin = holdfast.admin
+        self._market = market
         self.condition_id = market.condition_id
         self.token_id = market.token_ids[0]
+
+    def on(self, holdfast: Holdfast) -> "Market":
+        """Returns the same market on another stack."""
+        return Market(holdfast, self._market)
 
     async def quote(self, bid: str, ask: str | None = None, *, size: str = DEEP) -> None:
         """Moves the house's book; the ask is one tick above the bid unless said."""
@@ -195,6 +214,10 @@ class Rule:
     def workflow_id(self) -> str:
         """Id of its workflow."""
         return rule_workflow_id(RuleId(self.id))
+
+    def of(self, trader: "Trader") -> "Rule":
+        """Returns the same rule as another stack's account sees it."""
+        return Rule(trader, self.id)
 
     async def signalled(self, name: str = "crossed") -> None:
         """Waits until a signal stands in its history."""
@@ -248,6 +271,10 @@ class Trader:
         self.address = address
         self.mode = mode
         self.api = holdfast.api.as_account(account_id)
+
+    def on(self, holdfast: Holdfast) -> "Trader":
+        """Returns the same account on another stack."""
+        return Trader(holdfast, self.account_id, self.address, mode=self.mode)
 
     async def go_live(self) -> None:
         """Switches the account to live mode."""
@@ -387,6 +414,14 @@ def posts_by_id(posts: Sequence[LedgerEntry]) -> dict[str, list[str]]:
     for post in posts:
         found.setdefault(post.order_id or "", []).append(post.outcome)
     return found
+
+
+async def _seat(port: int) -> asyncio.Server | None:
+    """Listens on a port and hangs up on everybody; None while somebody else has it."""
+    try:
+        return await asyncio.start_server(lambda _, writer: writer.transport.abort(), "127.0.0.1", port)
+    except OSError:
+        return None
 
 
 def _signed(fill: Json) -> int:

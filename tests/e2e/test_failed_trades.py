@@ -45,9 +45,7 @@ async def test_trade_that_fails_after_its_rule_was_terminated_is_sold_again_by_a
     await by_hand.admin.set_trade_status(first.id, "FAILED")
     await scene.market.quote("0.47")
     await _sales(scene, 2)
-    kinds = await until(
-        lambda: _kinds(scene), lambda kinds: kinds.count("confirmation") == 2, "the second sale"
-    )
+    kinds = await until(lambda: _kinds(scene), lambda k: k.count("confirmation") == 2, "the second sale")
     assert kinds.count("reversal") == 1
     await scene.trader.audit(scene.market, sells=2, left="6")
 

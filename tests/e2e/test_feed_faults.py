@@ -1,9 +1,11 @@
 """The feed killed, paused or deaf while the price crosses."""
 
+import asyncio
 from decimal import Decimal
 
 from domain.ids import feed_workflow_id
 from runtime.embedded.stack import Part
+from runtime.settings import TuningSettings
 from tests.e2e.scene import IN_THE_STACKS_LOOP, Holdfast, stop_at
 from tests.e2e.waiting import until
 
@@ -52,13 +54,14 @@ async def test_frames_that_waited_out_a_pause_never_trade(holdfast: Holdfast) ->
 
 
 async def _pause_feed(holdfast: Holdfast) -> None:
-    """Stops the feed's process and waits until Temporal has noticed by the missing heartbeat."""
+    """Stops the feed's process for longer than it may stand still, and until Temporal misses its heartbeat."""
     before = await holdfast.attempts_of_activity(FEED)
     holdfast.stack.supervisor.pause(Part.WORKER_FEED)
 
     async def attempts() -> int:
         return await holdfast.attempts_of_activity(FEED)
 
+    await asyncio.sleep(1.1 * TuningSettings().scaled(0.1).feed_heartbeat.total_seconds())
     await until(attempts, lambda attempt: attempt > before, "the missed heartbeat")
 
 
@@ -75,7 +78,8 @@ async def test_trailing_mark_survives_a_feed_kill_exactly(holdfast: Holdfast) ->
     assert (await scene.rule.row())["phase"] == "armed"
     await scene.market.quote("0.62")  # 0.625 does not
     row = await scene.rule.done()
-    assert (row["fired"]["mark"], row["fired"]["level"]) == ("0.695", "0.6255")
+    fired = row["fired"]
+    assert (fired["quote"]["bid"], fired["mark"], fired["level"]) == ("0.62", "0.695", "0.6255")
     await scene.audit()
 
 
