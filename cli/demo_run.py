@@ -180,16 +180,17 @@ class Demo:
             "the rule was not armed",
         )
         self._say("rule", f"armed in {(time.monotonic() - began) * 1000:.0f} ms: {text(rule, 'sentence')}")
-        await self._await_watch(api, text(rule, "id"))
+        await self._await_watch(api, rule)
         return rule
 
-    async def _await_watch(self, api: ApiClient, rule_id: str) -> None:
-        """The tape must not go on before the feed watches the token, or the rule fired at its first row."""
+    async def _await_watch(self, api: ApiClient, rule: JsonObject) -> None:
+        """The tape must not go on before the feed follows the token, or the rule fired at its first row."""
 
         async def watched() -> bool:
-            status = await _call(api.get, "/api/v2/rules/status")
-            rule = await _call(api.get, f"/api/v2/rules/{rule_id}")
-            return int(text(status, "tokens_watched") or 0) > 0 or text(rule, "phase") != "armed"
+            now = await _call(api.get, f"/api/v2/rules/{text(rule, 'id')}")
+            sockets = objects(await self._admin.open_sockets(), "market")
+            followed = any(text(rule, "token_id") in str(socket.get("token_ids")) for socket in sockets)
+            return followed or text(now, "phase") != "armed"
 
         await _until(watched, bool, "the feed does not watch the token")
 
