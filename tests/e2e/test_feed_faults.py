@@ -54,7 +54,7 @@ async def test_frames_that_waited_out_a_pause_never_trade(holdfast: Holdfast) ->
 
 
 async def _pause_feed(holdfast: Holdfast) -> None:
-    """Stops the feed's process for longer than it may stand still, and until Temporal misses its heartbeat."""
+    """Stops the feed's process for longer than it may stand still, until Temporal has missed it."""
     before = await holdfast.attempts_of_activity(FEED)
     holdfast.stack.supervisor.pause(Part.WORKER_FEED)
 

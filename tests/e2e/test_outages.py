@@ -70,7 +70,7 @@ async def test_exit_goes_out_once_after_temporal_was_away_while_the_price_crosse
     await scene.audit()
 
 
-async def test_crossing_that_nobody_could_be_told_of_is_found_on_the_tape(own_holdfast: StartHoldfast) -> None:
+async def test_crossing_that_could_not_be_told_is_found_on_the_tape(own_holdfast: StartHoldfast) -> None:
     holdfast = await own_holdfast()
     scene = await holdfast.protected()
     async with holdfast.kept_away(Part.TEMPORAL, holdfast.stack.ports.temporal):
