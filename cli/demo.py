@@ -161,7 +161,7 @@ async def _stay(stack: EmbeddedStack, console: Console, result: DemoResult, *, j
         return
     table = Table(title="Have a look; Ctrl-C stops everything, the data stays", title_justify="left")
     table.add_column("what")
-    table.add_column("where")
+    table.add_column("where", overflow="fold")
     story = f"{stack.temporal_ui_url}/namespaces/default/workflows/rule%2F{result.rule_id}"
     shown = {**places(stack), "this rule": story}
     for name, place in shown.items():
