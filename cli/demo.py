@@ -2,9 +2,10 @@
 
 import asyncio
 import json
+import signal
 import sys
 import time
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Coroutine
 from contextlib import asynccontextmanager
 from dataclasses import asdict
 from pathlib import Path
@@ -52,11 +53,24 @@ def demo(
     pace = speed or scene.speed_for(SECONDS_SHOWN)
     if pace != "max" and not _is_positive(pace):
         raise CommandFailed(f"--speed {pace} is no number above 0", "give a number, or max", exit_code=2)
-    result = asyncio.run(_perform(scene, pace, console, json_output=json_output, stay=not exit_after))
+    performance = _perform(scene, pace, console, json_output=json_output, stay=not exit_after)
+    result = asyncio.run(_until_signalled(performance))
     if json_output:
         sys.stdout.write(json.dumps(asdict(result)) + "\n")
     if not agrees(result):
         raise typer.Exit(EXIT_DIFFERENT)
+
+
+async def _until_signalled(performance: Coroutine[object, object, DemoResult]) -> DemoResult:
+    """Perform; a signal ends it as Ctrl-C does, so that the stack is stopped in order."""
+    task = asyncio.ensure_future(performance)
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+        loop.add_signal_handler(number, task.cancel)
+    try:
+        return await task
+    except asyncio.CancelledError:
+        raise KeyboardInterrupt from None
 
 
 def _is_positive(value: str) -> bool:
