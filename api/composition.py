@@ -62,7 +62,7 @@ def _services(settings: Settings, parts: Parts) -> Services:
         rules=rules,
         switches=Switches(database),
         venues=parts.venues,
-        wallets=WalletVault(VenueWallets(parts.polymarket), parts.wallets, parts.credentials),
+        wallets=WalletVault(VenueWallets(parts.adapters), parts.wallets, parts.credentials),
         regions=VenueRegions(parts.polymarket),
         signals=parts.signals,
         rule_starter=gateway,

@@ -1,21 +1,11 @@
 """What the API asks of wallets and venues beyond the domain's ports."""
 
-from dataclasses import dataclass
 from typing import Protocol, runtime_checkable
 
 from pydantic import SecretStr
 
 from domain.orders import WalletIdentity
 from domain.ports import Region
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class ApiSecrets:
-    """What a venue gives a wallet for private requests; it may be renewed at any time."""
-
-    api_key: SecretStr
-    secret: SecretStr
-    passphrase: SecretStr
 
 
 class WalletOpener(Protocol):
@@ -32,8 +22,8 @@ class WalletOpener(Protocol):
         """
         ...
 
-    async def api_secrets(self, venue: str, private_key: SecretStr) -> ApiSecrets:
-        """Create or derive the wallet's API credentials at the venue.
+    async def api_document(self, venue: str, private_key: SecretStr) -> SecretStr:
+        """Create or derive the wallet's API credentials at the venue, as the document that is sealed.
 
         Raises:
             UnknownVenue: No adapter of that name.

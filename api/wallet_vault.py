@@ -2,10 +2,9 @@
 
 from dataclasses import replace
 
-import orjson
 from pydantic import SecretStr
 
-from api.ports import ApiSecrets, WalletOpener
+from api.ports import WalletOpener
 from domain.ids import AccountId, WalletId, derived_id
 from domain.orders import WalletIdentity
 from storage.repositories.credentials import Credentials, api_credentials_record, wallet_key_record
@@ -47,10 +46,10 @@ class WalletVault:
         """
         public = self._opener.identity(venue, private_key, signature_type=signature_type, funder=funder)
         wallet = replace(public, wallet_id=_wallet_id(account_id, venue, public))
-        secrets = await self._opener.api_secrets(venue, private_key)
+        document = await self._opener.api_document(venue, private_key)
         await self._credentials.put(account_id, wallet_key_record(wallet.wallet_id), private_key, actor=actor)
         record = api_credentials_record(venue, wallet.wallet_id)
-        await self._credentials.put(account_id, record, _document(secrets), actor=actor)
+        await self._credentials.put(account_id, record, document, actor=actor)
         await self._wallets.add(account_id, venue, wallet, actor=actor)
         return wallet
 
@@ -58,13 +57,3 @@ class WalletVault:
 def _wallet_id(account_id: AccountId, venue: str, public: WalletIdentity) -> WalletId:
     parts = (public.signer.lower(), public.funder.lower(), str(public.signature_type), str(public.chain_id))
     return WalletId(derived_id("wal", account_id, venue, *parts))
-
-
-def _document(secrets: ApiSecrets) -> SecretStr:
-    """Return the JSON document that `api_credentials_record` names."""
-    members = {
-        "api_key": secrets.api_key.get_secret_value(),
-        "secret": secrets.secret.get_secret_value(),
-        "passphrase": secrets.passphrase.get_secret_value(),
-    }
-    return SecretStr(orjson.dumps(members).decode())

@@ -1,6 +1,6 @@
 """The composition root: the only place that names concrete classes, for API, workers and tools alike."""
 
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
 
@@ -16,7 +16,9 @@ from storage.repositories.credentials import Credentials
 from storage.repositories.paper_orders import PaperOrders
 from storage.repositories.wallets import Wallets
 from storage.sealed import KeyRing
+from venues.adapter import VenueAdapter
 from venues.polymarket.config import PolymarketConfig
+from venues.registry import adapters
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -33,6 +35,7 @@ class Parts:
     signals: TemporalSignals
     clock: SystemClock
     polymarket: PolymarketConfig
+    adapters: Mapping[str, VenueAdapter]
 
 
 @asynccontextmanager
@@ -47,9 +50,10 @@ async def build_parts(settings: Settings, client: Client) -> AsyncGenerator[Part
         wallets = Wallets(database)
         credentials = Credentials(database, key_ring(settings))
         config = polymarket_config(settings)
+        known = adapters(polymarket=config)
         venues = await stack.enter_async_context(
             AccountVenues(
-                config,
+                known,
                 wallets=wallets,
                 credentials=credentials,
                 paper_orders=PaperOrders(database),
@@ -68,6 +72,7 @@ async def build_parts(settings: Settings, client: Client) -> AsyncGenerator[Part
             signals=TemporalSignals(client, settings.temporal),
             clock=clock,
             polymarket=config,
+            adapters=known,
         )
 
 

@@ -8,7 +8,7 @@ from decimal import Decimal
 
 from pydantic import SecretStr
 
-from api.ports import ApiSecrets, Region
+from api.ports import Region
 from api.starters import Started
 from domain.errors import CredentialsMissing, UnknownToken, UnknownVenue
 from domain.fills import Fill
@@ -246,15 +246,11 @@ class FakeOpener:
             WALLET, wallet_id=WalletId(""), signature_type=signature_type, funder=funder or WALLET.signer
         )
 
-    async def api_secrets(self, venue: str, private_key: SecretStr) -> ApiSecrets:
+    async def api_document(self, venue: str, private_key: SecretStr) -> SecretStr:
         if self.failure is not None:
             raise self.failure
         self.made += 1
-        return ApiSecrets(
-            api_key=SecretStr(f"api-key-{self.made}"),
-            secret=SecretStr("c2VjcmV0"),
-            passphrase=SecretStr("passphrase"),
-        )
+        return SecretStr(f'{{"api_key":"api-key-{self.made}","secret":"c2VjcmV0","passphrase":"passphrase"}}')
 
 
 @dataclass
