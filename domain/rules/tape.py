@@ -10,7 +10,6 @@ from typing import cast
 from domain.money import parse_decimal
 from domain.quotes import Quote
 
-
 _MOST_BRACKETS = 100
 
 
