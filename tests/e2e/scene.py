@@ -6,6 +6,7 @@ plants faults, and is asked afterwards what really happened.
 
 import asyncio
 import secrets
+import socket
 from collections.abc import AsyncGenerator, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
@@ -97,13 +98,15 @@ class Holdfast:
     async def kept_away(self, part: Part, port: int) -> AsyncGenerator[None]:
         """Kills a part and sits on its port, so that it cannot come back before the block ends."""
         generation = self.kill_only(part)
-        server = await until(lambda: _seat(port), lambda seat: seat is not None, f"the port of {part}")
-        assert server is not None
+        seat = await until(lambda: _seat(port), bool, f"the port of {part}")
+        assert seat is not None
+        loop = asyncio.get_running_loop()
+        loop.add_reader(seat, lambda: seat.accept()[0].close())  # hangs up on everybody
         try:
             yield
         finally:
-            server.close()
-            await server.wait_closed()
+            loop.remove_reader(seat)
+            seat.close()
             await self.stack.wait_healthy(part, after=generation)
 
     async def hold(self, market: "Market", point: str, **where: str) -> "Barrier":
@@ -416,12 +419,18 @@ def posts_by_id(posts: Sequence[LedgerEntry]) -> dict[str, list[str]]:
     return found
 
 
-async def _seat(port: int) -> asyncio.Server | None:
-    """Listens on a port and hangs up on everybody; None while somebody else has it."""
+async def _seat(port: int) -> socket.socket | None:
+    """Listens on a port; None while somebody else does."""
+    seat = socket.socket()
+    seat.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
     try:
-        return await asyncio.start_server(lambda _, writer: writer.transport.abort(), "127.0.0.1", port)
+        seat.bind(("127.0.0.1", port))
+        seat.listen()
     except OSError:
+        seat.close()
         return None
+    seat.setblocking(False)
+    return seat
 
 
 def _signed(fill: Json) -> int:
