@@ -1,8 +1,9 @@
 """Delivering crossings: durable before the index forgets them, fair between accounts."""
 
 import asyncio
-from collections.abc import Callable, Sequence
+from collections.abc import Awaitable, Callable, Coroutine, Sequence
 from decimal import Decimal
+from functools import partial
 
 import structlog
 
@@ -30,26 +31,35 @@ class Delivery:
         self._signals = signals
         self._data = data
         self._places = asyncio.Semaphore(AT_ONCE)
-        self._tasks: set[asyncio.Task[None]] = set()
+        self._tasks: set[asyncio.Task[object]] = set()
 
     def send(self, crossing: Crossing, bids: Sequence[Level], shares: Decimal, delivered: Delivered) -> None:
         """Deliver in the background; `delivered` is called once the signal is durable."""
         crossed = Crossed(crossing=crossing, ladder=ladder_for(bids, shares))
-        task = asyncio.create_task(self._deliver(crossed, delivered))
+        self._keep(self._deliver(crossed, delivered))
+
+    def _keep(self, work: Coroutine[object, object, object]) -> None:
+        task = asyncio.create_task(work)
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
 
-    async def _deliver(self, crossed: Crossed, delivered: Delivered) -> None:
-        crossing, wait_s = crossed.crossing, FIRST_RETRY_S
+    async def _persist(self, signal: Callable[[], Awaitable[bool]], *, rule_id: str) -> bool:
+        """Signal until Temporal has taken it; return whether the rule is open."""
+        wait_s = FIRST_RETRY_S
         async with self._places:
             while True:
                 try:
-                    open_ = await self._signals.crossed(crossing.rule_id, crossed)
-                    break
+                    return await signal()
                 except ConnectionError as error:
-                    log.warning("crossing.waits_for_temporal", rule_id=crossing.rule_id, error=str(error))
+                    log.warning("signal.waits_for_temporal", rule_id=rule_id, error=str(error))
                     await asyncio.sleep(wait_s)
                     wait_s = min(wait_s * 2, RETRY_CAP_S)
+
+    async def _deliver(self, crossed: Crossed, delivered: Delivered) -> None:
+        crossing = crossed.crossing
+        open_ = await self._persist(
+            lambda: self._signals.crossed(crossing.rule_id, crossed), rule_id=crossing.rule_id
+        )
         delivered(crossing.rule_id, crossing.generation)
         log.info(
             "crossing.delivered" if open_ else "crossing.rule_closed",
@@ -59,14 +69,16 @@ class Delivery:
         )
 
     async def market_changed(self, token_id: TokenId, rule_ids: Sequence[str]) -> None:
-        """Read a token's terms again and tell the rules that stand on it."""
+        """Read a token's terms again and tell the rules that stand on it, in the background."""
         try:
             instrument = await self._data.instrument(token_id)
         except VenueError as error:
             log.warning("instrument.unreadable", token_id=token_id, code=error.code)
             return
         for rule_id in rule_ids:
-            await self._signals.market_changed(rule_id, instrument)
+            self._keep(
+                self._persist(partial(self._signals.market_changed, rule_id, instrument), rule_id=rule_id)
+            )
 
     async def close(self) -> None:
         """Give up what is under way; a restarted feed finds it again in the tape."""

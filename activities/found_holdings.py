@@ -25,7 +25,8 @@ class FoundHoldings:
     ) -> Holding:
         """Bring the ledger up to the venue's balance and return what is held.
 
-        While an order of ours is unsettled nothing is adjusted: its fills may only be on their way.
+        Nothing is adjusted while an order of ours is unsettled (its fills may only be on their way) or a fill
+        unconfirmed (the venue's balance follows the chain, and may still show what was just sold).
 
         Args:
             key: Whose position.
@@ -43,8 +44,11 @@ class FoundHoldings:
         await self._ingest.book(key.account_id, key.venue, key.mode, fills=fills)
         held = await self._ledger.holding(key)
         unsettled = await self._ledger.unsettled_orders(key.account_id, key.venue, key.mode)
+        if held.unconfirmed_shares or any(ref.token_id == key.token_id for ref in unsettled):
+            return held
+        await trading.refresh_holding(key.token_id)
         venue_shares = (await trading.holding(key.token_id)).amount
-        if venue_shares <= held.shares or any(ref.token_id == key.token_id for ref in unsettled):
+        if venue_shares <= held.shares:
             return held
         await self._ledger.adjust(
             key,

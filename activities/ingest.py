@@ -8,7 +8,7 @@ import structlog
 
 from domain.errors import CredentialsMissing, StorageUnavailable, VenueError
 from domain.fills import Fill
-from domain.ids import AccountId, OrderId, adopting_order_id, hosted_rule, rule_workflow_id
+from domain.ids import AccountId, adopting_order_id, hosted_rule, rule_workflow_id
 from domain.messages import OrderRef, OrderStart, PositionChanged, RuleRow, RuleStatus, Tuning
 from domain.orders import Instrument, Mode, Purpose, Side, TimeInForce, VenueOrder
 from domain.ports import Signals, Venues
@@ -133,9 +133,13 @@ class Ingest:
             await self.book(ref.account_id, ref.venue, ref.mode, fills=own, orders=orders)
         return order
 
-    async def look_up_all(self, refs: Sequence[OrderRef]) -> dict[OrderId, VenueOrder | None]:
-        """Look several orders up, one after another: a sweep is never in a hurry."""
-        return {ref.order_id: await self.look_up(ref) for ref in refs}
+    async def look_up_all(self, refs: Sequence[OrderRef]) -> None:
+        """Look several orders up; one of which the venue cannot say anything stops none of the others."""
+        for ref in refs:
+            try:
+                await self.look_up(ref)
+            except VenueError as error:
+                log.warning("order.look_up_failed", order_id=ref.order_id, code=error.code)
 
 
 def _lowest_price(rule: RuleRow | None, instrument: Instrument) -> Decimal:
