@@ -55,6 +55,9 @@ PRIORITY = 1
 
 SUMMARY_LENGTH = 180
 PROBE_LIMIT = timedelta(seconds=1)
+FORGOTTEN_UPDATE_PAUSE_S = 0.05
+# The server's type of the failure of an update whose workflow ended before it answered.
+_CLOSED_MEANWHILE = "AcceptedUpdateCompletedWorkflow"
 _NO_ANSWER = (
     "No worker took the change in time, and it may still be carried out. Send it again with the same key."
 )
@@ -190,15 +193,7 @@ class TemporalGateway:
         accepted: WorkflowUpdateHandle[T] | None = None
         try:
             async with asyncio.timeout(self._answer_limit.total_seconds()), _classified():
-                handle = self._client.get_workflow_handle(workflow_id)
-                accepted = await handle.start_update(  # pyright: ignore[reportUnknownMemberType] - as above
-                    update,
-                    message,
-                    id=f"{update}:{key}",
-                    wait_for_stage=WorkflowUpdateStage.ACCEPTED,
-                    result_type=answer,
-                    rpc_timeout=self._answer_limit,
-                )
+                accepted = await self._accepted(workflow_id, update, message, key, answer)
                 return await accepted.result()
         except _Gone:
             return None
@@ -206,6 +201,31 @@ class TemporalGateway:
             if accepted is not None:
                 raise StillGoingOn from None
             raise unavailable("no_answer_yet", _NO_ANSWER) from None
+
+    async def _accepted(
+        self,
+        workflow_id: str,
+        update: str,
+        message: PatchRule | CancelRule | CancelOrder,
+        key: str,
+        answer: type[T],
+    ) -> WorkflowUpdateHandle[T]:
+        """Send an update until a worker has taken it: the server forgets one that meets a closing task."""
+        handle = self._client.get_workflow_handle(workflow_id)
+        while True:
+            try:
+                return await handle.start_update(  # pyright: ignore[reportUnknownMemberType] - as above
+                    update,
+                    message,
+                    id=f"{update}:{key}",
+                    wait_for_stage=WorkflowUpdateStage.ACCEPTED,
+                    result_type=answer,
+                    rpc_timeout=self._answer_limit,
+                )
+            except RPCError as error:
+                if error.status is not RPCStatusCode.FAILED_PRECONDITION:
+                    raise
+                await asyncio.sleep(FORGOTTEN_UPDATE_PAUSE_S)
 
     async def _pending(self, workflow_id: str) -> Started:
         """Tell a start that waits for a worker from one that never reached Temporal."""
@@ -234,6 +254,9 @@ async def _classified() -> AsyncGenerator[None]:
     try:
         yield
     except WorkflowUpdateFailedError as failed:
+        cause = failed.cause
+        if isinstance(cause, ApplicationError) and cause.type == _CLOSED_MEANWHILE:
+            raise _Gone from None
         raise _refused(failed) from None
     except RPCError as error:
         if error.status is RPCStatusCode.NOT_FOUND:

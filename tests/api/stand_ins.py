@@ -24,19 +24,23 @@ with workflow.unsafe.imports_passed_through():
     from domain.orders import OrderState
 
 
+GOING = 99  # an expected version
+
+
 @workflow.defn(name=messages.RULE)
 class StandInRule:
-    """Armed from the start; `patch` never ends, `cancel` does."""
+    """Armed from the start; `patch` never answers, `cancel` does. A patch of `GOING` ends the rule."""
 
     @workflow.init
     def __init__(self, start: RuleStart) -> None:
         self._start = start
         self._done = False
+        self._gone = False
 
     @workflow.run
     async def run(self, start: RuleStart) -> None:
-        await workflow.wait_condition(lambda: self._done)
-        await workflow.wait_condition(workflow.all_handlers_finished)
+        await workflow.wait_condition(lambda: self._done or self._gone)
+        await workflow.wait_condition(lambda: self._gone or workflow.all_handlers_finished())
 
     @workflow.update(name=messages.UPDATE_CREATE)
     async def create(self, request: CreateRule) -> RuleAnswer:
@@ -49,6 +53,7 @@ class StandInRule:
 
     @workflow.update(name=messages.UPDATE_PATCH, unfinished_policy=workflow.HandlerUnfinishedPolicy.ABANDON)
     async def patch(self, request: PatchRule) -> RuleAnswer:
+        self._gone = request.expected_version == GOING
         await asyncio.Event().wait()
         return self._answer(RuleStatus.ACTIVE)
 

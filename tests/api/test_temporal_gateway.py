@@ -22,7 +22,7 @@ from domain.orders import Mode, OrderState, Purpose, Side, TimeInForce
 from domain.rules.definition import RuleDefinition, StopLoss
 from runtime.temporal import CONVERTER, workflow_runner
 from tests.api.fakes import NOW, WALLET, YES, instrument
-from tests.api.stand_ins import StandInOrder, StandInRule
+from tests.api.stand_ins import GOING, StandInOrder, StandInRule
 
 ACCOUNT = AccountId("acc_gateway")
 DEFINITION = RuleDefinition(token_id=YES, conditions=(StopLoss(price=Decimal("0.4")),))
@@ -163,6 +163,17 @@ async def test_rule_that_was_terminated_before_it_armed_is_closed(
     await temporal_client.get_workflow_handle(rule_workflow_id(start.rule_id)).terminate()
 
     assert await starter.create_rule(start) is Started.CLOSED
+
+
+async def test_change_whose_rule_ended_under_it_finds_the_rule_gone(
+    temporal_client: Client, task_queue_prefix: str
+) -> None:
+    starter, start = gateway(temporal_client, task_queue_prefix), rule_start()
+    async with working(temporal_client, task_queue_prefix):
+        await starter.create_rule(start)
+        last = PatchRule(account_id=ACCOUNT, definition=DEFINITION, expected_version=GOING)
+
+        assert await starter.patch_rule(start.rule_id, last, "k") is None
 
 
 async def test_order_starts_and_is_cancelled(temporal_client: Client, task_queue_prefix: str) -> None:
