@@ -9,9 +9,9 @@ from enum import StrEnum
 from typing import Protocol
 
 from domain.fills import Fill
-from domain.ids import AccountId, MarketId, TokenId, VenueOrderId
+from domain.ids import AccountId, MarketId, TokenId, VenueOrderId, WalletId
 from domain.messages import Crossed, OrderStart, PositionChanged
-from domain.orders import Answer, Attempt, Instrument, Mode, VenueOrder, WalletIdentity
+from domain.orders import Answer, Attempt, Instrument, Mode, Side, VenueOrder, WalletIdentity
 from domain.quotes import Level, Quote
 
 
@@ -50,14 +50,31 @@ class MarketEventKind(StrEnum):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class MarketTrade:
+    """A public trade as the market socket tells it; it has no id.
+
+    `taker` is the side of the order that came: a BUY took asks, a SELL took bids.
+    """
+
+    price: Decimal
+    shares: Decimal
+    taker: Side
+    venue_timestamp_ms: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class MarketEvent:
-    """One token's change out of one frame; a frame yields each touched token once, with its end state."""
+    """One token's change out of one frame; a frame yields each touched token once, with its end state.
+
+    `trades` are those of the frame, in its order; an event without a QUOTE has none.
+    """
 
     kind: MarketEventKind
     token_id: TokenId | None
     quote: Quote | None
     venue_timestamp_ms: int | None
     received_ms: int  # local monotonic clock
+    trades: tuple[MarketTrade, ...] = ()
 
 
 class MarketStream(Protocol):
@@ -220,8 +237,21 @@ class Venues(Protocol):
         """Return the public reads of a venue. Raises UnknownVenue."""
         ...
 
-    async def trading(self, account_id: AccountId, venue: str, mode: Mode) -> Trading:
-        """Return an account's session; credentials are cached 60 s. Raises CredentialsMissing."""
+    async def trading(
+        self, account_id: AccountId, venue: str, mode: Mode, wallet_id: WalletId | None = None
+    ) -> Trading:
+        """Return an account's session with one of its wallets; credentials are cached 60 s.
+
+        An order in flight goes on with the wallet that signed it; without a `wallet_id` the session is that
+        of new orders. Raises CredentialsMissing.
+        """
+        ...
+
+    async def sessions(self, account_id: AccountId, venue: str, mode: Mode) -> Sequence[Trading]:
+        """Return a session for each wallet of the account that can trade, the one of new orders first.
+
+        Raises CredentialsMissing when that one has no credentials.
+        """
         ...
 
     async def wallet(self, account_id: AccountId, venue: str, mode: Mode) -> WalletIdentity:

@@ -12,11 +12,13 @@ from typing import TypeGuard
 import orjson
 
 from domain.ids import TokenId
-from domain.ports import Book, MarketEvent, MarketEventKind
+from domain.orders import Side
+from domain.ports import Book, MarketEvent, MarketEventKind, MarketTrade
 from domain.quotes import Level, Quote
 from venues.polymarket.local_book import Absurd, LocalBook, PriceKey, price_of, size_of
 
 _TEXT_FRAMES = frozenset({b"PONG", b"NO NEW ASSETS"})
+_SIDES: dict[str, Side] = {"BUY": Side.BUY, "SELL": Side.SELL}
 
 
 class Malformed(ValueError):
@@ -166,6 +168,9 @@ class FrameReader:
             price = price_of(_text(event, "price"))[1]
             frame.touch(token_id, book, at_ms)
             book.trade(price, at_ms)
+            trade = _market_trade(event, price, at_ms)
+            if trade is not None:
+                frame.trades.setdefault(token_id, []).append(trade)
 
     def _book(self, event: dict[str, object], frame: "_Frame") -> None:
         token_id = _text(event, "asset_id")
@@ -213,7 +218,8 @@ class FrameReader:
                 self._counters.late += 1  # an older frame that changed nothing is no confirmation
                 continue
             book.reported = False
-            events.append(_event(MarketEventKind.QUOTE, token_id, quote, at_ms, received_ms))
+            trades = tuple(frame.trades.get(token_id, ()))
+            events.append(_event(MarketEventKind.QUOTE, token_id, quote, at_ms, received_ms, trades))
         return events
 
     def _is_trusted(self, book: LocalBook) -> bool:
@@ -227,12 +233,13 @@ class FrameReader:
 class _Frame:
     """What one frame touched: tokens with their quote before, where the frame is older than the book."""
 
-    __slots__ = ("states", "ticks", "touched")
+    __slots__ = ("states", "ticks", "touched", "trades")
 
     def __init__(self) -> None:
         self.touched: dict[str, tuple[Quote | None, int]] = {}
         self.ticks: dict[str, int] = {}
         self.states: dict[str, int] = {}
+        self.trades: dict[str, list[MarketTrade]] = {}
 
     def touch(self, token_id: str, book: LocalBook, at_ms: int) -> None:
         """Note that an event of the frame concerns the token."""
@@ -245,8 +252,22 @@ class _Frame:
         self.touched.pop(token_id, None)
 
 
+def _market_trade(event: dict[str, object], price: Decimal, at_ms: int) -> MarketTrade | None:
+    """Return the trade of a print, or None where it tells no side or size: its price is still the last."""
+    side, size = event.get("side"), event.get("size")
+    taker = _SIDES.get(side) if isinstance(side, str) else None
+    if taker is None or not isinstance(size, str):
+        return None
+    return MarketTrade(price=price, shares=size_of(size), taker=taker, venue_timestamp_ms=at_ms)
+
+
 def _event(
-    kind: MarketEventKind, token_id: str, quote: Quote | None, at_ms: int, received_ms: int
+    kind: MarketEventKind,
+    token_id: str,
+    quote: Quote | None,
+    at_ms: int,
+    received_ms: int,
+    trades: tuple[MarketTrade, ...] = (),
 ) -> MarketEvent:
     return MarketEvent(
         kind=kind,
@@ -254,6 +275,7 @@ def _event(
         quote=quote,
         venue_timestamp_ms=at_ms,
         received_ms=received_ms,
+        trades=trades,
     )
 
 

@@ -9,6 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from domain.ids import TokenId
+from domain.orders import Side
 from domain.ports import Book, MarketEvent, MarketEventKind
 from domain.quotes import Level, Quote
 from venues.polymarket.market_frames import FrameCounters, FrameReader, LocalBooks
@@ -218,6 +219,25 @@ def test_change_older_than_the_snapshot_is_nothing(reading: Reading) -> None:
 def test_older_print_does_not_replace_the_last_trade(reading: Reading) -> None:
     reading.frame(trade(20, "0.48"))
     reading.frame(trade(15, "0.41"))
+    assert reading.quote().last == D("0.48")
+
+
+def test_trades_of_a_frame_come_with_the_quote_in_their_order(reading: Reading) -> None:
+    (event,) = reading.frame(changes(20, change("0.50", "8", "SELL")), trade(20, "0.50"), trade(20, "0.51"))
+    assert [(t.price, t.shares, t.taker, t.venue_timestamp_ms) for t in event.trades] == [
+        (D("0.50"), D(5), Side.BUY, 20),
+        (D("0.51"), D(5), Side.BUY, 20),
+    ]
+    (quiet,) = reading.frame(changes(21, change("0.50", "7", "SELL")))
+    assert quiet.trades == ()
+
+
+@pytest.mark.parametrize("broken", [{"side": ["BUY"]}, {"side": "LONG"}, {"size": 5}, {"size": "-1"}])
+def test_print_without_a_readable_side_or_size_is_a_last_price_alone(
+    reading: Reading, broken: dict[str, object]
+) -> None:
+    (event,) = reading.frame(trade(20, "0.48") | broken)
+    assert event.trades == ()
     assert reading.quote().last == D("0.48")
 
 
