@@ -17,7 +17,6 @@ with workflow.unsafe.imports_passed_through():
         RuleStart,
         RuleStatus,
     )
-    from domain.money import plain
     from domain.quotes import Ladder
     from domain.rules.crossing import Crossing, judge
     from domain.rules.levels import UnresolvableRule
@@ -28,7 +27,7 @@ from workflows.order_desk import history_is_long
 from workflows.rule_ends import conclude, due_crossing
 from workflows.rule_exit import RuleExit
 from workflows.rule_inbox import Cancel, Item, OrderNews, Patch, PositionNews
-from workflows.rule_rows import evidence, fired_text, story
+from workflows.rule_rows import evidence, fired_text, rearmed_text, story
 from workflows.rule_state import RuleState, Sold
 
 
@@ -167,7 +166,7 @@ class RuleLife:
         reason = verdict.refusal.value if verdict.refusal else "refused"
         now = workflow.now()
         state.note("crossing.refused", f"A crossing does not satisfy the rule: {reason}", now)
-        state.rearm(self._soon())
+        state.rearm(now)
         await self._project()
 
     async def _patch(self, item: Patch) -> None:
@@ -240,7 +239,7 @@ class RuleLife:
         state, now = self.state, workflow.now()
         flat_again = end is ExecutionEnd.NOTHING_HELD and state.definition.follow_token
         if end is ExecutionEnd.BELOW_LEVEL or flat_again or await self._taken_back(end):
-            await self._watch_again(host)
+            await self._watch_again(host, end)
             return
         conclude(state, end, host.execution.detail, now)
 
@@ -252,15 +251,16 @@ class RuleLife:
         self._drop_final()
         return any(back)
 
-    async def _watch_again(self, host: RuleExit) -> None:
+    async def _watch_again(self, host: RuleExit, end: ExecutionEnd) -> None:
         """What a target did not fill stays armed."""
         state, self.exit = self.state, None
-        last_words = host.execution.order_projection()
-        state.rearm(self._soon())
+        last_words, now = host.execution.order_projection(), workflow.now()
+        if end is ExecutionEnd.BELOW_LEVEL:
+            state.learn_unpaid(host.sold.shares)
+        state.rearm(now)
         self._former.append(host)
         self._drop_final()
-        left = plain(state.wanted_shares())
-        state.note("rule.rearmed", f"{left} shares did not fill and stay armed", workflow.now())
+        state.note("rule.rearmed", rearmed_text(state), now)
         self.inbox.extendleft(reversed(self._cancels))
         self._cancels.clear()
         self._show_state()
@@ -324,9 +324,6 @@ class RuleLife:
             rule = replace(rule, events=order.events + rule.events)
             order = replace(order, events=())
         await calls.project(Projection(rule=rule, order=order), ends_task=ends_task or bool(self._cancels))
-
-    def _soon(self) -> datetime:
-        return workflow.now() + timedelta(milliseconds=self._start.tuning.rearm_ms)
 
     def _continue_as_new(self, host: RuleExit | None) -> None:
         carry = replace(

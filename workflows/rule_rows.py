@@ -84,6 +84,14 @@ def fired_text(crossing: Crossing) -> str:
     return f"The price {side} {plain(crossing.price)}; {level}"
 
 
+def rearmed_text(state: "RuleState") -> str:
+    """Return one sentence about what an exit left, and what it waits for."""
+    left = f"{plain(state.wanted_shares())} shares did not fill and stay armed"
+    if not state.resolved.targets_need_bid:
+        return left
+    return f"{left}: a target fires again once the best bid itself reaches its level"
+
+
 def evidence(crossing: Crossing) -> dict[str, str]:
     """Return what the crossing showed, as the event log keeps it."""
     shown = {

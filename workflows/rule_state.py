@@ -1,7 +1,7 @@
 """A rule's state between messages: what it protects, how far it is, what it sold. No I/O."""
 
 from dataclasses import dataclass, field
-from datetime import datetime
+from datetime import datetime, timedelta
 from decimal import Decimal
 
 from temporalio import workflow
@@ -30,6 +30,7 @@ with workflow.unsafe.imports_passed_through():
 from workflows.rule_rows import rule_row, watch_row
 
 ZERO = Decimal(0)
+MAX_DOUBLINGS = 16  # of the pause after a firing that came to nothing
 
 
 @dataclass(frozen=True)
@@ -72,6 +73,7 @@ class RuleState:
     sold_now: Sold = field(default_factory=Sold)  # by the present exit
     dust_shares: Decimal = ZERO
     not_before_ms: int | None = None
+    fruitless: int = 0  # firings in a row for which the book paid too little
     detail: str = ""
     events: list[EventRow] = field(default_factory=list[EventRow])
 
@@ -92,7 +94,9 @@ class RuleState:
         return cls(
             start=start,
             definition=carry.definition,
-            resolved=resolve_for(start, carry.definition, carry.holding, carry.armed_at),
+            resolved=resolve_for(
+                start, carry.definition, carry.holding, carry.armed_at, targets_need_bid=carry.fruitless > 0
+            ),
             holding=carry.holding,
             instrument=carry.instrument,
             armed_at=carry.armed_at,
@@ -104,6 +108,7 @@ class RuleState:
             consumed=carry.consumed,
             sold_for_good=Sold(carry.sold_shares, carry.proceeds_usd, carry.fee_usd),
             not_before_ms=carry.not_before_ms,
+            fruitless=carry.fruitless,
         )
 
     # -- changes --------------------------------------------------------------------------------
@@ -126,9 +131,19 @@ class RuleState:
         self.resolved = resolve_for(self.start, definition, self.holding, self.armed_at)
         self.definition = definition
         self.generation += 1
+        self.fruitless = 0
 
-    def rearm(self, not_before: datetime) -> None:
-        """Watch again, as the next generation, from a moment on. What was sold is counted by the caller."""
+    def learn_unpaid(self, sold_shares: Decimal) -> None:
+        """Remember that the book did not pay a target's level: from now on a bid has to stand there."""
+        self.fruitless = 1 if sold_shares > ZERO else self.fruitless + 1
+        self.resolved = self.resolved.model_copy(update={"targets_need_bid": True})
+
+    def rearm(self, now: datetime) -> None:
+        """Watch again, as the next generation, after a pause. What was sold is counted by the caller."""
+        tuning = self.start.tuning
+        doublings = min(max(self.fruitless - 1, 0), MAX_DOUBLINGS)
+        pause_ms = min(tuning.rearm_ms << doublings, tuning.rearm_max_ms)
+        not_before = now + timedelta(milliseconds=pause_ms)
         self.generation += 1
         self.status, self.phase = RuleStatus.ACTIVE, RulePhase.ARMED
         self.not_before_ms = int(not_before.timestamp() * 1000)
@@ -300,14 +315,20 @@ class RuleState:
             not_before_ms=self.not_before_ms,
             fired=self.fired,
             consumed=self.consumed,
+            fruitless=self.fruitless,
         )
 
 
 def resolve_for(
-    start: RuleStart, definition: RuleDefinition, holding: Holding, armed_at: datetime
+    start: RuleStart,
+    definition: RuleDefinition,
+    holding: Holding,
+    armed_at: datetime,
+    *,
+    targets_need_bid: bool = False,
 ) -> ResolvedRule:
     """Return the definition with exact levels, as this rule's position and market give them."""
-    return resolve(
+    resolved = resolve(
         definition,
         _entry_of(start, definition),
         armed_at=armed_at,
@@ -315,6 +336,7 @@ def resolve_for(
         market_end=start.instrument.ends_at,
         rules=price_rules_of(start.venue),
     )
+    return resolved.model_copy(update={"targets_need_bid": targets_need_bid})
 
 
 def _entry_of(start: RuleStart, definition: RuleDefinition) -> Decimal | None:

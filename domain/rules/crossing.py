@@ -115,7 +115,7 @@ def _refusal(
     level = condition.level if isinstance(condition, PriceLevel) else condition.level_at(mark)
     if level is None:
         return Refusal.NO_LEVEL
-    reach = reach_of(quote, seen, resolved.bid_confirms)
+    reach = reach_of(quote, seen, resolved.bid_confirms, targets_need_bid=resolved.targets_need_bid)
     if condition.type is ConditionType.TAKE_PROFIT:
         reached, agreed = seen.price >= level, reach.up is not None and reach.up >= level
     else:

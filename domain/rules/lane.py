@@ -34,6 +34,7 @@ class LaneSettings(NamedTuple):
     max_age_ms: int
     bid_confirms: bool
     mark_max_spread: Decimal | None
+    targets_need_bid: bool
     silent: bool
 
     @classmethod
@@ -47,6 +48,7 @@ class LaneSettings(NamedTuple):
             resolved.max_age_ms,
             resolved.bid_confirms,
             resolved.mark_max_spread if trails else None,
+            resolved.targets_need_bid,
             silent,
         )
 
@@ -200,7 +202,13 @@ class Lane:
         return self._confirmed(beyond, sighting)
 
     def _beyond(self, sighting: Sighting) -> list[Entry]:
-        reach = reach_of(sighting.quote, sighting.seen, self._settings.bid_confirms)
+        settings = self._settings
+        reach = reach_of(
+            sighting.quote,
+            sighting.seen,
+            settings.bid_confirms,
+            targets_need_bid=settings.targets_need_bid,
+        )
         # A trail can stand here twice, by its floor and by its mark: the dict keeps it once.
         beyond = dict.fromkeys(self._stops.at_or_above(reach.down))
         beyond.update(dict.fromkeys(self._trails_by_percent.reached(reach.down)))

@@ -63,7 +63,12 @@ class Reach(NamedTuple):
 
 
 class ResolvedRule(_Frozen):
-    """A rule with nothing left to look up: exact levels, moments and guards."""
+    """A rule with nothing left to look up: exact levels, moments and guards.
+
+    Attributes:
+        targets_need_bid: a target reached its level before and found nobody who pays it: now the best bid
+            has to be there as well, or it would fire again with every quote.
+    """
 
     conditions: tuple[ResolvedCondition, ...]
     action: Action
@@ -76,6 +81,7 @@ class ResolvedRule(_Frozen):
     mark_max_spread: Decimal | None
     floor: Decimal | None
     expires_at: AwareDatetime | None
+    targets_need_bid: bool = False
 
     def condition_at(self, index: int) -> ResolvedCondition | None:
         """Return the condition at a place of the list, None where there is none."""
@@ -87,19 +93,19 @@ class ResolvedRule(_Frozen):
         return min(moments, default=None)
 
 
-def reach_of(quote: Quote, seen: SourcePrice, bid_confirms: bool) -> Reach:
+def reach_of(quote: Quote, seen: SourcePrice, bid_confirms: bool, *, targets_need_bid: bool = False) -> Reach:
     """Return how far a quote reaches.
 
     While the display price has fallen back to the last trade and `bid_confirms` is on, the best bid has to
     agree: a stop needs the bid at or below its level as well (or no bid at all), a target the bid at
-    or above it.
+    or above it. `targets_need_bid` asks the same of targets at every price.
     """
     price, bid = seen.price, quote.bid
-    if not (seen.fell_back and bid_confirms):
-        return Reach(price, price)
-    if bid is None:
-        return Reach(price, None)
-    return Reach(max(price, bid), min(price, bid))
+    bid_must_agree = seen.fell_back and bid_confirms
+    down = max(price, bid) if bid_must_agree and bid is not None else price
+    if not (bid_must_agree or targets_need_bid):
+        return Reach(down, price)
+    return Reach(down, None if bid is None else min(price, bid))
 
 
 def spread_allows_firing(spread: Decimal | None, max_spread: Decimal | None) -> bool:

@@ -51,6 +51,7 @@ WITH watched AS (
         w.resolved->>'price_source' AS source,
         (w.resolved->>'max_spread')::numeric AS max_spread,
         COALESCE((w.resolved->>'bid_confirms')::boolean, TRUE) AS bid_confirms,
+        COALESCE((w.resolved->>'targets_need_bid')::boolean, FALSE) AS targets_need_bid,
         COALESCE((w.resolved->'confirm'->>'updates')::bigint, 1) AS updates,
         $2::timestamptz - GREATEST(
             $3::interval, COALESCE((w.resolved->'confirm'->>'ms')::bigint, 0) * interval '1 millisecond'
@@ -78,7 +79,7 @@ WITH watched AS (
         AND c.condition->>'type' IN ('stop_loss', 'take_profit', 'trailing_stop')
 ), seen AS (
     SELECT l.rule_id, l.condition_index, q.id, q.ts, q.bid, q.ask, q.last,
-        l.upward, l.level, l.bid_confirms,
+        l.upward, l.level, l.bid_confirms, l.targets_need_bid,
         (q.bid IS NULL OR q.ask IS NULL OR q.bid <= q.ask)
             AND LEAST(q.bid, q.ask, q.last) >= 0
             AND (NOT l.bounded OR GREATEST(q.bid, q.ask, q.last) <= 1)
@@ -108,7 +109,7 @@ WITH watched AS (
         s.sound
         AND CASE WHEN s.upward THEN s.price >= s.level ELSE s.price <= s.level END
         AND (
-            NOT (s.fell_back AND s.bid_confirms)
+            NOT (s.fell_back AND s.bid_confirms OR s.upward AND s.targets_need_bid)
             OR CASE
                 WHEN s.upward THEN COALESCE(s.bid >= s.level, FALSE)
                 ELSE COALESCE(s.bid <= s.level, TRUE)

@@ -116,6 +116,7 @@ class NaiveRule:
     body: dict
     not_before: int | None = None
     in_flight: bool = False
+    targets_need_bid: bool = False
     conditions: list = field(default_factory=list)
 
     def __post_init__(self):
@@ -145,7 +146,8 @@ class NaiveRule:
             return None
         bid_must_agree = fell_back and self.body.get("bid_confirms", True)
         for _, condition in self.price_conditions():
-            if condition.is_beyond(price, quote.bid, bid_must_agree):
+            unpaid = self.targets_need_bid and condition.spec["type"] == "take_profit"
+            if condition.is_beyond(price, quote.bid, bid_must_agree or unpaid):
                 condition.count += 1
                 condition.since = now if condition.since is None else condition.since
                 condition.evidence = {"quote": quote, "price": price}

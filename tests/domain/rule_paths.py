@@ -167,23 +167,28 @@ class Path:
             getattr(self.index, verb)(rule_id, generation)
         return [], []
 
-    def add(self, slot, body, wait_ms, marks=()):
+    def add(self, slot, body, wait_ms, marks=(), *, unpaid=False):
         rule_id, token = f"rule{slot}", TOKENS[slot % 3 == 2]
         generation = self.generations[rule_id] = self.generations.get(rule_id, 0) + 1
         not_before = None if wait_ms is None else self.now + wait_ms
-        resolved = self.resolved[rule_id] = self.resolve(body)
+        resolved = self.resolve(body).model_copy(update={"targets_need_bid": unpaid})
+        self.resolved[rule_id] = resolved
         self.bodies[rule_id] = body
-        self.naive.add(NaiveRule(rule_id, generation, token, body, not_before), self.now)
+        naive = NaiveRule(rule_id, generation, token, body, not_before, targets_need_bid=unpaid)
+        self.naive.add(naive, self.now)
         watch = self.engine.index.Watch(rule_id, generation, token, resolved, not_before)
         self.index.add(watch, self.now, mark=marks)
 
     def rearm(self, rule_id):
-        """Arm the next generation of a fired rule with the marks that were saved of the old one."""
+        """Arm the next generation of a fired rule with the marks that were saved of the old one.
+
+        Every second time the book did not pay a target.
+        """
         old = self.naive.rules.get(rule_id)
         if old is None or not old.in_flight:
             return
         marks = self.index.marks(rule_id)
-        self.add(int(rule_id.removeprefix("rule")), old.body, 500, marks)
+        self.add(int(rule_id.removeprefix("rule")), old.body, 500, marks, unpaid=old.generation % 2 == 1)
         for condition, before in zip(self.naive.rules[rule_id].conditions, old.conditions, strict=True):
             condition.active, condition.mark = before.active, before.mark
 

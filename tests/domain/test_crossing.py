@@ -106,6 +106,19 @@ def test_guards_are_judged_again(guards, evidence, refusal):
     assert judge(evidence, resolved(STOP, **guards)).refusal is refusal
 
 
+@pytest.mark.parametrize(
+    ("bid", "refusal"), [("0.59", Refusal.BID_DISAGREES), (None, Refusal.BID_DISAGREES), ("0.60", None)]
+)
+def test_target_that_nobody_paid_needs_the_bid_at_its_level(bid, refusal):
+    unpaid = resolved(TARGET, price_source="ask").model_copy(update={"targets_need_bid": True})
+    assert judge(crossing(0, "take_profit", bid=bid, ask="0.61"), unpaid).refusal is refusal
+
+
+def test_stop_beside_a_target_that_nobody_paid_fires_by_its_price():
+    unpaid = resolved(STOP).model_copy(update={"targets_need_bid": True})
+    assert judge(crossing(bid="0.39", ask="0.41"), unpaid).satisfied
+
+
 def test_level_that_was_changed_meanwhile_decides():
     evidence = crossing(bid="0.39", ask="0.39")
     assert judge(evidence, resolved({"type": "stop_loss", "price": "0.39"})).satisfied

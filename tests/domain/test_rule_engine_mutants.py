@@ -38,8 +38,13 @@ MUTANTS = {
     "floor ignored": ("domain.rules.levels", "floor=condition.floor_price", "floor=None"),
     "bid does not have to agree": (
         "domain.rules.resolved",
-        "return Reach(max(price, bid), min(price, bid))",
-        "return Reach(price, price)",
+        "bid_must_agree = seen.fell_back and bid_confirms",
+        "bid_must_agree = False",
+    ),
+    "bid does not have to be there for a target that nobody paid": (
+        "domain.rules.resolved",
+        "if not (bid_must_agree or targets_need_bid):",
+        "if not bid_must_agree:",
     ),
     "mid displayed while the spread is narrower only": (
         "domain.quotes",

@@ -105,6 +105,20 @@ async def test_target_is_judged_upwards(
     assert bool(await beyond(store)) is fires
 
 
+@pytest.mark.parametrize(("bid", "fires"), [("0.59", False), ("0.60", True)])
+async def test_target_that_nobody_paid_needs_the_bid_at_its_level(
+    store: Store, bid: str, fires: bool
+) -> None:
+    wanted = await armed(store, rule(store, TARGET))
+    async with store.database.hot.connection() as connection:
+        await connection.execute(
+            "UPDATE watches SET resolved = resolved || '{\"targets_need_bid\": true}' WHERE rule_id = $1",
+            wanted,
+        )
+    await show(store, (0, bid, "0.62", None))
+    assert bool(await beyond(store)) is fires
+
+
 async def test_trail_is_judged_by_its_saved_mark(store: Store) -> None:
     trail = TrailingStop(percent=Decimal(10), activation_price=Decimal("0.60"), floor_price=Decimal("0.20"))
     wanted = await armed(store, rule(store, trail))

@@ -6,6 +6,7 @@ from decimal import Decimal
 from domain import messages
 from domain.messages import RulePhase, RuleStatus
 from domain.orders import AnswerKind, MarketState, OrderState, RebuildReason
+from domain.quotes import Quote
 from tests.fakes.exchange import FakeExchange, answers, fills, held, reduced, refused
 from tests.workflows.floor import STOP, TARGET, Floor, now_ms, quick
 
@@ -187,6 +188,41 @@ async def test_a_target_below_its_level_is_armed_again(floor: Floor, exchange: F
     answer = await rule.result()
     assert answer.status is RuleStatus.TRIGGERED
     assert exchange.attempts[0].limit_price == D("0.60")
+
+
+async def test_a_target_that_nobody_paid_waits_for_a_bid_at_its_level(floor: Floor, exchange: FakeExchange):
+    rule = await floor.arm(TARGET)
+    await rule.cross("0.60", ladder=[("0.59", "1000")])
+    await exchange.event("rule.rearmed")
+    assert exchange.watch.resolved.targets_need_bid
+
+    await rule.cross("0.60", generation=2, quote=Quote(D("0.59"), D("0.61"), None))
+    await exchange.event("crossing.refused")
+    assert exchange.attempts == []
+    assert exchange.watch.resolved.targets_need_bid
+
+    await rule.cross("0.60", generation=3)
+    assert (await rule.result()).status is RuleStatus.TRIGGERED
+
+
+async def test_each_fruitless_firing_of_a_target_doubles_the_pause(floor: Floor, exchange: FakeExchange):
+    rule = await floor.arm(TARGET, tuning=quick(rearm_ms=60_000, rearm_max_ms=200_000))
+    pauses = []
+    for generation in (1, 2, 3):
+        await rule.cross("0.60", generation=generation, ladder=[("0.59", "1000")])
+        await exchange.until(lambda g=generation: exchange.watch.generation > g)
+        pauses.append(exchange.watch.not_before_ms - now_ms())
+
+    assert [round(pause / 10_000) for pause in pauses] == [6, 12, 20]
+
+
+async def test_a_patched_target_fires_by_its_price_alone_again(floor: Floor, exchange: FakeExchange):
+    rule = await floor.arm(TARGET)
+    await rule.cross("0.60", ladder=[("0.59", "1000")])
+    await exchange.event("rule.rearmed")
+    await rule.patch(TARGET)
+
+    assert not exchange.watch.resolved.targets_need_bid
 
 
 async def test_what_a_target_did_not_fill_stays_armed(floor: Floor, exchange: FakeExchange):
