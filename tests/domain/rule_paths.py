@@ -128,7 +128,7 @@ class Path:
 
     def run(self, initial, commands):
         for slot, body in enumerate(initial):
-            self.add(slot, body, None)
+            self.add(slot, body, None, unpaid=slot % 3 == 1)
         for step_ms, command in commands:
             self.now += step_ms
             expected, found = self.obey(*command)
@@ -144,7 +144,7 @@ class Path:
                 self.index.on_quote(target, self.quote(row), self.now, age_ms=age),
             )
         if verb == "add":
-            self.add(target, *arguments)
+            self.add(target, *arguments, unpaid=target % 2 == 1)
             return [], []
         if verb == "due":
             return self.naive.due(self.now), self.index.due(self.now)
