@@ -9,22 +9,19 @@ import shutil
 import subprocess
 import sys
 import tempfile
-from collections.abc import Callable, Generator, Iterator
+from collections.abc import Callable, Generator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from enum import StrEnum
 from pathlib import Path
 
+from runtime.embedded.go_build import TOOLS, Announce, GoProgram, WayClosed
+
 VERSION = "1.5.1"
-MODULE_FOLDER = Path(__file__).resolve().parents[2] / "tools" / "temporal"
+MODULE_FOLDER = TOOLS / "temporal"
 COMMAND_PACKAGE = "github.com/temporalio/cli/cmd/temporal"
 VERSION_VARIABLE = "github.com/temporalio/cli/temporalcli.Version"
 DOWNLOAD_LIMIT_SECONDS = 90
-PACKAGES_TO_COMPILE = 1400
-"""Roughly, for the progress shown; measured with an empty build cache."""
-
-Announce = Callable[[str], None]
-"""Receives one line of progress."""
 
 
 class Source(StrEnum):
@@ -47,10 +44,6 @@ class TemporalBinary:
 
 class TemporalBinaryMissing(Exception):
     """No way led to the program; the text lists what was tried and what to do."""
-
-
-class WayClosed(Exception):
-    """One way (download, build) does not work here; the text says why."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,14 +76,14 @@ class BinarySearch:
             TemporalBinaryMissing: `HOLDFAST_TEMPORAL_CLI` names no program.
         """
         if self.named is not None:
-            if not _is_program(self.named):
+            if not is_program(self.named):
                 raise TemporalBinaryMissing(
                     f"HOLDFAST_TEMPORAL_CLI names {self.named}, which is no program: correct it or unset it"
                 )
             return TemporalBinary(self.named, Source.NAMED)
         if found := shutil.which("temporal", path=self.search_path):
             return TemporalBinary(Path(found), Source.PATH)
-        if _is_program(self.cached):
+        if is_program(self.cached):
             return TemporalBinary(self.cached, Source.CACHE)
         return None
 
@@ -103,7 +96,7 @@ class BinarySearch:
         if found := self.present():
             return found
         self.cached.parent.mkdir(parents=True, exist_ok=True)
-        with _locked(self.cached.with_name("lock"), announce):
+        with locked(self.cached.with_name("lock"), announce):
             # Another process may have got it while this one waited.
             return self.present() or self._get(announce)
 
@@ -162,7 +155,7 @@ def download_by_sdk(program: Path, announce: Announce) -> None:
         raise WayClosed(f"not done within {DOWNLOAD_LIMIT_SECONDS} s") from None
     except subprocess.CalledProcessError as error:
         raise WayClosed(_last_line(error.stderr) or f"exit code {error.returncode}") from None
-    downloaded = [path for path in program.parent.iterdir() if _is_program(path)]
+    downloaded = [path for path in program.parent.iterdir() if is_program(path)]
     if not downloaded:
         raise WayClosed("the SDK left no program behind")
     downloaded[0].replace(program)
@@ -174,51 +167,18 @@ def build_by_go(program: Path, announce: Announce) -> None:
     Raises:
         WayClosed: No Go, no module folder, or the build failed.
     """
-    go = shutil.which("go")
-    if go is None:
-        raise WayClosed("go is not on PATH")
-    if not (MODULE_FOLDER / "go.mod").is_file():
-        raise WayClosed(f"{MODULE_FOLDER} is not here; it is part of the source tree, not of the wheel")
-    announce(f"building temporal {VERSION} with {go}: about two minutes on two cores, once")
-    command = [
-        go, "build", "-v", "-mod=readonly", "-trimpath",
-        "-ldflags", f"-s -w -X {VERSION_VARIABLE}={VERSION}",
-        "-o", str(program), COMMAND_PACKAGE,
-    ]  # fmt: skip
-    # The server's SQLite is pure Go: without cgo no C compiler is needed.
-    environment = {**os.environ, "CGO_ENABLED": "0", "GOWORK": "off"}
-    with subprocess.Popen(  # noqa: S603 - go itself
-        command,
-        cwd=MODULE_FOLDER,
-        env=environment,
-        stdin=subprocess.DEVNULL,
-        stdout=subprocess.DEVNULL,
-        stderr=subprocess.PIPE,
-        text=True,
-        errors="replace",
-    ) as process:
-        tail = list(_follow_build(process, announce))
-    if process.returncode != 0:
-        raise WayClosed("go build failed: " + " / ".join(tail[-5:]))
+    GoProgram(
+        name="temporal",
+        version=VERSION,
+        module=MODULE_FOLDER,
+        package=COMMAND_PACKAGE,
+        packages_to_compile=1400,
+        linker_flags=f"-X {VERSION_VARIABLE}={VERSION}",
+    ).build(program, announce)
 
 
-def _follow_build(process: subprocess.Popen[str], announce: Announce) -> Iterator[str]:
-    """Yields the compiler's lines and announces progress, every now and then."""
-    downloaded = compiled = 0
-    for line in process.stderr or ():
-        text = line.strip()
-        yield text
-        if text.startswith("go: downloading"):
-            downloaded += 1
-            if downloaded % 25 == 1:
-                announce(f"downloading Go modules ({downloaded} so far)")
-        elif "/" in text and " " not in text:
-            compiled += 1
-            if compiled % 100 == 0:
-                announce(f"compiled {compiled} packages of about {PACKAGES_TO_COMPILE}")
-
-
-def _is_program(path: Path) -> bool:
+def is_program(path: Path) -> bool:
+    """Tells whether a file is there that may be executed."""
     return path.is_file() and os.access(path, os.X_OK)
 
 
@@ -228,13 +188,13 @@ def _last_line(output: bytes | None) -> str:
 
 
 @contextmanager
-def _locked(path: Path, announce: Announce) -> Generator[None]:
-    """Holds a lock file, so that only one process gets the program while the others wait for it."""
+def locked(path: Path, announce: Announce) -> Generator[None]:
+    """Holds a lock file, so that only one process gets a program while the others wait for it."""
     with path.open("w") as lock:
         try:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
-            announce("another process is getting temporal; waiting for it")
+            announce("another process is getting it; waiting")
             fcntl.flock(lock, fcntl.LOCK_EX)
         yield
 

@@ -9,12 +9,11 @@ from pathlib import Path
 import pytest
 
 from runtime.embedded import temporal_binary
+from runtime.embedded.go_build import Announce, WayClosed
 from runtime.embedded.temporal_binary import (
-    Announce,
     BinarySearch,
     Source,
     TemporalBinaryMissing,
-    WayClosed,
     build_by_go,
     cache_folder,
 )
@@ -118,7 +117,7 @@ def test_no_way_left_names_each_refusal_and_the_next_step(tmp_path: Path) -> Non
 CONTENDER = """
 import sys
 from pathlib import Path
-from runtime.embedded.temporal_binary import BinarySearch, WayClosed
+from runtime.embedded.temporal_binary import BinarySearch
 
 def way(path, announce):
     with open(sys.argv[2], "a") as log:
