@@ -7,17 +7,14 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
-from google.protobuf.duration_pb2 import Duration
-from temporalio.api.enums.v1 import IndexedValueType
-from temporalio.api.namespace.v1 import NamespaceConfig
-from temporalio.api.operatorservice.v1 import AddSearchAttributesRequest, ListSearchAttributesRequest
-from temporalio.api.workflowservice.v1 import DescribeNamespaceRequest, UpdateNamespaceRequest
+from temporalio.api.workflowservice.v1 import DescribeNamespaceRequest
 from temporalio.client import Client
 from temporalio.service import RPCError
 
 from runtime.embedded.ports import LOOPBACK
 from runtime.embedded.process import Command
-from runtime.temporal_tuning import NAMESPACE_RETENTION, SEARCH_ATTRIBUTES, TUNED_DYNAMIC_CONFIG
+from runtime.temporal_namespace import configure_namespace
+from runtime.temporal_tuning import SEARCH_ATTRIBUTES, TUNED_DYNAMIC_CONFIG
 
 Synchronous = Literal["full", "normal"]
 
@@ -100,31 +97,4 @@ class TemporalServer:
             RPCError: The server refused.
         """
         client = await Client.connect(self.address, namespace=self.namespace)
-        await asyncio.gather(self._set_retention(client), self._add_search_attributes(client))
-
-    async def _set_retention(self, client: Client) -> None:
-        described = await client.workflow_service.describe_namespace(
-            DescribeNamespaceRequest(namespace=self.namespace)
-        )
-        wanted = int(NAMESPACE_RETENTION.total_seconds())
-        if described.config.workflow_execution_retention_ttl.seconds == wanted:
-            return
-        await client.workflow_service.update_namespace(
-            UpdateNamespaceRequest(
-                namespace=self.namespace,
-                config=NamespaceConfig(workflow_execution_retention_ttl=Duration(seconds=wanted)),
-            )
-        )
-
-    async def _add_search_attributes(self, client: Client) -> None:
-        listed = await client.operator_service.list_search_attributes(
-            ListSearchAttributesRequest(namespace=self.namespace)
-        )
-        missing = [name for name in SEARCH_ATTRIBUTES if name not in listed.custom_attributes]
-        if missing:
-            keyword = IndexedValueType.INDEXED_VALUE_TYPE_KEYWORD
-            await client.operator_service.add_search_attributes(
-                AddSearchAttributesRequest(
-                    namespace=self.namespace, search_attributes=dict.fromkeys(missing, keyword)
-                )
-            )
+        await configure_namespace(client, self.namespace)
