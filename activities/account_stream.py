@@ -1,7 +1,8 @@
 """The account stream's activity: user socket and REST sweep, booking facts until there is no business."""
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
+from contextlib import AsyncExitStack
 from datetime import datetime, timedelta
 
 import structlog
@@ -41,28 +42,44 @@ class AccountStreamActivities:
     async def run_stream(self, start: StreamStart) -> None:
         """Stream until nothing is unsettled and no position is open, or the worker stops.
 
+        Every wallet of the account is followed: fills of orders that a former one signed come to it alone.
+
         Raises:
             VenueError: the socket cannot be opened; Temporal tries again.
         """
+        follower = _Follower(start, self._venues, self._ledger, self._ingest, self._clock)
         try:
-            trading = await self._venues.trading(start.account_id, start.venue, start.mode)
+            while await self._follow(start, follower):
+                log.info("stream.sessions_changed", account_id=start.account_id, venue=start.venue)
         except CredentialsMissing:
             log.warning("stream.no_credentials", account_id=start.account_id, venue=start.venue)
-            return
-        follower = _Follower(start, trading, self._ledger, self._ingest, self._clock)
-        async with trading.events() as events:
+
+    async def _follow(self, start: StreamStart, follower: "_Follower") -> bool:
+        """Follow the sessions of now; return whether others have taken their place."""
+        again = False
+        sessions = await follower.open_sessions()
+        async with AsyncExitStack() as sockets:
+            sources = [await sockets.enter_async_context(session.events()) for session in sessions]
             try:
                 async with asyncio.TaskGroup() as group:
                     group.create_task(_heartbeat(start))
-                    group.create_task(follower.listen(events))
+                    for events in sources:
+                        group.create_task(follower.listen(events))
                     group.create_task(follower.sweep(self._sweep_min_s, self._sweep_max_s))
                     group.create_task(_stop_with_worker())
             except* _Done as done:
                 log.info("stream.ends", account_id=start.account_id, reason=str(done.exceptions[0]))
+            except* _Changed:
+                again = True
+        return again
 
 
 class _Done(Exception):
     """The stream has nothing more to do here."""
+
+
+class _Changed(Exception):
+    """The account's sessions are others now: a wallet came, or credentials were rotated."""
 
 
 async def _heartbeat(start: StreamStart) -> None:
@@ -80,15 +97,25 @@ class _Follower:
     """Books what the socket tells, and asks by REST for what it may have missed."""
 
     def __init__(
-        self, start: StreamStart, trading: Trading, ledger: Ledger, ingest: Ingest, clock: Clock
+        self, start: StreamStart, venues: Venues, ledger: Ledger, ingest: Ingest, clock: Clock
     ) -> None:
         self._start = start
-        self._trading = trading
+        self._venues = venues
+        self._sessions: tuple[Trading, ...] = ()
         self._ledger = ledger
         self._ingest = ingest
         self._clock = clock
         self._swept_to: datetime | None = None
         self._sweep_now = asyncio.Event()
+
+    async def open_sessions(self) -> Sequence[Trading]:
+        """Take the account's present sessions as those to follow. Raises CredentialsMissing."""
+        self._sessions = await self._present_sessions()
+        return self._sessions
+
+    async def _present_sessions(self) -> tuple[Trading, ...]:
+        start = self._start
+        return tuple(await self._venues.sessions(start.account_id, start.venue, start.mode))
 
     async def listen(self, events: AsyncIterator[AccountEvent]) -> None:
         """Book each fact as it comes; what cannot be booked now is left to the sweep."""
@@ -136,10 +163,12 @@ class _Follower:
         mine = BusyAccount(account_id=start.account_id, venue=start.venue, mode=start.mode)
         if mine not in await self._ledger.busy_accounts():
             raise _Done("nothing is unsettled and no position is open")
+        if await self._present_sessions() != self._sessions:
+            raise _Changed
         refs = await self._ledger.unsettled_orders(start.account_id, start.venue, start.mode)
         await self._ingest.look_up_all(refs)
         after = await self._unswept()
-        fills = await self._trading.fills(after=after)
+        fills = [fill for session in self._sessions for fill in await session.fills(after=after)]
         booked = await self._ingest.book(start.account_id, start.venue, start.mode, fills=fills)
         self._swept_to = began
         return bool(refs) or booked.new_entries > 0

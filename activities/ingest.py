@@ -123,7 +123,7 @@ class Ingest:
         Raises:
             VenueError: the venue could not be asked.
         """
-        trading = await self._venues.trading(ref.account_id, ref.venue, ref.mode)
+        trading = await self._venues.trading(ref.account_id, ref.venue, ref.mode, ref.wallet_id)
         order = await trading.find_order(ref.venue_order_id, ref.market_id)
         after = datetime.fromtimestamp(ref.placed_at_ms / 1000, UTC) - TRADES_MARGIN
         fills = await trading.fills(after=after, market_id=ref.market_id)

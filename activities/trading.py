@@ -78,7 +78,7 @@ class TradingActivities:
         """
         attempt = request.attempt
         try:
-            trading = await self._venues.trading(attempt.account_id, attempt.venue, attempt.mode)
+            trading = await self._session_of(attempt)
         except CredentialsMissing as error:
             return PlaceResult(kind=PlaceKind.REFUSED, refusal=error.code, detail=str(error))
         claim = await self._claim(trading, request)
@@ -187,6 +187,12 @@ class TradingActivities:
             status=found.status,
         )
 
+    async def _session_of(self, attempt: Attempt) -> Trading:
+        """Return the session of the attempt's own wallet, whichever the account uses by now."""
+        return await self._venues.trading(
+            attempt.account_id, attempt.venue, attempt.mode, attempt.wallet.wallet_id
+        )
+
     # -- following ------------------------------------------------------------------------------
 
     @activity.defn
@@ -209,7 +215,7 @@ class TradingActivities:
     @activity.defn
     async def confirm_absent(self, ref: OrderRef) -> bool:
         """Whether the venue has nothing of this attempt, and its refreshed balance equals the ledger."""
-        trading = await self._venues.trading(ref.account_id, ref.venue, ref.mode)
+        trading = await self._venues.trading(ref.account_id, ref.venue, ref.mode, ref.wallet_id)
         await trading.refresh_holding(ref.token_id)
         if await self._ingest.look_up(ref) is not None:
             return False
@@ -245,7 +251,7 @@ class TradingActivities:
     @activity.defn
     async def cancel_order(self, ref: OrderRef) -> CancelOutcome:
         """Cancel at the venue, then book what the venue says of the order (a cancel's answer has no size)."""
-        trading = await self._venues.trading(ref.account_id, ref.venue, ref.mode)
+        trading = await self._venues.trading(ref.account_id, ref.venue, ref.mode, ref.wallet_id)
         outcome = await trading.cancel(ref.venue_order_id)
         await self._ingest.look_up(ref)
         return outcome
@@ -253,17 +259,21 @@ class TradingActivities:
     @activity.defn
     async def release_shares(self, request: ReleaseShares) -> int:
         """Cancel the resting sells that stand in an exit's way; return how many there were."""
-        trading = await self._venues.trading(request.account_id, request.venue, request.mode)
-        await trading.refresh_holding(request.token_id)
         if request.held_by:
-            return await self._release_ours(trading, request)
+            return await self._release_ours(request)
+        claim = await self._claims.latest_of(request.for_order_id)
+        wallet_id = claim.attempt.wallet.wallet_id if claim is not None else None
+        trading = await self._venues.trading(request.account_id, request.venue, request.mode, wallet_id)
+        await trading.refresh_holding(request.token_id)
         return await self._release_whatever_rests(trading, request)
 
-    async def _release_ours(self, trading: Trading, request: ReleaseShares) -> int:
+    async def _release_ours(self, request: ReleaseShares) -> int:
         """Cancel the orders that hold shares by our claims, and book how they ended."""
         found = [await self._claims.latest_of(order_id) for order_id in request.held_by]
         claims = [claim for claim in found if claim is not None]
         for claim in claims:
+            trading = await self._session_of(claim.attempt)
+            await trading.refresh_holding(request.token_id)
             await trading.cancel(claim.venue_order_id)
             await self._ingest.look_up(_ref_of(claim.attempt, claim))
         return len(claims)
@@ -346,6 +356,7 @@ def _ref_of(attempt: Attempt, stored: StoredClaim) -> OrderRef:
         token_id=attempt.token_id,
         venue_order_id=stored.venue_order_id,
         placed_at_ms=attempt.timestamp_ms,
+        wallet_id=attempt.wallet.wallet_id,
     )
 
 

@@ -9,7 +9,7 @@ from datetime import datetime
 from decimal import Decimal
 from enum import StrEnum
 
-from domain.ids import AccountId, MarketId, OrderId, RuleId, TokenId, VenueOrderId
+from domain.ids import AccountId, MarketId, OrderId, RuleId, TokenId, VenueOrderId, WalletId
 from domain.orders import (
     Answer,
     Attempt,
@@ -332,6 +332,7 @@ class OrderRef:
     token_id: TokenId
     venue_order_id: VenueOrderId
     placed_at_ms: int = 0
+    wallet_id: WalletId | None = None  # whose key signed the attempt; None: the account's present wallet
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -1,12 +1,13 @@
-"""The venues as activities and the API see them: sessions by account, credentials looked at again.
+"""The venues as activities and the API see them: sessions by wallet, credentials looked at again.
 
-A session keeps its connections while its credentials stay the same; every `credential_cache` they are
-looked at anew, so a rotated key comes into use and a revoked one goes out of it.
+An account may have several wallets at a venue: new orders go to the newest, an order in flight goes on with
+the one that signed it. A session keeps its connections while its wallet's credentials stay the same; every
+`credential_cache` they are looked at anew, so a rotated key comes into use and a revoked one goes out of it.
 """
 
 import asyncio
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import timedelta
 from types import TracebackType
@@ -33,16 +34,43 @@ CLOSE_AFTER_S = 10.0
 Place = tuple[AccountId, str]
 
 
-@dataclass(slots=True)
+@dataclass(frozen=True, slots=True)
+class _Holder:
+    """An account's wallets at a venue, oldest first, and the versions of its credentials."""
+
+    wallets: tuple[WalletIdentity, ...]
+    versions: Mapping[str, int]
+    looked_at: float
+
+    @property
+    def current(self) -> WalletIdentity:
+        """The wallet that new orders are signed for. Raises CredentialsMissing."""
+        if not self.wallets:
+            raise CredentialsMissing("the account has no wallet at this venue")
+        return self.wallets[-1]
+
+    def wallet(self, wallet_id: WalletId | None) -> WalletIdentity | None:
+        """One of the wallets by its id, the current one for None."""
+        if wallet_id is None:
+            return self.current
+        return next((wallet for wallet in self.wallets if wallet.wallet_id == wallet_id), None)
+
+    def versions_of(self, venue: str, wallet: WalletIdentity) -> tuple[int | None, int | None]:
+        """The versions of one wallet's key and API credentials; None where there are none."""
+        return (
+            self.versions.get(wallet_key_record(wallet.wallet_id)),
+            self.versions.get(api_credentials_record(venue, wallet.wallet_id)),
+        )
+
+
+@dataclass(frozen=True, slots=True)
 class _Session:
     trading: ClosableTrading
-    wallet: WalletIdentity
-    versions: tuple[tuple[str, int], ...]
-    looked_at: float
+    versions: tuple[int | None, int | None]
 
 
 class AccountVenues:
-    """Implements `domain.ports.Venues`. Sessions are made on first use, one for each account and venue."""
+    """Implements `domain.ports.Venues`. Sessions are made on first use, one for each wallet."""
 
     def __init__(
         self,
@@ -62,7 +90,8 @@ class AccountVenues:
         self._clock = clock
         self._cache_s = credential_cache.total_seconds()
         self._data: dict[str, ClosableMarketData] = {}
-        self._live: dict[Place, _Session] = {}
+        self._holders: dict[Place, _Holder] = {}
+        self._live: dict[tuple[AccountId, str, WalletId], _Session] = {}
         self._paper: dict[Place, PaperTrading] = {}
         self._opening = asyncio.Lock()
         self._closing: set[asyncio.Task[None]] = set()
@@ -85,6 +114,7 @@ class AccountVenues:
         for data in self._data.values():
             await data.aclose()
         self._live.clear()
+        self._holders.clear()
         self._data.clear()
 
     def market_data(self, venue: str) -> MarketData:
@@ -94,58 +124,104 @@ class AccountVenues:
             known = self._data[venue] = adapter_named(self._adapters, venue).open_market_data()
         return known
 
-    async def trading(self, account_id: AccountId, venue: str, mode: Mode) -> Trading:
-        """Return an account's session; paper goes to the paper venue, whatever the account's mode is now."""
-        data, place = self.market_data(venue), (account_id, venue)
+    async def trading(
+        self, account_id: AccountId, venue: str, mode: Mode, wallet_id: WalletId | None = None
+    ) -> Trading:
+        """Return a wallet's session; paper goes to the paper venue, whatever the account's mode is now.
+
+        Raises:
+            CredentialsMissing: The account has no such wallet, or the wallet no usable credentials.
+        """
         if mode is Mode.PAPER:
-            if place not in self._paper:
-                account = PaperAccount(account_id=account_id, venue=venue)
-                self._paper[place] = PaperTrading(account, data, self._paper_orders, self._clock)
-            return self._paper[place]
-        return (await self._session(place)).trading
+            return self._paper_session((account_id, venue))
+        place = (account_id, venue)
+        holder = await self._holder(place)
+        wallet = holder.wallet(wallet_id)
+        if wallet is None:  # stored by another process since
+            holder = await self._look_again(place)
+            wallet = holder.wallet(wallet_id)
+        if wallet is None:
+            raise CredentialsMissing("the account has no such wallet at this venue")
+        return await self._session(place, holder, wallet)
+
+    async def sessions(self, account_id: AccountId, venue: str, mode: Mode) -> Sequence[Trading]:
+        """Return the sessions of every wallet that can trade, that of new orders first.
+
+        Raises:
+            CredentialsMissing: The wallet of new orders has no usable credentials.
+        """
+        if mode is Mode.PAPER:
+            return [self._paper_session((account_id, venue))]
+        place = (account_id, venue)
+        holder = await self._holder(place)
+        former = [w for w in holder.wallets[-2::-1] if None not in holder.versions_of(venue, w)]
+        return [await self._session(place, holder, wallet) for wallet in (holder.current, *former)]
 
     async def wallet(self, account_id: AccountId, venue: str, mode: Mode) -> WalletIdentity:
         """Return the public identity that new orders of this account are signed for."""
-        adapter_named(self._adapters, venue)
         if mode is Mode.PAPER:
+            adapter_named(self._adapters, venue)
             return PAPER_WALLET
-        return (await self._session((account_id, venue))).wallet
+        place = (account_id, venue)
+        holder = await self._holder(place)
+        await self._session(place, holder, holder.current)
+        return holder.current
 
-    async def _session(self, place: Place) -> _Session:
-        known = self._live.get(place)
+    def _paper_session(self, place: Place) -> PaperTrading:
+        account_id, venue = place
+        data = self.market_data(venue)
+        if place not in self._paper:
+            account = PaperAccount(account_id=account_id, venue=venue)
+            self._paper[place] = PaperTrading(account, data, self._paper_orders, self._clock)
+        return self._paper[place]
+
+    async def _holder(self, place: Place) -> _Holder:
+        adapter_named(self._adapters, place[1])
+        known = self._holders.get(place)
         if known is not None and time.monotonic() - known.looked_at < self._cache_s:
             return known
         async with self._opening:
-            known = self._live.get(place)
-            if known is None or time.monotonic() - known.looked_at >= self._cache_s:
-                known = await self._look_again(place, known)
-            return known
+            latest = self._holders.get(place)
+            if latest is not None and latest is not known:
+                return latest  # somebody else has looked meanwhile
+            return await self._look(place)
 
-    async def _look_again(self, place: Place, known: _Session | None) -> _Session:
-        """Keep the session whose credentials did not change, or open one with the new ones."""
+    async def _look_again(self, place: Place) -> _Holder:
+        async with self._opening:
+            return await self._look(place)
+
+    async def _look(self, place: Place) -> _Holder:
         began = time.monotonic()
-        facts = await self._credentials.of_account(place[0])
-        versions = tuple((fact.record_id, fact.version) for fact in facts)
-        if known is not None and known.versions == versions:
-            known.looked_at = began
-            return known
-        session = await self._open(place, versions, began)
-        self._live[place] = session
-        if known is not None:
-            self._close_later(known.trading)
-        return session
-
-    async def _open(self, place: Place, versions: tuple[tuple[str, int], ...], began: float) -> _Session:
         account_id, venue = place
-        wallet = await self._wallets.current(account_id, venue)
-        if wallet is None:
-            raise CredentialsMissing("the account has no wallet at this venue")
+        # Secrets are stored before their wallet is, so whoever sees the wallet sees them too.
+        wallets = await self._wallets.all_of(account_id, venue)
+        facts = await self._credentials.of_account(account_id)
+        holder = _Holder(tuple(wallets), {fact.record_id: fact.version for fact in facts}, began)
+        self._holders[place] = holder
+        return holder
+
+    async def _session(self, place: Place, holder: _Holder, wallet: WalletIdentity) -> ClosableTrading:
+        """Return the session whose credentials did not change, or open one with the new ones."""
+        name, versions = (*place, wallet.wallet_id), holder.versions_of(place[1], wallet)
+        known = self._live.get(name)
+        if known is not None and known.versions == versions:
+            return known.trading
+        async with self._opening:
+            known = self._live.get(name)
+            if known is not None and known.versions == versions:
+                return known.trading
+            trading = await self._open(place, wallet)
+            self._live[name] = _Session(trading, versions)
+            if known is not None:
+                self._close_later(known.trading)
+            return trading
+
+    async def _open(self, place: Place, wallet: WalletIdentity) -> ClosableTrading:
+        account_id, venue = place
+        adapter = adapter_named(self._adapters, venue)
         key = await self._credentials.open(account_id, wallet_key_record(wallet.wallet_id))
         document = await self._credentials.open(account_id, api_credentials_record(venue, wallet.wallet_id))
-        trading = adapter_named(self._adapters, venue).open_trading(
-            wallet, key, document, self.market_data(venue)
-        )
-        return _Session(trading, wallet, versions, began)
+        return adapter.open_trading(wallet, key, document, self.market_data(venue))
 
     def _close_later(self, trading: ClosableTrading) -> None:
         """Close a replaced session once what it has under way has ended."""

@@ -211,4 +211,5 @@ class OrderCalls:
             token_id=identity.token_id,
             venue_order_id=record.venue_order_id,
             placed_at_ms=record.attempt.timestamp_ms,
+            wallet_id=record.attempt.wallet.wallet_id,
         )

@@ -113,8 +113,10 @@ _HOSTS = """SELECT DISTINCT venue_order_id, order_id, host_workflow_id FROM clai
     ORDER BY host_workflow_id, order_id, venue_order_id"""
 _VENUE_ORDER = """SELECT status, matched_shares FROM venue_orders
     WHERE account_id = $1 AND venue = $2 AND mode = $3 AND venue_order_id = $4"""
-_UNSETTLED = """SELECT * FROM unsettled_claims WHERE account_id = $1 AND venue = $2 AND mode = $3
-    ORDER BY placed_at_ms, order_id, attempt"""
+_UNSETTLED = """SELECT u.*, c.body->'wallet'->>'wallet_id' AS wallet_id
+    FROM unsettled_claims AS u JOIN claims AS c USING (order_id, attempt)
+    WHERE u.account_id = $1 AND u.venue = $2 AND u.mode = $3
+    ORDER BY u.placed_at_ms, u.order_id, u.attempt"""
 _BUSY_ACCOUNTS = """SELECT account_id, venue, mode FROM unsettled_claims
     UNION SELECT account_id, venue, mode FROM positions WHERE shares <> 0 OR unconfirmed_shares <> 0
     ORDER BY account_id, venue, mode"""

@@ -1,4 +1,4 @@
-"""The account stream's sweep: one order that cannot be looked up must not hide the fills of the others."""
+"""The account stream: what one order or one wallet hides, the others show all the same."""
 
 import asyncio
 from contextlib import asynccontextmanager
@@ -75,3 +75,87 @@ async def test_sweep_books_fills_though_one_order_cannot_be_looked_up():
 
     assert len(asked) == 2
     assert ledger.booked == 1
+
+
+class Wallet:
+    """One wallet's session: fills that it alone knows, a socket that says nothing."""
+
+    def __init__(self, *fills):
+        self.all_fills = fills
+        self.opened = asyncio.Event()
+
+    async def fills(self, *, after, market_id=None):
+        return list(self.all_fills)
+
+    @asynccontextmanager
+    async def events(self):
+        async def none():
+            await asyncio.Event().wait()
+            yield
+
+        self.opened.set()
+        yield none()
+
+
+class CountedLedger(SweptLedger):
+    """Busy until so many fills were booked; `on_booking` is called after each."""
+
+    def __init__(self, wanted, on_booking=lambda: None):
+        super().__init__([])
+        self.wanted = wanted
+        self.on_booking = on_booking
+        self.fills = []
+
+    async def busy_accounts(self):
+        return [] if len(set(self.fills)) >= self.wanted else [MINE]
+
+    async def book(self, account_id, venue, mode, fills=(), orders=()):
+        self.fills += fills
+        self.on_booking()
+        return Booked()
+
+
+def stream_of(desk, ledger, sessions):
+    async def present(account_id, venue, mode):
+        return list(sessions)
+
+    desk.ingest._ledger = ledger
+    desk.venues.sessions = present
+    return AccountStreamActivities(
+        ledger=ledger,
+        ingest=desk.ingest,
+        venues=desk.venues,
+        clock=desk.activities._clock,
+        sweep_min_s=0.01,
+        sweep_max_s=0.01,
+    )
+
+
+async def test_fills_of_a_former_wallet_are_booked_too():
+    sessions = [Wallet("of the new"), Wallet("of the former")]
+    ledger = CountedLedger(wanted=2)
+    stream = stream_of(Desk(), ledger, sessions)
+
+    async with asyncio.timeout(5):
+        await ActivityEnvironment().run(stream.run_stream, START)
+
+    assert set(ledger.fills) == {"of the new", "of the former"}
+    assert all(session.opened.is_set() for session in sessions)
+
+
+async def test_wallet_that_comes_while_the_stream_runs_is_followed():
+    sessions = [Wallet("first")]
+    late = Wallet("late")
+
+    def come():
+        if late not in sessions:
+            sessions.insert(0, late)
+
+    ledger = CountedLedger(wanted=2, on_booking=come)
+    stream = stream_of(Desk(), ledger, sessions)
+
+    async with asyncio.timeout(5):
+        await ActivityEnvironment().run(stream.run_stream, START)
+
+    assert late.opened.is_set()
+    assert set(ledger.fills) == {"first", "late"}

@@ -109,6 +109,18 @@ async def test_only_the_orders_that_hold_the_shares_are_cancelled(desk: Desk):
 
     assert await desk.activities.release_shares(release("ord_resting")) == 1
     assert desk.trading.canceled == [held]
+    assert set(desk.venues.wallets) == {RESTING.wallet.wallet_id}
+
+
+async def test_an_order_in_flight_is_followed_with_the_wallet_that_signed_it(desk: Desk):
+    await desk.place(RESTING)
+    ref = replace(make_ref(), wallet_id="wal_former")
+    await desk.activities.follow_order(FollowOrder(ref=ref, look_up=True))
+    await desk.activities.cancel_order(ref)
+    await desk.activities.confirm_absent(ref)
+
+    assert desk.venues.wallets[0] == RESTING.wallet.wallet_id
+    assert set(desk.venues.wallets[1:]) == {"wal_former"}
 
 
 async def test_a_holder_that_is_gone_already_is_booked_as_it_ended(desk: Desk):

@@ -209,7 +209,9 @@ class FakeVenues:
             raise UnknownVenue
         return self.market
 
-    async def trading(self, account_id: AccountId, venue: str, mode: Mode) -> FakeSession:
+    async def trading(
+        self, account_id: AccountId, venue: str, mode: Mode, wallet_id: WalletId | None = None
+    ) -> FakeSession:
         if self.without_credentials:
             raise CredentialsMissing
         return self.sessions.setdefault(account_id, FakeSession())

@@ -129,11 +129,16 @@ class FakeVenues:
     def __init__(self, trading, data):
         self._trading, self._data = trading, data
         self.missing = None
+        self.wallets = []  # whose sessions were asked for
 
-    async def trading(self, account_id, venue, mode):
+    async def trading(self, account_id, venue, mode, wallet_id=None):
         if self.missing is not None:
             raise self.missing
+        self.wallets.append(wallet_id)
         return self._trading
+
+    async def sessions(self, account_id, venue, mode):
+        return [await self.trading(account_id, venue, mode)]
 
     def market_data(self, venue):
         return self._data

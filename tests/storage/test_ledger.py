@@ -166,6 +166,7 @@ async def test_unsettled_orders_are_listed_with_the_time_of_their_first_send(sto
     (ref,) = await store.ledger.unsettled_orders(store.account_id, VENUE, Mode.PAPER)
     assert ref.venue_order_id == digest_of(attempt)
     assert ref.placed_at_ms == granted.stored.last_post_at_ms
+    assert ref.wallet_id == attempt.wallet.wallet_id
 
 
 async def test_unconfirmed_since_is_the_oldest_fill_without_an_end(store: Store) -> None:

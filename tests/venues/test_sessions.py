@@ -1,0 +1,181 @@
+"""Sessions by wallet: an order in flight goes on with the key that signed it, whatever wallet came since."""
+
+import secrets
+from collections.abc import AsyncGenerator
+from contextlib import asynccontextmanager
+from datetime import timedelta
+from decimal import Decimal
+
+import pytest
+from pydantic import SecretStr
+
+from api.wallet_opener import VenueWallets
+from api.wallet_vault import WalletVault
+from domain.errors import CredentialsMissing
+from domain.ids import AccountId, OrderId, WalletId
+from domain.orders import AnswerKind, Attempt, Mode, Side, TimeInForce, VenueOrderStatus, WalletIdentity
+from domain.ports import CancelOutcome, Trading
+from runtime.clock import SystemClock
+from runtime.venues import AccountVenues
+from storage.database import Database
+from storage.repositories.accounts import Accounts
+from storage.repositories.credentials import Credentials, api_credentials_record
+from storage.repositories.paper_orders import PaperOrders
+from storage.repositories.wallets import Wallets
+from storage.sealed import KeyRing
+from tests.venues.builders import make_attempt
+from tests.venues.exchange import LocalExchange
+from venues.polymarket.adapter import PolymarketAdapter
+
+VENUE, LIVE = "polymarket", Mode.LIVE
+HOUR, NEVER = timedelta(hours=1), timedelta(0)
+
+
+class Vaults:
+    """An account whose wallets come and go, and sessions over them."""
+
+    def __init__(self, exchange: LocalExchange, database: Database, account_id: AccountId) -> None:
+        self.exchange = exchange
+        self.account_id = account_id
+        self.adapters = {VENUE: PolymarketAdapter(exchange.config)}
+        self.wallets = Wallets(database)
+        self.credentials = Credentials(database, KeyRing("k1", {"k1": bytes(32)}))
+        self.paper_orders = PaperOrders(database)
+        self.vault = WalletVault(VenueWallets(self.adapters), self.wallets, self.credentials)
+
+    async def store(self, key: str) -> WalletIdentity:
+        await self.exchange.fund(key)
+        return await self.vault.store(
+            self.account_id, VENUE, SecretStr(key), signature_type=0, funder=None, actor="test"
+        )
+
+    @asynccontextmanager
+    async def open(self, cache: timedelta = HOUR) -> AsyncGenerator[AccountVenues]:
+        venues = AccountVenues(
+            self.adapters,
+            wallets=self.wallets,
+            credentials=self.credentials,
+            paper_orders=self.paper_orders,
+            clock=SystemClock(),
+            credential_cache=cache,
+        )
+        async with venues:
+            yield venues
+
+    def resting_sell(self, wallet: WalletIdentity, name: str) -> Attempt:
+        return make_attempt(
+            order_id=OrderId(name),
+            account_id=self.account_id,
+            market_id=self.exchange.market_id,
+            token_id=self.exchange.yes,
+            time_in_force=TimeInForce.GTC,
+            shares=Decimal(10),
+            limit_price=Decimal("0.60"),
+            wallet=wallet,
+        )
+
+
+@pytest.fixture
+async def vaults(exchange: LocalExchange, database_url: str) -> AsyncGenerator[Vaults]:
+    await exchange.book([("0.50", "30")], [("0.70", "30")])
+    async with Database(database_url, pool_size=2, hot_pool_size=2) as database:
+        account = await Accounts(database).create(
+            "two wallets", account_id=AccountId(f"acc_{secrets.token_hex(8)}")
+        )
+        yield Vaults(exchange, database, account.account_id)
+
+
+async def test_order_of_the_former_wallet_is_placed_found_and_cancelled_after_a_new_one_came(
+    vaults: Vaults,
+) -> None:
+    former = await vaults.store(vaults.exchange.key)
+    attempt = vaults.resting_sell(former, "ord_in_flight")
+    async with vaults.open(NEVER) as venues:
+        before = await venues.trading(vaults.account_id, VENUE, LIVE, former.wallet_id)
+        assert (await before.place(attempt)).kind is AnswerKind.ACCEPTED
+        newer = await vaults.store(vaults.exchange.rival_key)
+        assert await venues.wallet(vaults.account_id, VENUE, LIVE) == newer
+
+        session = await venues.trading(vaults.account_id, VENUE, LIVE, former.wallet_id)
+        assert (await session.place(attempt)).kind is AnswerKind.REGISTERED
+        order_id = session.venue_order_id(attempt)
+        found = await session.find_order(order_id, attempt.market_id)
+        assert found is not None
+        assert found.status is VenueOrderStatus.LIVE
+        assert await session.cancel(order_id) is CancelOutcome.CANCELED
+
+
+async def test_next_attempt_of_an_order_in_flight_is_signed_by_the_former_key(vaults: Vaults) -> None:
+    former = await vaults.store(vaults.exchange.key)
+    newer = await vaults.store(vaults.exchange.rival_key)
+    async with vaults.open() as venues:
+        for number, wallet in enumerate((former, newer)):
+            session = await venues.trading(vaults.account_id, VENUE, LIVE, wallet.wallet_id)
+            attempt = vaults.resting_sell(wallet, f"ord_{number}")
+            assert (await session.place(attempt)).kind is AnswerKind.ACCEPTED
+    signers = {entry["address"] for entry in await vaults.exchange.ledger() if entry["side"] == Side.SELL}
+    assert {former.signer, newer.signer} <= signers
+
+
+async def test_new_orders_go_to_the_newest_wallet(vaults: Vaults) -> None:
+    await vaults.store(vaults.exchange.key)
+    newer = await vaults.store(vaults.exchange.rival_key)
+    async with vaults.open() as venues:
+        assert await venues.wallet(vaults.account_id, VENUE, LIVE) == newer
+        newest = await venues.trading(vaults.account_id, VENUE, LIVE)
+        assert newest is await venues.trading(vaults.account_id, VENUE, LIVE, newer.wallet_id)
+
+
+async def test_wallet_that_another_process_just_stored_is_found_at_once(vaults: Vaults) -> None:
+    await vaults.store(vaults.exchange.key)
+    async with vaults.open() as venues:
+        await venues.trading(vaults.account_id, VENUE, LIVE)  # remembered for an hour
+        newer = await vaults.store(vaults.exchange.rival_key)
+        session = await venues.trading(vaults.account_id, VENUE, LIVE, newer.wallet_id)
+        answer = await session.place(vaults.resting_sell(newer, "ord_new_wallet"))
+        assert answer.kind is AnswerKind.ACCEPTED
+
+
+async def test_session_outlives_a_new_wallet_and_ends_with_its_own_credentials(vaults: Vaults) -> None:
+    former = await vaults.store(vaults.exchange.key)
+    async with vaults.open(NEVER) as venues:
+
+        async def session() -> Trading:
+            return await venues.trading(vaults.account_id, VENUE, LIVE, former.wallet_id)
+
+        first = await session()
+        await vaults.store(vaults.exchange.rival_key)
+        assert await session() is first
+        await vaults.store(vaults.exchange.key)  # the same wallet again: its API credentials are renewed
+        assert await session() is not first
+        await vaults.credentials.remove(vaults.account_id, api_credentials_record(VENUE, former.wallet_id))
+        with pytest.raises(CredentialsMissing):
+            await session()
+
+
+async def test_every_wallet_with_credentials_has_a_session_the_newest_first(vaults: Vaults) -> None:
+    former = await vaults.store(vaults.exchange.key)
+    newer = await vaults.store(vaults.exchange.rival_key)
+    async with vaults.open(NEVER) as venues:
+        sessions = [
+            await venues.trading(vaults.account_id, VENUE, LIVE, wallet.wallet_id)
+            for wallet in (newer, former)
+        ]
+        assert list(await venues.sessions(vaults.account_id, VENUE, LIVE)) == sessions
+        await vaults.credentials.remove(vaults.account_id, api_credentials_record(VENUE, former.wallet_id))
+        assert list(await venues.sessions(vaults.account_id, VENUE, LIVE)) == sessions[:1]
+
+
+async def test_foreign_or_unknown_wallet_has_no_session(vaults: Vaults) -> None:
+    await vaults.store(vaults.exchange.key)
+    async with vaults.open() as venues:
+        with pytest.raises(CredentialsMissing):
+            await venues.trading(vaults.account_id, VENUE, LIVE, WalletId("wal_of_somebody_else"))
+
+
+async def test_paper_has_one_session_whatever_wallet_is_named(vaults: Vaults) -> None:
+    async with vaults.open() as venues:
+        paper = await venues.trading(vaults.account_id, VENUE, Mode.PAPER)
+        named = await venues.trading(vaults.account_id, VENUE, Mode.PAPER, WalletId("paper"))
+        assert named is paper
+        assert list(await venues.sessions(vaults.account_id, VENUE, Mode.PAPER)) == [paper]
