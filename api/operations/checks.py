@@ -118,6 +118,8 @@ class _Checks:
     async def closed_only(self) -> CheckAnswer:
         """Whether the venue takes only closing orders from this account."""
         session = await self._session()
-        if isinstance(session, ClosedOnlySession) and await session.closed_only():
+        if not isinstance(session, ClosedOnlySession):
+            return _passed("closed_only", "no such state here")
+        if await session.closed_only():
             return _failed("closed_only", "the venue takes only closing orders", "ask the venue; exits work")
         return _passed("closed_only", "opening and closing allowed")

@@ -280,6 +280,12 @@ class BalancePayload(Payload):
     allowance: int | None = None
 
 
+class ClosedOnlyPayload(Payload):
+    """`GET /auth/ban-status/closed-only`."""
+
+    closed_only: bool
+
+
 class ApiKeyPayload(Payload):
     """Reply of creating or deriving an API key."""
 

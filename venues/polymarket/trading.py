@@ -26,6 +26,7 @@ from venues.polymarket.paging import pages
 from venues.polymarket.reads import checked, send
 from venues.polymarket.schemas import (
     BalancePayload,
+    ClosedOnlyPayload,
     OrderPagePayload,
     OrderPayload,
     TradePagePayload,
@@ -41,6 +42,7 @@ _ORDERS = "/data/orders"
 _TRADES = "/data/trades"
 _BALANCE = "/balance-allowance"
 _REFRESH = "/balance-allowance/update"
+_CLOSED_ONLY = "/auth/ban-status/closed-only"
 _SIGNED_AHEAD = 256
 _NOT_FOUND = frozenset({400, 404})
 _log = structlog.get_logger(__name__)
@@ -175,6 +177,11 @@ class PolymarketTrading:
     async def refresh_holding(self, token_id: TokenId) -> None:
         """Ask the venue to refresh its cache of the chain for this token."""
         checked(await self._get(_REFRESH, self._asset({"asset_type": "CONDITIONAL", "token_id": token_id})))
+
+    async def closed_only(self) -> bool:
+        """Return whether the venue takes only closing orders from this account (region, or its own ban)."""
+        reply = checked(await self._get(_CLOSED_ONLY, {}))
+        return parsing.read_payload(ClosedOnlyPayload, reply.body).closed_only
 
     def events(self) -> AbstractAsyncContextManager[AsyncIterator[AccountEvent]]:
         """Open the user socket; it reconnects by itself and announces gaps."""

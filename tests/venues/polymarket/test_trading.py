@@ -8,6 +8,7 @@ from decimal import Decimal
 import pytest
 from pydantic import SecretStr
 
+from api.ports import ClosedOnlySession
 from domain.errors import VenueBlocked, VenueProtocolError, VenueTransient
 from domain.fills import Fill, FillState
 from domain.ids import WalletId
@@ -57,6 +58,33 @@ async def test_lost_answer_is_unknown_and_the_look_up_finds_the_order(
     assert order is not None
     assert (order.status, order.matched_shares) == (VenueOrderStatus.MATCHED, D(20))
     assert (await trading.place(attempt)).kind is AnswerKind.REGISTERED
+
+
+async def test_account_that_may_only_close_says_so_and_its_exits_go_on(
+    exchange: LocalExchange, trading: PolymarketTrading
+) -> None:
+    assert isinstance(trading, ClosedOnlySession)
+    assert not await trading.closed_only()
+    address = wallet_identity(WalletId("wal_1"), SecretStr(exchange.key), chain_id=CHAIN).signer
+    await exchange.post(f"/wallets/{address}/closed-only")
+    assert await trading.closed_only()
+    entry = await trading.place(attempt_on(exchange, price="0.52", side=Side.BUY))
+    assert (entry.kind, entry.code) == (AnswerKind.BLOCKED, "closed_only")
+    assert (await trading.place(attempt_on(exchange))).kind is AnswerKind.ACCEPTED
+
+
+async def test_revoked_key_cannot_ask_whether_it_may_only_close(
+    exchange: LocalExchange, trading: PolymarketTrading
+) -> None:
+    await exchange.post(
+        "/faults",
+        kind="status",
+        path="/auth/ban-status/closed-only",
+        status=401,
+        body={"error": "Unauthorized"},
+    )
+    with pytest.raises(VenueBlocked):
+        await trading.closed_only()
 
 
 async def test_request_lost_on_its_way_left_no_order_and_the_same_bytes_are_taken(
