@@ -28,7 +28,6 @@ class GoProgram:
         package: Its import path.
         packages_to_compile: Roughly, for the progress shown; with an empty build cache.
         linker_flags: Beside those that strip it.
-        at_once: How many packages are compiled side by side; 0 leaves it to Go.
     """
 
     name: str
@@ -37,7 +36,6 @@ class GoProgram:
     package: str
     packages_to_compile: int
     linker_flags: str = ""
-    at_once: int = 0
 
     def build(self, program: Path, announce: Announce) -> None:
         """Builds it into `program`: some minutes on two cores.
@@ -67,9 +65,8 @@ class GoProgram:
             raise WayClosed("go build failed: " + " / ".join(tail[-5:]))
 
     def _command(self, go: str, program: Path) -> list[str]:
-        pace = ["-p", str(self.at_once)] if self.at_once else []
         return [
-            go, "build", "-v", "-mod=readonly", "-trimpath", *pace,
+            go, "build", "-v", "-mod=readonly", "-trimpath",
             "-ldflags", f"-s -w {self.linker_flags}".strip(),
             "-o", str(program), self.package,
         ]  # fmt: skip

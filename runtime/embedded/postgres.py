@@ -40,9 +40,10 @@ class PostgresCluster:
         installation: Folder with bin, lib, share.
         directory: The cluster's data directory.
         port: TCP port on loopback.
-        password: Password of the role `holdfast`.
+        password: Password of that superuser.
         fsync: False gives up power-cut safety (tests); a killed process still loses nothing.
         user: System user that runs it; None is the present one.
+        role: The superuser that initdb makes.
     """
 
     installation: Path
@@ -51,6 +52,7 @@ class PostgresCluster:
     password: SecretStr
     fsync: bool
     user: SystemUser | None
+    role: str = ROLE
 
     @classmethod
     def at(cls, directory: Path, *, port: int, password: SecretStr, fsync: bool = True) -> "PostgresCluster":
@@ -68,7 +70,7 @@ class PostgresCluster:
     def url(self, database: str = DATABASE) -> str:
         """Returns `postgresql://…` of one database, password included."""
         password = quote(self.password.get_secret_value(), safe="")
-        return f"postgresql://{ROLE}:{password}@{LOOPBACK}:{self.port}/{database}"
+        return f"postgresql://{self.role}:{password}@{LOOPBACK}:{self.port}/{database}"
 
     def command(self) -> Command:
         """Returns how to run the server: TCP on loopback only, fast shutdown on stop."""
@@ -132,7 +134,7 @@ class PostgresCluster:
             process = await asyncio.create_subprocess_exec(
                 str(self.installation / "bin" / "initdb"),
                 f"--pgdata={directory}",
-                f"--username={ROLE}",
+                f"--username={self.role}",
                 f"--pwfile={password_file.name}",
                 "--auth=scram-sha-256",
                 "--encoding=UTF8",
