@@ -1,0 +1,70 @@
+"""The way of live quotes through a feed: to the index, crossings to their rules, changes to the tape."""
+
+from collections.abc import Iterable
+from dataclasses import replace
+from decimal import Decimal
+
+from activities.feed_board import Moment, QuoteBoard
+from activities.feed_delivery import Delivery
+from activities.feed_tape import TapeBatch
+from domain.ids import TokenId
+from domain.messages import WatchRow
+from domain.ports import Book, Clock, MarketStream
+from domain.quotes import MAX_LADDER_LEVELS, Quote
+from domain.rules.crossing import Crossing
+
+
+class QuoteIntake:
+    """Shows quotes to the board, sends what they fire, and keeps what changed."""
+
+    def __init__(
+        self, board: QuoteBoard, *, stream: MarketStream, delivery: Delivery, batch: TapeBatch, clock: Clock
+    ) -> None:
+        """Take the board and what its answers go to."""
+        self._board = board
+        self._stream = stream
+        self._delivery = delivery
+        self._batch = batch
+        self._clock = clock
+
+    def now(self) -> Moment:
+        """Return the present."""
+        return Moment.now(self._clock)
+
+    def take(self, token_id: TokenId, quote: Quote, received_ms: int, venue_ms: int | None) -> None:
+        """Take a quote that was received at a monotonic time."""
+        changed = self._board.is_change(token_id, quote)
+        at = Moment(received_ms, self.now().wall_ms)
+        self.deliver(self._board.take(token_id, quote, at, venue_ms))
+        if changed:
+            self._batch.add(token_id, self._clock.now(), quote)
+
+    def take_book(self, book: Book) -> None:
+        """Take a book read by REST: one that equals the newest quote confirms it."""
+        self._stream.replace_book(book)
+        seen = self._board.seen(book.token_id)
+        quote = book.quote
+        if seen is not None and book.last is None:
+            quote = replace(quote, last=seen.quote.last)
+        if seen is not None and seen.quote == quote:
+            self.deliver(self._board.confirm(book.token_id, self.now()))
+        else:
+            self.take(book.token_id, quote, self._clock.monotonic_ms(), book.venue_timestamp_ms)
+
+    def change(self, row: WatchRow) -> None:
+        """Take in that a watch was armed, changed or disarmed."""
+        self.deliver(self._board.change(row, self.now()))
+
+    def fire_timers(self) -> None:
+        """Send what fires by time alone: `confirm.ms` and `not_before` need no quote."""
+        due = self._board.next_due_ms()
+        if due is not None and due <= self._clock.monotonic_ms():
+            self.deliver(self._board.due(self.now()))
+
+    def deliver(self, crossings: Iterable[Crossing]) -> None:
+        """Hand crossings out; an entry leaves the index when its signal call has returned."""
+        for crossing in crossings:
+            row = self._board.row(crossing.rule_id)
+            bids, _ = ((), ()) if row is None else self._stream.ladder(row.token_id, MAX_LADDER_LEVELS)
+            shares = Decimal(0) if row is None else row.shares
+            self._delivery.send(crossing, bids, shares, self._board.delivered)
