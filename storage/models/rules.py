@@ -8,7 +8,8 @@ from sqlalchemy.orm import Mapped, mapped_column
 
 from storage.models.base import Base, one_of
 
-OPEN_STATUSES = ("ACTIVE", "TRIGGERED")
+OPEN = "phase <> 'done'"
+"""A rule that still acts. Its status does not tell: a rule that sold everything stays TRIGGERED."""
 
 
 class RuleRecord(Base):
@@ -24,7 +25,7 @@ class RuleRecord(Base):
             "venue",
             "mode",
             "token_id",
-            postgresql_where=text(one_of("status", *OPEN_STATUSES)),
+            postgresql_where=text(OPEN),
         ),
     )
 

@@ -2,19 +2,23 @@
 
 from collections.abc import Collection
 from dataclasses import dataclass
+from datetime import datetime
 
 from pydantic import TypeAdapter
-from sqlalchemy import Select, func, select
+from sqlalchemy import Select, func, select, text
 
 from domain.ids import AccountId, RuleId, TokenId
-from domain.messages import RulePhase, RuleRow, RuleStatus
+from domain.messages import RulePhase, RuleRow, RuleStatus, WatchRow
 from domain.orders import Mode
 from domain.positions import PositionKey
 from storage.database import Database
-from storage.models.rules import OPEN_STATUSES, RuleRecord
+from storage.models.rules import OPEN, RuleRecord
+from storage.models.watches import WatchRecord
 from storage.records import Page, read_page, read_rows
 
 _RULE = TypeAdapter(RuleRow)
+_OPEN_NOW = text(OPEN)
+_WATCH = TypeAdapter(WatchRow)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -95,7 +99,7 @@ class Rules:
                 RuleRecord.venue == key.venue,
                 RuleRecord.mode == key.mode.value,
                 RuleRecord.token_id == key.token_id,
-                RuleRecord.status.in_(OPEN_STATUSES),
+                _OPEN_NOW,
             )
             .order_by(RuleRecord.rule_id)
         )
@@ -103,29 +107,30 @@ class Rules:
             found = await connection.scalars(statement)
             return [RuleId(rule_id) for rule_id in found]
 
-    async def all_open(self, *, after: RuleId | None = None, limit: int = 1000) -> list[OpenRule]:
+    async def all_open(
+        self, *, after: RuleId | None = None, limit: int = 1000, quiet_since: datetime | None = None
+    ) -> list[OpenRule]:
         """Return the open rules of all accounts, by id, for reconcile.
 
         Args:
             after: Return those with a higher id only.
             limit: How many at most.
+            quiet_since: Return those only whose row was last written before this time.
         """
         statement = (
             select(RuleRecord.rule_id, RuleRecord.account_id, RuleRecord.phase, RuleRecord.version)
-            .where(RuleRecord.status.in_(OPEN_STATUSES), RuleRecord.rule_id > (after or ""))
+            .where(_OPEN_NOW, RuleRecord.rule_id > (after or ""))
             .order_by(RuleRecord.rule_id)
             .limit(limit)
         )
+        if quiet_since is not None:
+            statement = statement.where(RuleRecord.updated_at < quiet_since)
         async with self._database.transaction() as connection:
             return await read_rows(connection, statement, _OPEN)
 
     async def open_rule_ids(self) -> list[RuleId]:
         """Return the ids of the open rules of all accounts."""
-        statement = (
-            select(RuleRecord.rule_id)
-            .where(RuleRecord.status.in_(OPEN_STATUSES))
-            .order_by(RuleRecord.rule_id)
-        )
+        statement = select(RuleRecord.rule_id).where(_OPEN_NOW).order_by(RuleRecord.rule_id)
         async with self._database.transaction() as connection:
             return [RuleId(rule_id) for rule_id in await connection.scalars(statement)]
 
@@ -136,8 +141,16 @@ class Rules:
             rows = await read_rows(connection, statement, _RULE)
         return rows[0] if rows else None
 
+    async def watch_of(self, rule_id: RuleId) -> WatchRow | None:
+        """Return what the feed watches for a rule, None when it has no watch."""
+        statement = select(_WATCHES).where(WatchRecord.rule_id == rule_id)
+        async with self._database.transaction() as connection:
+            rows = await read_rows(connection, statement, _WATCH)
+        return rows[0] if rows else None
+
 
 _TABLE = RuleRecord.__table__
+_WATCHES = WatchRecord.__table__
 
 
 def _readable(account_id: AccountId) -> Select[tuple[object, ...]]:

@@ -1,7 +1,9 @@
 """Lists: filters, pages, counts; and the event log that can be followed."""
 
+from datetime import UTC, datetime, timedelta
+
 from domain.ids import TokenId
-from domain.messages import OrderProjection, RuleStatus, Severity
+from domain.messages import OrderProjection, RulePhase, RuleStatus, Severity
 from domain.orders import Mode, OrderState
 from storage.repositories.events import EventFilter, Events
 from storage.repositories.orders import OrderFilter, Orders
@@ -38,8 +40,10 @@ async def test_rules_are_filtered_paged_and_counted(store: Store) -> None:
 async def test_open_rules_of_a_position_are_those_that_still_act(store: Store) -> None:
     rules, kept = Rules(store.database), [rule_id(), rule_id()]
     await store.projections.apply(store.rule_projection(kept[0]))
-    await store.projections.apply(store.rule_projection(kept[1], status=RuleStatus.TRIGGERED))
-    await store.projections.apply(store.rule_projection(rule_id(), status=RuleStatus.EXPIRED))
+    exiting = store.rule_projection(kept[1], status=RuleStatus.TRIGGERED, phase=RulePhase.EXITING)
+    await store.projections.apply(exiting)
+    for status in (RuleStatus.EXPIRED, RuleStatus.TRIGGERED):
+        await store.projections.apply(store.rule_projection(rule_id(), status=status, phase=RulePhase.DONE))
     assert await rules.open_rules_on(store.key) == sorted(kept)
     assert set(kept) <= set(await rules.open_rule_ids())
     listed = [rule.rule_id for rule in await rules.all_open(limit=10_000)]
@@ -49,6 +53,21 @@ async def test_open_rules_of_a_position_are_those_that_still_act(store: Store) -
     found = await rules.find_any(kept[0])
     assert found is not None
     assert found.account_id == store.account_id
+
+
+async def test_rules_that_were_written_lately_are_not_quiet(store: Store) -> None:
+    rules, rule = Rules(store.database), rule_id()
+    projection = store.rule_projection(rule)
+    await store.projections.apply(projection)
+
+    async def quiet_since(moment: datetime) -> list[str]:
+        return [found.rule_id for found in await rules.all_open(limit=10_000, quiet_since=moment)]
+
+    now = datetime.now(UTC)
+    assert rule not in await quiet_since(now - timedelta(minutes=1))
+    assert rule in await quiet_since(now + timedelta(minutes=1))
+    assert await rules.watch_of(rule) == projection.watch
+    assert await rules.watch_of(rule_id()) is None
 
 
 async def test_orders_are_filtered_by_state_and_rule(store: Store) -> None:
