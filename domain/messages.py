@@ -34,11 +34,13 @@ ORDER = "Order"
 MARKET_FEED = "MarketFeed"
 ACCOUNT_STREAM = "AccountStream"
 RECONCILE = "Reconcile"
+HOLDINGS = "Holdings"
 
 SIGNAL_CROSSED = "crossed"
 SIGNAL_ORDER_UPDATE = "order_update"
 SIGNAL_POSITION_CHANGED = "position_changed"
 SIGNAL_MARKET_CHANGED = "market_changed"
+SIGNAL_SHOW = "show"
 SIGNAL_WAKE = "wake"
 
 UPDATE_CREATE = "create"
@@ -115,6 +117,9 @@ class Holding:
     version: int
 
 
+RULE_REVISION = 1  # 1: the search attributes follow the order, instead of going before it
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RuleStart:
     """Input of a `Rule` workflow: the definition is here, the `create` update only waits for arming."""
@@ -130,6 +135,7 @@ class RuleStart:
     holding: Holding
     created_at: datetime
     tuning: Tuning = field(default_factory=Tuning)
+    revision: int = 0  # of the rule's commands; a history replays by the one that it began with
     carry: "RuleCarry | None" = None
 
 
@@ -506,6 +512,7 @@ class RuleCarry:
     exit: ExecutionCarry | None = None
     former: tuple[ExecutionCarry, ...] = ()
     crossings: tuple[Crossed, ...] = ()
+    adopts: bool = False  # the former workflow is gone: its exit is looked for, else the rule arms anew
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -552,14 +559,14 @@ class ReconcileReport:
     """What one pass of `Reconcile` did."""
 
     streams_woken: int = 0
-    orders_looked_up: int = 0
-    orphaned_rules: int = 0
+    positions_told: int = 0  # rules that had not heard of what is held
+    orphaned_rules: int = 0  # open rules whose workflow is gone, those of earlier passes included
     swept_crossings: int = 0
 
     @property
     def story(self) -> str:
         """The pass in a sentence."""
         return (
-            f"{self.streams_woken} streams woken, {self.orders_looked_up} orders looked up, "
+            f"{self.streams_woken} streams woken, {self.positions_told} rules told of their position, "
             f"{self.orphaned_rules} orphaned rules, {self.swept_crossings} crossings found by the sweep"
         )
