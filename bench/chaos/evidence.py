@@ -1,0 +1,194 @@
+"""What the three ledgers say at the end of a run, as plain values: the audit's only food."""
+
+from dataclasses import dataclass, field
+from decimal import Decimal
+from enum import StrEnum
+
+from bench.chaos.plan import ConditionPlan, Source
+
+
+@dataclass(frozen=True, slots=True)
+class Sight:
+    """A quote that stood on the venue's tape from a moment on (Unix milliseconds); None is an empty side."""
+
+    at_ms: int
+    bid: Decimal | None
+    ask: Decimal | None
+    last: Decimal | None
+
+
+@dataclass(frozen=True, slots=True)
+class Span:
+    """A stretch of time, Unix milliseconds."""
+
+    from_ms: int
+    to_ms: int
+
+    def holds(self, at_ms: int) -> bool:
+        """Say whether a moment lies within."""
+        return self.from_ms <= at_ms <= self.to_ms
+
+
+@dataclass(frozen=True, slots=True)
+class Disturbance:
+    """Something that may delay a POST.
+
+    Attributes:
+        span: From when to when.
+        what: In words.
+        counts_from: The moment from which the product has to recover: a kill's own moment; the end of what
+            the product cannot help (a fault of the venue, a switch that an operator threw).
+    """
+
+    span: Span
+    what: str
+    counts_from: int
+
+
+@dataclass(frozen=True, slots=True)
+class Result:
+    """A rule's workflow: how Temporal shows it, and what it returned (None while it runs)."""
+
+    workflow_status: str
+    status: str | None = None
+    sold_shares: Decimal | None = None
+
+
+class Touch(StrEnum):
+    """Who changed a rule's fate from outside."""
+
+    NONE = "none"
+    CANCELED = "canceled"
+    TERMINATED = "terminated"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RuleEvidence:
+    """One armed rule.
+
+    Attributes:
+        versions: Its condition lists, the first as armed, further ones as patched; `at_ms` is Unix time.
+        touch: What a person did to it.
+        status, phase, detail, sold_shares, generation: Its row in Postgres.
+        result: Its workflow.
+    """
+
+    rule_id: str
+    account_id: str
+    token_id: str
+    versions: tuple[tuple[ConditionPlan, ...], ...]
+    amount: Decimal | None
+    source: Source
+    armed_at_ms: int
+    touch: Touch
+    status: str
+    phase: str
+    detail: str
+    sold_shares: Decimal
+    result: Result
+
+
+@dataclass(frozen=True, slots=True)
+class Holder:
+    """An account with its wallet: USD at the start, and what the venue says it has now."""
+
+    account_id: str
+    address: str
+    start_usd: Decimal
+    collateral: Decimal
+    tokens: dict[str, Decimal]
+
+
+@dataclass(frozen=True, slots=True)
+class Post:
+    """One POST of an order that arrived at the venue."""
+
+    at_ms: int
+    venue_order_id: str
+    outcome: str
+
+
+@dataclass(frozen=True, slots=True)
+class Traded:
+    """What an order got at the venue by trades that stand. Shares, USD and fee."""
+
+    shares: Decimal = Decimal(0)
+    usd: Decimal = Decimal(0)
+    fee: Decimal = Decimal(0)
+
+    def __add__(self, other: "Traded") -> "Traded":
+        return Traded(self.shares + other.shares, self.usd + other.usd, self.fee + other.fee)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class VenueOrder:
+    """An order that the venue registered."""
+
+    venue_order_id: str
+    address: str
+    token_id: str
+    side: str
+    open: bool
+    traded: Traded
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Claim:
+    """An attempt as Postgres keeps it, with the rule whose exit it belongs to."""
+
+    order_id: str
+    attempt: int
+    venue_order_id: str
+    rule_id: str | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class OrderRow:
+    """An order's row in Postgres."""
+
+    order_id: str
+    rule_id: str | None
+    state: str
+    resting: bool
+    traded: Traded
+
+
+@dataclass(frozen=True, slots=True)
+class HoldingRow:
+    """A position's row in Postgres."""
+
+    account_id: str
+    token_id: str
+    shares: Decimal
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Evidence:
+    """Everything that is audited.
+
+    Attributes:
+        seed: Of the run.
+        until_ms: When the ledgers were read.
+        tapes: Quotes of each token as the venue showed them.
+        gaps: When the feed could not see (restarts, cut sockets).
+        disturbances: What may have delayed POSTs.
+        fills: Standing fills of the fills ledger, summed by venue order.
+        prints: Moments and prices of trades of each token at the venue.
+    """
+
+    seed: int
+    until_ms: int
+    tapes: dict[str, tuple[Sight, ...]]
+    gaps: tuple[Span, ...]
+    disturbances: tuple[Disturbance, ...]
+    holders: tuple[Holder, ...]
+    rules: tuple[RuleEvidence, ...]
+    posts: tuple[Post, ...]
+    venue_orders: tuple[VenueOrder, ...]
+    claims: tuple[Claim, ...]
+    order_rows: tuple[OrderRow, ...]
+    holdings: tuple[HoldingRow, ...]
+    fills: dict[str, Traded]
+    prints: dict[str, tuple[tuple[int, Decimal], ...]] = field(
+        default_factory=dict[str, tuple[tuple[int, Decimal], ...]]
+    )
