@@ -84,7 +84,7 @@ def judge(crossing: Crossing, resolved: ResolvedRule) -> Verdict:
     condition = resolved.condition_at(crossing.condition_index)
     if condition is None or condition.type is not crossing.condition:
         return Verdict(Refusal.NO_SUCH_CONDITION)
-    refusal = _refusal(condition, resolved, crossing.quote, crossing.mark)
+    refusal = refusal_of(condition, resolved, crossing.quote, crossing.mark)
     if refusal is None and not _is_confirmed(crossing, resolved):
         refusal = Refusal.NOT_CONFIRMED
     return SATISFIED if refusal is None else Verdict(refusal)
@@ -96,12 +96,12 @@ def reached_by(quote: Quote, resolved: ResolvedRule) -> int | None:
     For a rule that is about to be armed: nothing is confirmed yet, and a trail has no mark but its floor.
     """
     for index, condition in enumerate(resolved.conditions):
-        if _refusal(condition, resolved, quote, None) is None:
+        if refusal_of(condition, resolved, quote, None) is None:
             return index
     return None
 
 
-def _refusal(
+def refusal_of(
     condition: PriceLevel | Trail | FiringTime, resolved: ResolvedRule, quote: Quote, mark: Decimal | None
 ) -> Refusal | None:
     """Say why a quote does not reach a condition, None when it does."""

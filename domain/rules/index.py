@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 from domain.quotes import PriceRules, PriceSource, Quote, is_sound, price_of_sound, spread
-from domain.rules.armed import Armed, Entry, Sighting
+from domain.rules.armed import Armed, Entry, Run, Sighting
 from domain.rules.crossing import Crossing
 from domain.rules.lane import UNREACHABLY_HIGH, UNREACHABLY_LOW, Lane, LaneSettings
 from domain.rules.timers import Timers
@@ -107,6 +107,12 @@ class TriggerIndex:
         """Return the marks of a watched rule as they stand now."""
         armed = self._armed.get(rule_id)
         return [] if armed is None else armed.marks()
+
+    def runs(self, rule_id: str) -> dict[int, Run]:
+        """Return the confirmations that are under way, by the condition's place in the rule's list."""
+        armed = self._armed.get(rule_id)
+        entries = () if armed is None else armed.entries
+        return {entry.index: entry.run for entry in entries if entry.run is not None}
 
     def add(self, watch: Watch, now_ms: int, *, mark: TrailMark | Sequence[TrailMark] | None = None) -> None:
         """Watch a rule from now on, in place of an older generation of it.
