@@ -23,7 +23,7 @@ with workflow.unsafe.imports_passed_through():
     )
     from domain.orders import Instrument
 
-from workflows.rule_inbox import Cancel, OrderNews, Patch, PositionNews
+from workflows.rule_inbox import Cancel, OrderNews, Patch, PositionNews, Show
 from workflows.rule_life import RuleLife
 
 
@@ -122,6 +122,12 @@ class Rule:
     def market_changed(self, instrument: Instrument) -> None:
         """The token trades by other terms now."""
         self._life.state.instrument = instrument
+
+    @workflow.signal(name=messages.SIGNAL_SHOW)
+    def show(self) -> None:
+        """Somebody wrote this rule's rows who is not its workflow: write them again."""
+        if self._life.exit is None:
+            self._life.inbox.append(Show())
 
     def _check_account(self, account_id: str) -> None:
         if account_id != self._start.account_id:

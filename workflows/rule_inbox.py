@@ -35,4 +35,9 @@ class PositionNews:
     """The holding changed."""
 
 
-Item = Crossed | Patch | Cancel | OrderNews | PositionNews
+@dataclass(frozen=True)
+class Show:
+    """The rows are to be written as things stand."""
+
+
+Item = Crossed | Patch | Cancel | OrderNews | PositionNews | Show

@@ -8,6 +8,7 @@ from temporalio import workflow
 
 with workflow.unsafe.imports_passed_through():
     from domain.messages import (
+        RULE_REVISION,
         Crossed,
         ExecutionCarry,
         Projection,
@@ -26,7 +27,7 @@ from workflows.execution import ExecutionEnd
 from workflows.order_desk import history_is_long
 from workflows.rule_ends import conclude, due_crossing
 from workflows.rule_exit import RuleExit
-from workflows.rule_inbox import Cancel, Item, OrderNews, Patch, PositionNews
+from workflows.rule_inbox import Cancel, Item, OrderNews, Patch, PositionNews, Show
 from workflows.rule_rows import evidence, fired_text, rearmed_text, story
 from workflows.rule_state import RuleState, Sold
 
@@ -76,6 +77,8 @@ class RuleLife:
         carry = self._start.carry
         if carry is None:
             await self._arm()
+        elif carry.adopts:
+            await self._take_over(carry.former)
         else:
             await self._take_up(carry.exit, carry.former)
         while self.state.phase is not RulePhase.DONE:
@@ -87,22 +90,52 @@ class RuleLife:
         state = self.state
         state.note_levels("rule.armed", workflow.now())
         state.phase = RulePhase.ARMED
+        await self._project_start()
+
+    async def _project_start(self) -> None:
+        """Write how the rule starts; whoever waits for its creation is answered once that is written."""
+        state, reached = self.state, self.state.phase
         projection = Projection(rule=state.project(workflow.time_ns() // 1_000))
         state.phase = RulePhase.ARMING
         await calls.project(projection)
-        state.phase = RulePhase.ARMED
+        state.phase = reached
         self._tell()
+
+    async def _take_over(self, former: tuple[ExecutionCarry, ...]) -> None:
+        """Take up a rule whose workflow is gone: go on with the exit that it began, or watch again."""
+        state, now = self.state, workflow.now()
+        await self._take_former(former)
+        stored = await calls.recall(state.exit_order_id)
+        exiting = state.fired is not None or bool(stored.claims)
+        how = "goes on with the exit that it had begun" if exiting else "watches again"
+        state.note("rule.adopted", f"The rule was adopted and {how}", now)
+        if exiting:
+            state.fire(None)
+        elif state.position_closed:
+            state.end(RuleStatus.CANCELED, "position_closed")
+            state.note("rule.canceled", "The position was closed meanwhile", now)
+        else:
+            state.generation += 1
+            state.note_levels("rule.armed", now)
+            state.phase = RulePhase.ARMED
+        await self._project_start()
+        if exiting:
+            await self._run_exit(None, None, 0)
 
     async def _take_up(self, carry: ExecutionCarry | None, former: tuple[ExecutionCarry, ...]) -> None:
         """Go on with what the run before this one left open."""
-        self._former = [self._host(earlier) for earlier in former]
-        for earlier in self._former:
-            await earlier.execution.refresh_fills()
-        self._drop_final()
+        await self._take_former(former)
         if carry is not None:
             await self._run_exit(None, None, 0, carry)
         else:
             self._tell()
+
+    async def _take_former(self, former: tuple[ExecutionCarry, ...]) -> None:
+        """Take up exits of earlier generations, whose fills the venue may still take back."""
+        self._former = [self._host(earlier) for earlier in former]
+        for earlier in self._former:
+            await earlier.execution.refresh_fills()
+        self._drop_final()
 
     async def _step(self) -> None:
         """Wait for the next item or moment, and decide it."""
@@ -126,6 +159,8 @@ class RuleLife:
                 await self._position_news()
             case OrderNews():
                 await self._order_news()
+            case Show():
+                await self._project()
 
     async def _wait(self, deadline: datetime | None) -> bool:
         """Wait for an item; False when the deadline came first."""
@@ -224,7 +259,8 @@ class RuleLife:
         if crossing is not None:
             state.note("rule.triggered", fired_text(crossing), workflow.now(), data=evidence(crossing))
         self._move_waiting_items()
-        self._show_state()
+        if self._start.revision < 1:
+            self._show_state()
         end = await host.execution.run(ladder, ladder_at_ms)
         if end is ExecutionEnd.CONTINUE:
             await calls.project(host.execution.projection())
@@ -233,7 +269,13 @@ class RuleLife:
         await self._after_exit(host, end)
 
     def _host(self, carry: ExecutionCarry | None) -> RuleExit:
-        return RuleExit(self.state, carry, on_told=self._tell, on_cancel_lost=self._answer_crossing_won)
+        return RuleExit(
+            self.state,
+            carry,
+            on_told=self._tell,
+            on_sent=self._show_state,
+            on_cancel_lost=self._answer_crossing_won,
+        )
 
     async def _after_exit(self, host: RuleExit, end: ExecutionEnd) -> None:
         state, now = self.state, workflow.now()
@@ -332,4 +374,4 @@ class RuleLife:
             former=tuple(earlier.execution.carry() for earlier in self._former),
             crossings=tuple(item for item in self.inbox if isinstance(item, Crossed)),
         )
-        workflow.continue_as_new(replace(self._start, carry=carry))
+        workflow.continue_as_new(replace(self._start, revision=RULE_REVISION, carry=carry))

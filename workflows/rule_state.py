@@ -103,7 +103,7 @@ class RuleState:
             episode=carry.episode,
             generation=carry.generation,
             version=carry.version,
-            phase=RulePhase.ARMED,
+            phase=RulePhase.ARMING if carry.adopts else RulePhase.ARMED,
             fired=carry.fired,
             consumed=carry.consumed,
             sold_for_good=Sold(carry.sold_shares, carry.proceeds_usd, carry.fee_usd),
