@@ -5,6 +5,7 @@ from datetime import timedelta
 import structlog
 from temporalio import activity
 
+from activities.orphans import Orphans
 from domain.messages import Crossed, ReconcileReport
 from domain.ports import Clock, Signals
 from domain.quotes import Ladder
@@ -28,6 +29,7 @@ class ScheduleActivities:
         self,
         *,
         ledger: Ledger,
+        orphans: Orphans,
         sweep: Sweep,
         tape: Tape,
         watches: Watches,
@@ -39,6 +41,7 @@ class ScheduleActivities:
     ) -> None:
         """Take the repositories, the way to workflows, and how long beyond its level a watch is swept."""
         self._ledger = ledger
+        self._orphans = orphans
         self._sweep = sweep
         self._tape = tape
         self._watches = watches
@@ -50,14 +53,15 @@ class ScheduleActivities:
 
     @activity.defn
     async def reconcile(self) -> ReconcileReport:
-        """Wake streams, signal what stands beyond its level, seal the audit log, compact the tape."""
+        """Wake streams, show orphans, sweep watches, seal the audit log, compact the tape."""
         woken = await self._wake_streams()
+        orphaned = await self._orphans.sweep()
         swept = await self._sweep_watches()
         await self._audit.chain()
         now = self._clock.now()
         await self._tape.compact(now - TAPE_KEPT)
         await self._watches.prune(now - CLOSED_WATCHES_KEPT)
-        return ReconcileReport(streams_woken=woken, swept_crossings=swept)
+        return ReconcileReport(streams_woken=woken, orphaned_rules=orphaned, swept_crossings=swept)
 
     async def _wake_streams(self) -> int:
         """Every account with something unsettled, unconfirmed or held has its stream."""

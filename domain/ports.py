@@ -9,7 +9,7 @@ from enum import StrEnum
 from typing import Protocol
 
 from domain.fills import Fill
-from domain.ids import AccountId, MarketId, TokenId, VenueOrderId, WalletId
+from domain.ids import AccountId, MarketId, RuleId, TokenId, VenueOrderId, WalletId
 from domain.messages import Crossed, OrderStart, PositionChanged
 from domain.orders import Answer, Attempt, Instrument, Mode, Side, VenueOrder, WalletIdentity
 from domain.quotes import Level, Quote
@@ -304,4 +304,20 @@ class Signals(Protocol):
 
     async def adopt_order(self, start: OrderStart) -> None:
         """Start an order workflow that takes up what no living host follows."""
+        ...
+
+
+class RuleWorkflows(Protocol):
+    """Which rules are alive in Temporal. Every method raises ConnectionError while Temporal is away."""
+
+    async def running_rules(self) -> Collection[RuleId]:
+        """Return the rules whose workflow runs, by an index that may lag a little behind."""
+        ...
+
+    async def rule_end(self, rule_id: RuleId) -> str | None:
+        """Return how the rule's workflow ended, in a word, by Temporal's own state; None while it runs."""
+        ...
+
+    async def show_rule(self, rule_id: RuleId) -> bool:
+        """Ask a rule to write its rows again; False when its workflow is closed or unknown."""
         ...

@@ -328,6 +328,8 @@ class TuningSettings(Concern):
     """First pause before the same order goes out again, or after a fruitless one; doubles up to the cap."""
     resend_cap: Duration = timedelta(seconds=30)
     reconcile_interval: Duration = timedelta(seconds=60)
+    orphan_grace: Duration = timedelta(seconds=30)
+    """How long a rule's row must have been quiet before a missing workflow counts."""
     credential_cache: Duration = timedelta(seconds=60)
     max_cached_workflows: Annotated[int, Field(ge=0)] = 5000
 

@@ -1,6 +1,6 @@
-"""The port `Signals` over a Temporal client."""
+"""The ports `Signals` and `RuleWorkflows` over a Temporal client."""
 
-from temporalio.client import Client, WorkflowExecutionStatus, WorkflowHandle
+from temporalio.client import Client, WorkflowHandle
 from temporalio.common import Priority, TypedSearchAttributes, WorkflowIDConflictPolicy, WorkflowIDReusePolicy
 from temporalio.exceptions import WorkflowAlreadyStartedError
 from temporalio.service import RPCError, RPCStatusCode
@@ -10,6 +10,7 @@ from domain.ids import (
     AccountId,
     OrderId,
     RuleId,
+    hosted_rule,
     order_workflow_id,
     rule_workflow_id,
     stream_workflow_id,
@@ -20,6 +21,8 @@ from runtime.settings import TemporalSettings
 from runtime.temporal import queue
 from workflows import attributes
 
+RULES_PER_PAGE = 1000
+_RUNNING_RULES = f'WorkflowType = "{messages.RULE}" AND ExecutionStatus = "Running"'
 _GONE = frozenset({RPCStatusCode.NOT_FOUND})
 # What a client sees while the server is away, starting, or short of resources.
 _AWAY = frozenset(
@@ -64,18 +67,38 @@ class TemporalSignals:
             rule_workflow_id(RuleId(rule_id)), messages.SIGNAL_MARKET_CHANGED, instrument
         )
 
-    async def rule_is_open(self, rule_id: str) -> bool:
-        """Whether the rule's workflow runs."""
-        handle = self._handle(rule_workflow_id(RuleId(rule_id)))
+    async def running_rules(self) -> set[RuleId]:
+        """Return the rules whose workflow runs, as visibility has them."""
+        found: set[RuleId] = set()
+        try:
+            async for execution in self._client.list_workflows(_RUNNING_RULES, page_size=RULES_PER_PAGE):
+                rule_id = hosted_rule(execution.id)
+                if rule_id is not None:
+                    found.add(rule_id)
+        except RPCError as error:
+            raise _away(error) from error
+        except RuntimeError as error:
+            raise _unconnected(error) from error
+        return found
+
+    async def rule_end(self, rule_id: RuleId) -> str | None:
+        """Return how the rule's latest run ended ("unknown" when Temporal has none); None while it runs."""
+        handle = self._handle(rule_workflow_id(rule_id))
         try:
             description = await handle.describe()
         except RPCError as error:
             if error.status in _GONE:
-                return False
+                return "unknown"
             raise _away(error) from error
         except RuntimeError as error:
             raise _unconnected(error) from error
-        return description.status is WorkflowExecutionStatus.RUNNING
+        if description.close_time is None:
+            return None
+        return description.status.name.lower().replace("_", " ") if description.status else "closed"
+
+    async def show_rule(self, rule_id: RuleId) -> bool:
+        """Ask a rule to write its rows again."""
+        return await self._signal(rule_workflow_id(rule_id), messages.SIGNAL_SHOW)
 
     async def wake_stream(self, account_id: AccountId, venue: str, mode: Mode) -> None:
         """Signal-with-start the account's stream."""

@@ -4,11 +4,13 @@ from activities.account_stream import AccountStreamActivities
 from activities.feed_session import FeedSettings
 from activities.ingest import Ingest
 from activities.market_feed import MarketFeedActivities
+from activities.orphans import Orphans
 from activities.projections import ProjectionActivities
 from activities.schedules import ScheduleActivities
 from activities.trading import TradingActivities
 from runtime.build import Parts
 from runtime.settings import Settings
+from runtime.temporal import workflow_tuning
 from storage.repositories.audit import Audit
 from storage.repositories.claims import Claims
 from storage.repositories.feed_status import FeedStatuses
@@ -27,11 +29,12 @@ def activities_of(parts: Parts) -> RoleActivities:
     """Return every activity of the registry, with its ports."""
     database, tuning = parts.database, parts.settings.tuning
     ledger, rules = Ledger(database), Rules(database)
-    ingest = Ingest(ledger, rules, parts.venues, parts.signals)
+    projections = Projections(database, parts.hints)
+    ingest = Ingest(ledger, rules, parts.venues, parts.signals, tuning=workflow_tuning(tuning))
     return RoleActivities(
         trading=TradingActivities(
             claims=Claims(database, parts.hints),
-            projections=Projections(database, parts.hints),
+            projections=projections,
             ledger=ledger,
             instruments=Instruments(database),
             ingest=ingest,
@@ -39,7 +42,7 @@ def activities_of(parts: Parts) -> RoleActivities:
             signals=parts.signals,
             clock=parts.clock,
         ),
-        projections=ProjectionActivities(Projections(database, parts.hints)),
+        projections=ProjectionActivities(projections),
         feed=MarketFeedActivities(
             venues=parts.venues,
             watches=Watches(database),
@@ -59,6 +62,7 @@ def activities_of(parts: Parts) -> RoleActivities:
         ),
         schedules=ScheduleActivities(
             ledger=ledger,
+            orphans=Orphans(rules, projections, parts.signals, parts.clock, grace=tuning.orphan_grace),
             sweep=Sweep(database),
             tape=Tape(database),
             watches=Watches(database),
