@@ -1,10 +1,11 @@
 """Paper orders: what the paper venue remembers of an order that no venue ever saw."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from decimal import Decimal
 from enum import StrEnum
+from typing import TypeAlias
 
 from domain.fills import Fill
 from domain.ids import AccountId, MarketId, TokenId, VenueOrderId
@@ -20,10 +21,31 @@ class PaperAccount:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class QueuePlace:
+    """Where a resting paper order stands among the venue's orders at its own price.
+
+    Attributes:
+        ahead: shares that must trade before its own.
+        credited: shares that `ahead` lost because the level shrank, and that a trade told late may still
+            name: such a trade moves nothing up a second time.
+        credited_ms: when the level shrank, by the venue's clock.
+        seen_ms: the newest trade that was counted, by the venue's clock; older ones count no more.
+    """
+
+    ahead: Decimal
+    credited: Decimal = Decimal(0)
+    credited_ms: int = 0
+    seen_ms: int = 0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class PaperOrder:
     """One paper order.
 
     `shares` is what it wants at its limit price; an immediate BUY spends a budget and may get more.
+    `touched_at` is when the plain rule "the other side or a trade touches the price" would have filled all
+    of it: shown beside the fills, which wait for depth and for their turn. Orders that never rest have no
+    `queue`.
     """
 
     venue_order_id: VenueOrderId
@@ -38,6 +60,8 @@ class PaperOrder:
     status: VenueOrderStatus
     expiration_s: int
     created_at: datetime
+    queue: QueuePlace | None = None
+    touched_at: datetime | None = None
 
     @property
     def remaining(self) -> Decimal:
@@ -60,15 +84,30 @@ class PaperOrder:
         )
 
 
-def needed(order: PaperOrder, fills: Sequence[Fill]) -> Decimal:
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PaperFill:
+    """A fill, and the level of the live book whose depth it used.
+
+    `level_price` is None for a resting order that got its shares out of a trade: it used no standing depth.
+    """
+
+    fill: Fill
+    level_price: Decimal | None
+
+
+UsedDepth: TypeAlias = Mapping[tuple[Side, Decimal], Decimal]
+"""Shares that paper orders of a side have lately used of the live level at a price."""
+
+
+def needed(order: PaperOrder, fills: Sequence[PaperFill]) -> Decimal:
     """Return what a new order must find free: shares for a SELL, USD with fees for a BUY.
 
     As a live venue does, the whole order is judged, not only what it fills now.
     """
     if order.side is Side.SELL:
         return order.shares
-    fees = sum((fill.fee_usd for fill in fills), Decimal(0))
-    cost = sum((fill.notional_usd for fill in fills), Decimal(0))
+    fees = sum((each.fill.fee_usd for each in fills), Decimal(0))
+    cost = sum((each.fill.notional_usd for each in fills), Decimal(0))
     return max(cost, order.shares * order.limit_price) + fees
 
 

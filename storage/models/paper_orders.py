@@ -14,7 +14,11 @@ CHANGES = Sequence("paper_changes", data_type=BigInteger(), metadata=Base.metada
 
 
 class PaperOrderRecord(Base):
-    """`domain.paper.PaperOrder`; `changed` is the place of its last change."""
+    """`domain.paper.PaperOrder`; `changed` is the place of its last change, its queue left aside.
+
+    Times of the queue are Unix milliseconds of the venue's clock. A resting order without a queue was placed
+    before there were queues: it joins at its end.
+    """
 
     __tablename__ = "paper_orders"
     __table_args__ = (
@@ -44,10 +48,15 @@ class PaperOrderRecord(Base):
     expiration_s: Mapped[int]
     created_at: Mapped[datetime]
     changed: Mapped[int]
+    queue_ahead: Mapped[Decimal | None]
+    queue_credited: Mapped[Decimal | None]
+    queue_credited_ms: Mapped[int | None]
+    queue_seen_ms: Mapped[int | None]
+    touched_at: Mapped[datetime | None]
 
 
 class PaperFillRecord(Base):
-    """`domain.fills.Fill` of a paper order; paper fills are confirmed from the start."""
+    """`domain.paper.PaperFill`; paper fills are confirmed from the start."""
 
     __tablename__ = "paper_fills"
     __table_args__ = (
@@ -68,6 +77,7 @@ class PaperFillRecord(Base):
     fee_usd: Mapped[Decimal]
     traded_at: Mapped[datetime]
     changed: Mapped[int]
+    level_price: Mapped[Decimal | None]
 
 
 class PaperPayoutRecord(Base):

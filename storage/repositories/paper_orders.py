@@ -6,6 +6,7 @@ what lets a balance be judged by plain sums, and a reader follow changes by thei
 
 from collections.abc import AsyncGenerator, Sequence
 from contextlib import asynccontextmanager
+from dataclasses import dataclass
 from datetime import datetime
 from decimal import Decimal
 
@@ -14,8 +15,16 @@ from pydantic import TypeAdapter
 
 from domain.fills import Fill, FillState
 from domain.ids import MarketId, TokenId, VenueOrderId
-from domain.orders import Side, VenueOrderStatus
-from domain.paper import PaperAccount, PaperChanges, PaperOrder, Registration, needed
+from domain.orders import Side
+from domain.paper import (
+    PaperAccount,
+    PaperChanges,
+    PaperFill,
+    PaperOrder,
+    Registration,
+    UsedDepth,
+    needed,
+)
 from domain.ports import HeldToken
 from storage.database import Database
 from storage.records import read_all
@@ -27,13 +36,24 @@ _PLACE = TypeAdapter(int)
 
 _LOCK = "SELECT pg_advisory_xact_lock(hashtextextended($1 || chr(31) || $2, 0))"
 _INSERT = """INSERT INTO paper_orders (venue_order_id, account_id, venue, market_id, token_id, side,
-        time_in_force, shares, limit_price, matched_shares, status, expiration_s, created_at, changed)
-    VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, nextval('paper_changes'))"""
+        time_in_force, shares, limit_price, matched_shares, status, expiration_s, created_at, queue_ahead,
+        queue_credited, queue_credited_ms, queue_seen_ms, touched_at, changed)
+    VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18,
+        nextval('paper_changes'))"""
 _INSERT_FILL = """INSERT INTO paper_fills (fill_key, venue_order_id, account_id, venue, market_id, token_id,
-        side, shares, notional_usd, fee_usd, traded_at, changed)
-    VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, nextval('paper_changes'))"""
-_CHANGE = """UPDATE paper_orders SET matched_shares = $3, status = $4, changed = nextval('paper_changes')
-    WHERE venue_order_id = $1 AND matched_shares = $2 AND status = $5 RETURNING *"""
+        side, shares, notional_usd, fee_usd, traded_at, level_price, changed)
+    VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, nextval('paper_changes'))"""
+# The place in the queue belongs to what must not have changed: two that follow one market must not let the
+# same trade pass twice. It is no change that others are told of.
+_CHANGE = """UPDATE paper_orders SET matched_shares = $6, status = $7, queue_ahead = $8, queue_credited = $9,
+        queue_credited_ms = $10, queue_seen_ms = $11, touched_at = $12,
+        changed = CASE WHEN $2 = $6 AND $3 = $7 THEN changed ELSE nextval('paper_changes') END
+    WHERE venue_order_id = $1 AND matched_shares = $2 AND status = $3
+        AND queue_ahead IS NOT DISTINCT FROM $4 AND queue_seen_ms IS NOT DISTINCT FROM $5
+    RETURNING true"""
+_USED = """SELECT side, level_price, sum(shares) AS shares FROM paper_fills
+    WHERE account_id = $1 AND venue = $2 AND token_id = $3 AND traded_at > $4 AND level_price IS NOT NULL
+    GROUP BY side, level_price"""
 _FIND = "SELECT * FROM paper_orders WHERE account_id = $1 AND venue = $2 AND venue_order_id = $3"
 _EXISTS = "SELECT true FROM paper_orders WHERE venue_order_id = $1"
 _OPEN = """SELECT * FROM paper_orders WHERE account_id = $1 AND venue = $2 AND status = 'live'
@@ -75,7 +95,9 @@ class PaperOrders:
     def __init__(self, database: Database) -> None:
         self._database = database
 
-    async def register(self, order: PaperOrder, fills: Sequence[Fill], start_usd: Decimal) -> Registration:
+    async def register(
+        self, order: PaperOrder, fills: Sequence[PaperFill], start_usd: Decimal
+    ) -> Registration:
         """Take a new order with its first fills, if its id is new and the account can cover it."""
         async with self._locked(order.account) as connection:
             if await connection.fetchval(_EXISTS, order.venue_order_id):
@@ -86,19 +108,30 @@ class PaperOrders:
             await self._insert_fills(connection, order.account, fills)
         return Registration.NEW
 
-    async def record(
-        self, order: PaperOrder, fills: Sequence[Fill], status: VenueOrderStatus
-    ) -> PaperOrder | None:
-        """Add fills to an order and give it a status, unless it has changed since it was read."""
-        matched = order.matched_shares + sum((fill.shares for fill in fills), Decimal(0))
-        async with self._locked(order.account) as connection:
-            row = await connection.fetchrow(
-                _CHANGE, order.venue_order_id, order.matched_shares, matched, status, order.status
-            )
-            if row is None:
-                return None
-            await self._insert_fills(connection, order.account, fills)
-        return _order_of(row)
+    async def record(self, before: PaperOrder, after: PaperOrder, fills: Sequence[PaperFill]) -> bool:
+        """Change an order and add its fills, unless it has changed since `before` was read."""
+        known = before.queue
+        values = (
+            before.venue_order_id,
+            before.matched_shares,
+            before.status,
+            None if known is None else known.ahead,
+            None if known is None else known.seen_ms,
+            after.matched_shares,
+            after.status,
+            *_queue_values(after),
+        )
+        async with self._locked(before.account) as connection:
+            if await connection.fetchval(_CHANGE, *values) is None:
+                return False
+            await self._insert_fills(connection, before.account, fills)
+        return True
+
+    async def used_depth(self, account: PaperAccount, token_id: TokenId, since: datetime) -> UsedDepth:
+        """Return what fills since a time have used of the token's live levels."""
+        async with self._database.hot.connection() as connection:
+            rows = await connection.fetch(_USED, account.account_id, account.venue, token_id, since)
+        return {(used.side, used.level_price): used.shares for used in read_all(_LEVEL_USED, rows)}
 
     async def find(self, account: PaperAccount, venue_order_id: VenueOrderId) -> PaperOrder | None:
         """Return one order of the account."""
@@ -194,12 +227,14 @@ class PaperOrders:
             order.status,
             order.expiration_s,
             order.created_at,
+            *_queue_values(order),
         )
 
     async def _insert_fills(
-        self, connection: asyncpg.Connection, account: PaperAccount, fills: Sequence[Fill]
+        self, connection: asyncpg.Connection, account: PaperAccount, fills: Sequence[PaperFill]
     ) -> None:
-        for fill in fills:
+        for each in fills:
+            fill = each.fill
             await connection.execute(
                 _INSERT_FILL,
                 fill.fill_key,
@@ -213,7 +248,26 @@ class PaperOrders:
                 fill.notional_usd,
                 fill.fee_usd,
                 fill.traded_at,
+                each.level_price,
             )
+
+
+@dataclass(frozen=True, slots=True)
+class _LevelUsed:
+    side: Side
+    level_price: Decimal
+    shares: Decimal
+
+
+_LEVEL_USED = TypeAdapter(_LevelUsed)
+
+
+def _queue_values(order: PaperOrder) -> tuple[Decimal | int | datetime | None, ...]:
+    """Return the columns of a place in the queue, and when the price was touched."""
+    queue = order.queue
+    if queue is None:
+        return None, None, None, None, order.touched_at
+    return queue.ahead, queue.credited, queue.credited_ms, queue.seen_ms, order.touched_at
 
 
 async def _held(connection: asyncpg.Connection, account: PaperAccount, token_id: TokenId) -> Decimal:
@@ -228,7 +282,10 @@ async def _decimal(connection: asyncpg.Connection, statement: str, *arguments: s
 def _order_of(row: asyncpg.Record) -> PaperOrder:
     values = dict(row)
     account = {"account_id": values["account_id"], "venue": values["venue"]}
-    return _ORDER.validate_python({**values, "account": account})
+    queue = None
+    if values["queue_ahead"] is not None:
+        queue = {name: values[f"queue_{name}"] for name in ("ahead", "credited", "credited_ms", "seen_ms")}
+    return _ORDER.validate_python({**values, "account": account, "queue": queue})
 
 
 def _fill_of(row: asyncpg.Record) -> Fill:

@@ -1,25 +1,35 @@
 """`PaperLedger` in memory: one account after another by the event loop itself."""
 
 from collections.abc import Sequence
-from dataclasses import replace
 from datetime import datetime
 from decimal import Decimal
 
 from domain.fills import Fill
 from domain.ids import MarketId, TokenId, VenueOrderId
 from domain.orders import Side, VenueOrderStatus
-from domain.paper import PaperAccount, PaperChanges, PaperOrder, Registration, bound, needed
+from domain.paper import (
+    PaperAccount,
+    PaperChanges,
+    PaperFill,
+    PaperOrder,
+    Registration,
+    UsedDepth,
+    bound,
+    needed,
+)
 from domain.ports import HeldToken
 
 
 class PaperMemory:
     def __init__(self) -> None:
         self._orders: dict[VenueOrderId, tuple[int, PaperOrder]] = {}
-        self._fills: list[tuple[int, PaperAccount, Fill]] = []
+        self._fills: list[tuple[int, PaperAccount, PaperFill]] = []
         self._payouts: dict[tuple[PaperAccount, TokenId], Decimal] = {}
         self._place = 0
 
-    async def register(self, order: PaperOrder, fills: Sequence[Fill], start_usd: Decimal) -> Registration:
+    async def register(
+        self, order: PaperOrder, fills: Sequence[PaperFill], start_usd: Decimal
+    ) -> Registration:
         if order.venue_order_id in self._orders:
             return Registration.DUPLICATE
         if await self._free(order, start_usd) < needed(order, fills):
@@ -27,22 +37,35 @@ class PaperMemory:
         self._put(order, fills)
         return Registration.NEW
 
-    async def record(
-        self, order: PaperOrder, fills: Sequence[Fill], status: VenueOrderStatus
-    ) -> PaperOrder | None:
-        if self._orders[order.venue_order_id][1] != order:
-            return None
-        matched = order.matched_shares + sum((fill.shares for fill in fills), Decimal(0))
-        changed = replace(order, matched_shares=matched, status=status)
-        self._put(changed, fills)
-        return changed
+    async def record(self, before: PaperOrder, after: PaperOrder, fills: Sequence[PaperFill]) -> bool:
+        place, known = self._orders[before.venue_order_id]
+        if known != before:
+            return False
+        if (before.matched_shares, before.status) == (after.matched_shares, after.status):
+            self._orders[after.venue_order_id] = (place, after)
+        else:
+            self._put(after, fills)
+        return True
 
-    def _put(self, order: PaperOrder, fills: Sequence[Fill]) -> None:
+    def _put(self, order: PaperOrder, fills: Sequence[PaperFill]) -> None:
         self._place += 1
         self._orders[order.venue_order_id] = (self._place, order)
         for fill in fills:
             self._place += 1
             self._fills.append((self._place, order.account, fill))
+
+    async def used_depth(self, account: PaperAccount, token_id: TokenId, since: datetime) -> UsedDepth:
+        used: dict[tuple[Side, Decimal], Decimal] = {}
+        for _, owner, each in self._fills:
+            fill, level = each.fill, each.level_price
+            if (
+                owner == account
+                and fill.token_id == token_id
+                and fill.traded_at > since
+                and level is not None
+            ):
+                used[fill.side, level] = used.get((fill.side, level), Decimal(0)) + fill.shares
+        return used
 
     async def find(self, account: PaperAccount, venue_order_id: VenueOrderId) -> PaperOrder | None:
         _, order = self._orders.get(venue_order_id, (0, None))
@@ -61,17 +84,17 @@ class PaperMemory:
         self, account: PaperAccount, after: datetime | None, market_id: MarketId | None
     ) -> Sequence[Fill]:
         return [
-            fill
-            for _, owner, fill in self._fills
+            each.fill
+            for _, owner, each in self._fills
             if owner == account
-            and (after is None or fill.traded_at >= after)
-            and market_id in (None, fill.market_id)
+            and (after is None or each.fill.traded_at >= after)
+            and market_id in (None, each.fill.market_id)
         ]
 
     async def changes(self, account: PaperAccount, after: int) -> PaperChanges:
         return PaperChanges(
             orders=[o for place, o in self._orders.values() if place > after and o.account == account],
-            fills=[fill for place, owner, fill in self._fills if place > after and owner == account],
+            fills=[each.fill for place, owner, each in self._fills if place > after and owner == account],
             edge=self._place,
         )
 
@@ -81,7 +104,7 @@ class PaperMemory:
     async def shares(self, account: PaperAccount, token_id: TokenId) -> Decimal:
         if (account, token_id) in self._payouts:
             return Decimal(0)
-        own = [f for _, owner, f in self._fills if owner == account and f.token_id == token_id]
+        own = [e.fill for _, owner, e in self._fills if owner == account and e.fill.token_id == token_id]
         return sum((f.shares if f.side is Side.BUY else -f.shares for f in own), Decimal(0))
 
     async def cash(self, account: PaperAccount, start_usd: Decimal) -> Decimal:
@@ -93,7 +116,7 @@ class PaperMemory:
         return total
 
     async def held_tokens(self, account: PaperAccount) -> Sequence[HeldToken]:
-        tokens = {(fill.token_id, fill.market_id) for _, owner, fill in self._fills if owner == account}
+        tokens = {(e.fill.token_id, e.fill.market_id) for _, owner, e in self._fills if owner == account}
         held = [
             HeldToken(
                 market_id=market,

@@ -11,7 +11,7 @@ from pydantic import SecretStr
 from domain.fills import Fill, FillState
 from domain.ids import AccountId, VenueOrderId, WalletId
 from domain.orders import Side, TimeInForce, VenueOrderStatus
-from domain.paper import PaperAccount, PaperOrder, Registration
+from domain.paper import PaperAccount, PaperFill, PaperOrder, Registration
 from runtime.clock import SystemClock
 from storage.database import Database
 from storage.repositories.paper_orders import PaperOrders
@@ -20,6 +20,7 @@ from tests.venues.contract import ASKS, BIDS, HELD, Venue, VenueContract
 from tests.venues.exchange import LocalExchange
 from tests.venues.paper_memory import PaperMemory
 from venues.paper.ledger import PaperLedger
+from venues.paper.resting import Look
 from venues.paper.trading import PaperConfig, PaperTrading
 from venues.polymarket.authentication import wallet_identity
 
@@ -68,7 +69,8 @@ async def paper_venue(exchange: LocalExchange, ledger: PaperLedger) -> Venue:
     await give_shares(exchange, ledger, owner)
 
     async def meet_book() -> None:
-        await sessions[0].touch(await exchange.market_data.book(exchange.yes))
+        book = await exchange.market_data.book(exchange.yes)
+        await sessions[0].meet(Look(book=book, trades=(), at_ms=book.venue_timestamp_ms or 0))
 
     return Venue(
         exchange=exchange,
@@ -108,4 +110,5 @@ async def give_shares(exchange: LocalExchange, ledger: PaperLedger, account: Pap
         state=FillState.CONFIRMED,
         traded_at=now,
     )
-    assert await ledger.register(order, (fill,), Decimal(10_000)) is Registration.NEW
+    bought = PaperFill(fill=fill, level_price=None)
+    assert await ledger.register(order, (bought,), Decimal(10_000)) is Registration.NEW

@@ -5,7 +5,7 @@ from decimal import Decimal
 from domain.money import from_micros, is_on_tick
 from domain.orders import AnswerKind, Attempt, Instrument, MarketState, RebuildReason, Side, TimeInForce
 from domain.ports import Book
-from venues.paper.matching import is_immediate, opposite, takes
+from venues.paper.matching import crosses, is_immediate
 from venues.paper.refusals import Refusal
 
 MIN_MARKETABLE_BUY_USD = Decimal(1)
@@ -32,14 +32,13 @@ def refusal_before_book(attempt: Attempt, instrument: Instrument, now_s: int) ->
 
 def refusal_at_book(attempt: Attempt, book: Book) -> Refusal | None:
     """Return why the venue would refuse the order with this book, or None."""
-    levels = opposite(book, attempt.side)
-    crosses = bool(levels) and takes(attempt.side, attempt.limit_price, levels[0])
-    if attempt.post_only and crosses:
+    marketable = crosses(book, attempt.side, attempt.limit_price)
+    if attempt.post_only and marketable:
         return Refusal(AnswerKind.REBUILD, "post_only_would_cross", RebuildReason.POST_ONLY_WOULD_CROSS)
     is_buy = attempt.side is Side.BUY
     if (
         is_buy
-        and (crosses or is_immediate(attempt.time_in_force))
+        and (marketable or is_immediate(attempt.time_in_force))
         and notional(attempt) < MIN_MARKETABLE_BUY_USD
     ):
         return Refusal(AnswerKind.REBUILD, "below_minimum_notional", RebuildReason.BELOW_MINIMUM)

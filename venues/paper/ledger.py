@@ -7,15 +7,23 @@ from typing import Protocol
 
 from domain.fills import Fill
 from domain.ids import MarketId, TokenId, VenueOrderId
-from domain.orders import VenueOrderStatus
-from domain.paper import PaperAccount, PaperChanges, PaperOrder, Registration
+from domain.paper import (
+    PaperAccount,
+    PaperChanges,
+    PaperFill,
+    PaperOrder,
+    Registration,
+    UsedDepth,
+)
 from domain.ports import HeldToken
 
 
 class PaperLedger(Protocol):
     """Paper orders and fills. Everything of one account happens one after another, in any process."""
 
-    async def register(self, order: PaperOrder, fills: Sequence[Fill], start_usd: Decimal) -> Registration:
+    async def register(
+        self, order: PaperOrder, fills: Sequence[PaperFill], start_usd: Decimal
+    ) -> Registration:
         """Take a new order with its first fills, if its id is new and the account can cover it.
 
         What it needs is `domain.paper.needed`; shares and collateral bound by open orders
@@ -23,13 +31,15 @@ class PaperLedger(Protocol):
         """
         ...
 
-    async def record(
-        self, order: PaperOrder, fills: Sequence[Fill], status: VenueOrderStatus
-    ) -> PaperOrder | None:
-        """Add fills to an order and give it a status.
+    async def record(self, before: PaperOrder, after: PaperOrder, fills: Sequence[PaperFill]) -> bool:
+        """Change an order and add its fills, unless it has changed since `before` was read.
 
-        Returns the changed order, or None when it has changed since `order` was read.
+        Returns whether it was changed. A new place in the queue alone is no change that `changes` tells.
         """
+        ...
+
+    async def used_depth(self, account: PaperAccount, token_id: TokenId, since: datetime) -> UsedDepth:
+        """Return what fills since a time have used of the token's live levels."""
         ...
 
     async def find(self, account: PaperAccount, venue_order_id: VenueOrderId) -> PaperOrder | None:

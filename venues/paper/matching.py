@@ -1,31 +1,36 @@
 """What a paper order gets from a live book. Pure.
 
-An order takes the levels that its limit allows, best first, each at the level's own price and by its depth;
-what rests is filled at its own price once the other side comes to it. Paper takes nothing off the live book,
-so depth that an order has used is remembered for a while, or until the level changes.
+An order takes the levels that its limit allows, best first, each at the level's own price and by its depth.
+Paper takes nothing off the live book, so what paper orders of the account have lately used of a level is
+subtracted from what the level shows, also when it shows another size since: nobody tells whether the change
+was somebody's or would have been ours.
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
+from datetime import timedelta
 from decimal import Decimal
-from typing import NamedTuple
 
 from domain.money import EXACT, floor_decimals
-from domain.orders import Side, TimeInForce
+from domain.orders import RESTING, Side, TimeInForce
+from domain.paper import UsedDepth
 from domain.ports import Book
 from domain.quotes import Level
 
-USED_FOR_MS = 60_000
+USED_FOR = timedelta(seconds=60)
+"""How long used depth is remembered: an exit must not wait for ever on a level that looks as it did."""
+
 _SHARE_PLACES = 6
 _ZERO = Decimal(0)
 
 
 @dataclass(frozen=True, slots=True)
 class Match:
-    """Shares at a price."""
+    """Shares at a price, out of the live level at `level_price` (None: out of a trade)."""
 
     shares: Decimal
     price: Decimal
+    level_price: Decimal | None
 
     @property
     def notional_usd(self) -> Decimal:
@@ -33,40 +38,9 @@ class Match:
         return floor_decimals(EXACT.multiply(self.shares, self.price), _SHARE_PLACES)
 
 
-class _Used(NamedTuple):
-    """What was taken off a level, how large the level was, and when (monotonic ms)."""
-
-    size: Decimal
-    shares: Decimal
-    at_ms: int
-
-
-@dataclass(slots=True)
-class UsedDepth:
-    """Depth of one token's levels that paper orders have taken.
-
-    Nobody tells whether others would have put it back, so it is forgotten after `USED_FOR_MS`: an exit must
-    not wait for ever on a level that looks as it did.
-    """
-
-    _used: dict[tuple[Side, Decimal], _Used] = field(default_factory=dict[tuple[Side, Decimal], _Used])
-
-    def free(self, taker: Side, level: Level, now_ms: int) -> Decimal:
-        """Return what is left of a level."""
-        used = self._used.get((taker, level.price))
-        if used is None or used.size != level.size or now_ms - used.at_ms >= USED_FOR_MS:
-            return level.size
-        return level.size - used.shares
-
-    def take(self, taker: Side, level: Level, shares: Decimal, now_ms: int) -> None:
-        """Remember that shares of a level are gone."""
-        before = level.size - self.free(taker, level, now_ms)
-        self._used[taker, level.price] = _Used(level.size, before + shares, now_ms)
-
-
-def takes(side: Side, limit_price: Decimal, level: Level) -> bool:
-    """Say whether an order with this limit trades at the level's price."""
-    return level.price <= limit_price if side is Side.BUY else level.price >= limit_price
+def takes(side: Side, limit_price: Decimal, price: Decimal) -> bool:
+    """Say whether an order with this limit trades at a price."""
+    return price <= limit_price if side is Side.BUY else price >= limit_price
 
 
 def opposite(book: Book, side: Side) -> Sequence[Level]:
@@ -74,33 +48,47 @@ def opposite(book: Book, side: Side) -> Sequence[Level]:
     return book.asks if side is Side.BUY else book.bids
 
 
+def same(book: Book, side: Side) -> Sequence[Level]:
+    """Return the levels among which an order of this side rests, best first."""
+    return book.bids if side is Side.BUY else book.asks
+
+
+def crosses(book: Book, side: Side, limit_price: Decimal) -> bool:
+    """Say whether an order with this limit trades at once with the book."""
+    levels = opposite(book, side)
+    return bool(levels) and takes(side, limit_price, levels[0].price)
+
+
+def free(side: Side, level: Level, used: UsedDepth) -> Decimal:
+    """Return what is left of a level for an order of this side."""
+    return max(level.size - used.get((side, level.price), _ZERO), _ZERO)
+
+
 def match_shares(
-    book: Book, side: Side, limit_price: Decimal, shares: Decimal, used: UsedDepth, now_ms: int
+    book: Book, side: Side, limit_price: Decimal, shares: Decimal, used: UsedDepth
 ) -> tuple[Match, ...]:
     """Return what an order for `shares` gets now."""
     matches: list[Match] = []
     left = shares
     for level in opposite(book, side):
-        if left <= 0 or not takes(side, limit_price, level):
+        if left <= 0 or not takes(side, limit_price, level.price):
             break
-        got = min(left, used.free(side, level, now_ms))
+        got = min(left, free(side, level, used))
         if got > 0:
-            matches.append(Match(got, level.price))
+            matches.append(Match(got, level.price, level.price))
             left -= got
     return tuple(matches)
 
 
-def match_budget(
-    book: Book, limit_price: Decimal, budget_usd: Decimal, used: UsedDepth, now_ms: int
-) -> tuple[Match, ...]:
+def match_budget(book: Book, limit_price: Decimal, budget_usd: Decimal, used: UsedDepth) -> tuple[Match, ...]:
     """Return what an immediate BUY gets for its budget: a better price gives more shares, not change."""
     matches: list[Match] = []
     left = budget_usd
     for level in book.asks:
-        if left <= 0 or not takes(Side.BUY, limit_price, level) or level.price <= 0:
+        if left <= 0 or not takes(Side.BUY, limit_price, level.price) or level.price <= 0:
             break
         affordable = floor_decimals(left / level.price, _SHARE_PLACES)
-        match = Match(min(affordable, used.free(Side.BUY, level, now_ms)), level.price)
+        match = Match(min(affordable, free(Side.BUY, level, used)), level.price, level.price)
         if match.shares > 0:
             matches.append(match)
             left -= match.notional_usd
@@ -112,6 +100,16 @@ def matched(matches: Sequence[Match]) -> Decimal:
     return sum((match.shares for match in matches), _ZERO)
 
 
+def also_used(used: UsedDepth, side: Side, matches: Sequence[Match]) -> UsedDepth:
+    """Return the used depth with that of further matches."""
+    total = dict(used)
+    for match in matches:
+        if match.level_price is not None:
+            key = side, match.level_price
+            total[key] = total.get(key, _ZERO) + match.shares
+    return total
+
+
 def is_immediate(time_in_force: TimeInForce) -> bool:
     """Say whether an order never rests."""
-    return time_in_force in (TimeInForce.FAK, TimeInForce.FOK)
+    return time_in_force not in RESTING

@@ -1,10 +1,9 @@
 """The paper venue: orders fill against live books, money is imaginary."""
 
 import asyncio
-import hashlib
-from collections.abc import AsyncGenerator, AsyncIterator, Mapping, Sequence
+from collections.abc import AsyncGenerator, AsyncIterator, Sequence
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from decimal import Decimal
 from itertools import accumulate
@@ -26,7 +25,7 @@ from domain.orders import (
     VenueOrder,
     VenueOrderStatus,
 )
-from domain.paper import PaperAccount, PaperOrder, Registration
+from domain.paper import PaperAccount, PaperFill, PaperOrder, Registration, UsedDepth
 from domain.ports import (
     AccountEvent,
     AccountEventKind,
@@ -39,10 +38,21 @@ from domain.ports import (
 )
 from venues.paper import refusals
 from venues.paper.checks import refusal_at_book, refusal_before_book
+from venues.paper.identity import paper_order_id
 from venues.paper.ledger import PaperLedger
-from venues.paper.matching import Match, UsedDepth, is_immediate, match_budget, match_shares, matched
+from venues.paper.matching import (
+    USED_FOR,
+    Match,
+    crosses,
+    is_immediate,
+    match_budget,
+    match_shares,
+    matched,
+)
+from venues.paper.queue import join
+from venues.paper.resting import Found, Look, look_at
+from venues.paper.watch import MarketWatch, book_ms
 
-_ID_SEPARATOR = "\x1f"
 _EXPIRES_EARLY = timedelta(seconds=60)  # as the live venue does with GTD
 _log = structlog.get_logger(__name__)
 
@@ -53,12 +63,14 @@ class PaperConfig:
 
     Attributes:
         start_usd: collateral that each account begins with.
-        poll_s: how often resting orders are compared with live books.
+        poll_s: how often resting orders meet their market, and changes are told.
+        sockets: whether resting orders may follow the market by socket; without, they see no trades.
         payout_every: every so many polls held tokens are asked whether their market resolved.
     """
 
     start_usd: Decimal = Decimal(10_000)
     poll_s: float = 1.0
+    sockets: bool = True
     payout_every: int = 60
 
 
@@ -67,6 +79,9 @@ class PaperTrading:
 
     Differs from a live session where there is no chain: fills are confirmed at once and never reversed, a
     bought share can be sold at once, allowances are unlimited, and no depth is taken from other accounts.
+
+    Resting orders queue behind what stands at their price (`venues.paper.queue`); `PaperOrder.touched_at`
+    shows beside it when the plain rule, price touched and all filled, would have filled them.
 
     Args:
         account: whose paper.
@@ -89,7 +104,6 @@ class PaperTrading:
         self._ledger = ledger
         self._clock = clock
         self._config = config or PaperConfig()
-        self._used: dict[TokenId, UsedDepth] = {}
 
     def venue_order_id(self, attempt: Attempt) -> VenueOrderId:
         """Return the paper id: a digest of every field of the attempt."""
@@ -125,53 +139,68 @@ class PaperTrading:
     async def _execute(
         self, attempt: Attempt, order_id: VenueOrderId, instrument: Instrument, book: Book
     ) -> Answer:
-        used = self._used.setdefault(attempt.token_id, UsedDepth())
-        now_ms = self._clock.monotonic_ms()
-        matches = _matches(attempt, book, used, now_ms)
-        order = self._order(attempt, order_id, matches)
+        matches = _matches(attempt, book, await self._used(attempt.token_id))
+        order = self._order(attempt, order_id, book, matches)
         fills = self._taker_fills(order, matches, instrument.fee_rate)
         registration = await self._ledger.register(order, fills, self._config.start_usd)
         if registration is Registration.DUPLICATE:
             return refusals.DUPLICATED.answer(order_id)
         if registration is Registration.SHORT:
             return refusals.BALANCE_SHORT.answer(order_id)
-        _use(book, attempt.side, matches, used, now_ms)
         if is_immediate(attempt.time_in_force) and not matches:
             killed = attempt.time_in_force is TimeInForce.FOK
             return (refusals.FOK_KILLED if killed else refusals.FAK_UNMATCHED).answer(order_id)
         return Answer(kind=AnswerKind.ACCEPTED, code="accepted", venue_order_id=order_id, status=order.status)
 
-    def _order(self, attempt: Attempt, order_id: VenueOrderId, matches: Sequence[Match]) -> PaperOrder:
-        got = matched(matches)
+    def _order(
+        self, attempt: Attempt, order_id: VenueOrderId, book: Book, matches: Sequence[Match]
+    ) -> PaperOrder:
+        got, now = matched(matches), self._clock.now()
+        side, price, queue = attempt.side, attempt.limit_price, None
         if is_immediate(attempt.time_in_force):
             status = VenueOrderStatus.MATCHED if matches else VenueOrderStatus.CANCELED
         else:
             status = VenueOrderStatus.MATCHED if got >= attempt.shares else VenueOrderStatus.LIVE
+            queue = join(book, side, price, book_ms(book, self._clock))
         return PaperOrder(
             venue_order_id=order_id,
             account=self._account,
             market_id=attempt.market_id,
             token_id=attempt.token_id,
-            side=attempt.side,
+            side=side,
             time_in_force=attempt.time_in_force,
             shares=attempt.shares,
-            limit_price=attempt.limit_price,
+            limit_price=price,
             matched_shares=got,
             status=status,
             expiration_s=attempt.expiration_s,
-            created_at=self._clock.now(),
+            created_at=now,
+            queue=queue,
+            touched_at=now if crosses(book, side, price) else None,
         )
+
+    async def _used(self, token_id: TokenId) -> UsedDepth:
+        since = self._clock.now() - USED_FOR
+        return await self._ledger.used_depth(self._account, token_id, since)
 
     def _taker_fills(
         self, order: PaperOrder, matches: Sequence[Match], fee_rate: Decimal
-    ) -> tuple[Fill, ...]:
+    ) -> tuple[PaperFill, ...]:
+        fees = [taker_fee(match.shares, match.price, fee_rate) for match in matches]
+        return self._fills(order, Decimal(0), matches, fees)
+
+    def _fills(
+        self, order: PaperOrder, before: Decimal, matches: Sequence[Match], fees_usd: Sequence[Decimal]
+    ) -> tuple[PaperFill, ...]:
+        """Return fills named by the order's matched shares with each; `before` them it had so many."""
+        places = accumulate((match.shares for match in matches), initial=before)
+        next(places)
         return tuple(
-            self._fill(order, place, match, taker_fee(match.shares, match.price, fee_rate))
-            for place, match in zip(accumulate(match.shares for match in matches), matches, strict=True)
+            PaperFill(fill=self._fill(order, place, match, fee), level_price=match.level_price)
+            for place, match, fee in zip(places, matches, fees_usd, strict=True)
         )
 
     def _fill(self, order: PaperOrder, place: Decimal, match: Match, fee_usd: Decimal) -> Fill:
-        """`place` is the order's matched shares with this fill: it names the fill within the order."""
         return Fill(
             fill_key=f"{order.venue_order_id}:{plain(place)}",
             venue_order_id=order.venue_order_id,
@@ -195,7 +224,7 @@ class PaperTrading:
         while (order := await self._ledger.find(self._account, venue_order_id)) is not None:
             if order.status.is_terminal:
                 return CancelOutcome.ALREADY_TERMINAL
-            if await self._ledger.record(order, (), VenueOrderStatus.CANCELED) is not None:
+            if await self._end(order):
                 return CancelOutcome.CANCELED
         return CancelOutcome.NOT_FOUND
 
@@ -224,25 +253,40 @@ class PaperTrading:
     async def refresh_holding(self, token_id: TokenId) -> None:
         """Do nothing: the paper ledger is no cache of a chain."""
 
-    async def touch(self, book: Book) -> None:
-        """Fill and expire the resting orders of a token by its live book."""
-        now_ms = self._clock.monotonic_ms()
-        for order in await self._ledger.open_orders(self._account, book.token_id):
+    async def _end(self, order: PaperOrder) -> bool:
+        """Cancel an order unless it has changed; an expiry shows as a cancellation too."""
+        return await self._ledger.record(order, replace(order, status=VenueOrderStatus.CANCELED), ())
+
+    async def meet(self, look: Look) -> None:
+        """Let the resting orders of a token meet what was seen of its market; expired ones end."""
+        token_id = look.book.token_id
+        resting: list[PaperOrder] = []
+        for order in await self._ledger.open_orders(self._account, token_id):
             if self._has_expired(order):
-                await self._ledger.record(order, (), VenueOrderStatus.CANCELED)
-                continue
-            used = self._used.setdefault(book.token_id, UsedDepth())
-            matches = match_shares(book, order.side, order.limit_price, order.remaining, used, now_ms)
-            got = matched(matches)
-            if got <= 0:
-                continue
-            # It rested first, so it trades at its own price and pays no fee.
-            place = order.matched_shares + got
-            fill = self._fill(order, place, Match(got, order.limit_price), Decimal(0))
-            done = got == order.remaining
-            status = VenueOrderStatus.MATCHED if done else VenueOrderStatus.LIVE
-            if await self._ledger.record(order, (fill,), status) is not None:
-                _use(book, order.side, matches, used, now_ms)
+                await self._end(order)
+            else:
+                resting.append(order)
+        if not resting:
+            return
+        for found in look_at(resting, look, await self._used(token_id)):
+            await self._book(found)
+
+    async def _book(self, found: Found) -> None:
+        order, got = found.order, matched(found.matches)
+        after = replace(
+            order,
+            matched_shares=order.matched_shares + got,
+            status=VenueOrderStatus.MATCHED if got == order.remaining else VenueOrderStatus.LIVE,
+            queue=found.queue,
+            touched_at=order.touched_at or (self._clock.now() if found.touched else None),
+        )
+        if after == order:
+            return
+        # It rested first, so it pays no fee.
+        fees = [Decimal(0) for _ in found.matches]
+        fills = self._fills(order, order.matched_shares, found.matches, fees)
+        # Another process may have changed it meanwhile, or it was canceled: the next look is on what it is.
+        await self._ledger.record(order, after, fills)
 
     def _has_expired(self, order: PaperOrder) -> bool:
         if order.time_in_force is not TimeInForce.GTD:
@@ -258,17 +302,19 @@ class PaperTrading:
     @asynccontextmanager
     async def _watch(self) -> AsyncGenerator[AsyncIterator[AccountEvent]]:
         # The place in the sequence is taken before the caller goes on: what happens from now on is seen.
-        changes = self._changes(await self._ledger.edge(self._account))
-        try:
-            yield changes
-        finally:
-            await changes.aclose()
+        edge = await self._ledger.edge(self._account)
+        async with MarketWatch(self._market_data, self._clock, sockets=self._config.sockets) as market:
+            changes = self._changes(market, edge)
+            try:
+                yield changes
+            finally:
+                await changes.aclose()
 
-    async def _changes(self, edge: int) -> AsyncGenerator[AccountEvent]:
+    async def _changes(self, market: MarketWatch, edge: int) -> AsyncGenerator[AccountEvent]:
         polls = 0
         yield AccountEvent(kind=AccountEventKind.GAP)  # as a socket that has just been opened
         while True:
-            await self._meet_books()
+            await self._meet_market(market)
             if polls % self._config.payout_every == 0:
                 await self.pay_out_resolved()
             changes = await self._ledger.changes(self._account, edge)
@@ -280,68 +326,42 @@ class PaperTrading:
             polls += 1
             await asyncio.sleep(self._config.poll_s)
 
-    async def _meet_books(self) -> None:
+    async def _meet_market(self, market: MarketWatch) -> None:
         resting = {order.token_id for order in await self._ledger.open_orders(self._account, None)}
-        if not resting:
-            return
         try:
-            books = await self._market_data.books(sorted(resting))
+            looks = await market.look(resting)
         except VenueError as error:
             _log.warning("paper.books_unavailable", code=error.code)
             return
-        for book in books:
-            await self.touch(book)
+        for look in looks:
+            await self.meet(look)
 
     async def pay_out_resolved(self) -> None:
-        """Turn held shares of resolved markets into collateral."""
-        for token_id in [held.token_id for held in await self._ledger.held_tokens(self._account)]:
+        """Turn held shares of resolved markets into collateral, and end what rests in a final market."""
+        resting: dict[TokenId, list[PaperOrder]] = {}
+        for order in await self._ledger.open_orders(self._account, None):
+            resting.setdefault(order.token_id, []).append(order)
+        held = {each.token_id for each in await self._ledger.held_tokens(self._account)}
+        for token_id in sorted(held | resting.keys()):
             try:
-                payout = (await self._market_data.instrument(token_id)).payout
+                instrument = await self._market_data.instrument(token_id)
             except VenueError as error:
                 _log.warning("paper.instrument_unavailable", code=error.code)
                 continue
-            if payout is not None:
-                await self._ledger.pay_out(self._account, token_id, payout)
+            if instrument.state.is_final:
+                for order in resting.get(token_id, ()):
+                    await self._end(order)
+            if instrument.payout is not None:
+                await self._ledger.pay_out(self._account, token_id, instrument.payout)
 
 
-def paper_order_id(attempt: Attempt) -> VenueOrderId:
-    """Return the paper id: a digest of what a signature would cover and of how the order works."""
-    parts = (
-        attempt.order_id,
-        attempt.attempt,
-        attempt.account_id,
-        attempt.venue,
-        attempt.market_id,
-        attempt.token_id,
-        attempt.side,
-        attempt.time_in_force,
-        attempt.post_only,
-        attempt.maker_amount,
-        attempt.taker_amount,
-        attempt.salt,
-        attempt.timestamp_ms,
-        attempt.expiration_s,
-    )
-    text = _ID_SEPARATOR.join(str(part) for part in parts)
-    return VenueOrderId("paper-" + hashlib.sha256(text.encode()).hexdigest())
-
-
-def _matches(attempt: Attempt, book: Book, used: UsedDepth, now_ms: int) -> tuple[Match, ...]:
+def _matches(attempt: Attempt, book: Book, used: UsedDepth) -> tuple[Match, ...]:
     if attempt.side is Side.BUY and is_immediate(attempt.time_in_force):
         budget = from_micros(attempt.maker_amount)
-        matches = match_budget(book, attempt.limit_price, budget, used, now_ms)
+        matches = match_budget(book, attempt.limit_price, budget, used)
         # A full fill leaves less than a millionth of a share's price unspent.
         complete = matched(matches) >= from_micros(attempt.taker_amount)
     else:
-        matches = match_shares(book, attempt.side, attempt.limit_price, attempt.shares, used, now_ms)
+        matches = match_shares(book, attempt.side, attempt.limit_price, attempt.shares, used)
         complete = matched(matches) >= attempt.shares
     return () if attempt.time_in_force is TimeInForce.FOK and not complete else matches
-
-
-def _use(book: Book, side: Side, matches: Sequence[Match], used: UsedDepth, now_ms: int) -> None:
-    levels = book.asks if side is Side.BUY else book.bids
-    by_price: Mapping[Decimal, Decimal] = {match.price: match.shares for match in matches}
-    for level in levels:
-        taken = by_price.get(level.price)
-        if taken is not None:
-            used.take(side, level, taken, now_ms)

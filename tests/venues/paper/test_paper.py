@@ -16,7 +16,7 @@ from domain.errors import UnknownToken, VenueTransient
 from domain.ids import AccountId, TokenId
 from domain.orders import AnswerKind, Attempt, Instrument, MarketState, Side, TimeInForce, VenueOrderStatus
 from domain.paper import PaperAccount
-from domain.ports import AccountEventKind, Book, MarketStream
+from domain.ports import AccountEventKind, Book, MarketStream, MarketTrade
 from domain.quotes import Level
 from storage.database import Database
 from storage.migrate import check
@@ -24,9 +24,11 @@ from storage.repositories.paper_orders import PaperOrders
 from tests.venues.builders import CONDITION, TOKEN, make_attempt
 from tests.venues.contract import next_of
 from tests.venues.paper_memory import PaperMemory
+from venues.paper.identity import paper_order_id
 from venues.paper.ledger import PaperLedger
-from venues.paper.matching import USED_FOR_MS, UsedDepth, match_budget, match_shares, matched
-from venues.paper.trading import PaperConfig, PaperTrading, paper_order_id
+from venues.paper.matching import USED_FOR, match_budget, match_shares, matched
+from venues.paper.resting import Look
+from venues.paper.trading import PaperConfig, PaperTrading
 
 D = Decimal
 
@@ -90,6 +92,21 @@ def book(bids: list[tuple[str, str]], asks: list[tuple[str, str]]) -> Book:
     )
 
 
+def seen(
+    bids: list[tuple[str, str]],
+    asks: list[tuple[str, str]],
+    *trades: tuple[str, str],
+    at_ms: int = 1,
+    taker: Side = Side.BUY,
+) -> Look:
+    """A look at a book, with trades of a price and a size, all at `at_ms`."""
+    told = [
+        MarketTrade(price=D(price), shares=D(size), taker=taker, venue_timestamp_ms=at_ms)
+        for price, size in trades
+    ]
+    return Look(book=book(bids, asks), trades=told, at_ms=at_ms)
+
+
 class Desk:
     def __init__(self, ledger: PaperLedger | None = None) -> None:
         self.ledger = ledger or PaperMemory()
@@ -98,8 +115,8 @@ class Desk:
         self.account = PaperAccount(account_id=AccountId(f"acc_{uuid.uuid4().hex}"), venue="polymarket")
         self.trading = self.session()
 
-    def session(self) -> PaperTrading:
-        config = PaperConfig(poll_s=0.001, start_usd=D(100), payout_every=1)
+    def session(self, *, sockets: bool = False) -> PaperTrading:
+        config = PaperConfig(poll_s=0.001, sockets=sockets, start_usd=D(100), payout_every=1)
         return PaperTrading(self.account, self.market, self.ledger, self.clock, config)
 
     async def holds(self, shares: str) -> None:
@@ -128,8 +145,8 @@ async def desk() -> Desk:
 async def test_resting_order_fills_in_parts_as_depth_comes(desk: Desk) -> None:
     answer = await desk.trading.place(sell("o", "0.50", shares=D(50), time_in_force=TimeInForce.GTC))
     assert answer.venue_order_id is not None
-    for size, total in (("20", 20), ("10", 30), ("100", 50)):
-        await desk.trading.touch(book([("0.51", size)], []))
+    for size, total in (("20", 20), ("30", 30), ("100", 50)):
+        await desk.trading.meet(seen([("0.51", size)], []))
         order = await desk.trading.find_order(answer.venue_order_id, CONDITION)
         assert order is not None
         assert order.matched_shares == total
@@ -146,7 +163,7 @@ async def test_resting_order_fills_in_parts_as_depth_comes(desk: Desk) -> None:
 async def test_same_book_seen_again_gives_nothing_more(desk: Desk) -> None:
     await desk.trading.place(sell("o", "0.50", shares=D(50), time_in_force=TimeInForce.GTC))
     for _ in range(3):
-        await desk.trading.touch(book([("0.51", "20")], []))
+        await desk.trading.meet(seen([("0.51", "20")], []))
     (order,) = await desk.trading.open_orders()
     assert order.matched_shares == 20
 
@@ -155,14 +172,14 @@ async def test_depth_comes_back_after_a_while(desk: Desk) -> None:
     desk.market.levels = book([("0.50", "20")], [])
     assert (await desk.trading.place(sell("a", "0.50", shares=D(20)))).kind is AnswerKind.ACCEPTED
     assert (await desk.trading.place(sell("b", "0.50", shares=D(20)))).kind is AnswerKind.NO_LIQUIDITY
-    desk.clock.ms += USED_FOR_MS
+    desk.clock.at += USED_FOR
     assert (await desk.trading.place(sell("c", "0.50", shares=D(20)))).kind is AnswerKind.ACCEPTED
 
 
 async def test_two_streams_that_see_one_book_make_one_fill(desk: Desk) -> None:
     await desk.trading.place(sell("o", "0.50", shares=D(50), time_in_force=TimeInForce.GTC))
-    seen = book([("0.51", "50")], [])
-    await asyncio.gather(desk.trading.touch(seen), desk.session().touch(seen))
+    looked = seen([("0.51", "50")], [])
+    await asyncio.gather(desk.trading.meet(looked), desk.session().meet(looked))
     sold = [fill.shares for fill in await desk.trading.fills(after=None) if fill.side is Side.SELL]
     assert sold == [D(50)]
 
@@ -171,10 +188,10 @@ async def test_expiring_order_ends_a_minute_early_as_at_the_venue(desk: Desk) ->
     expiration = int((desk.clock.at + timedelta(minutes=5)).timestamp())
     await desk.trading.place(sell("o", "0.50", time_in_force=TimeInForce.GTD, expiration_s=expiration))
     desk.clock.at += timedelta(minutes=3, seconds=59)
-    await desk.trading.touch(book([], []))
+    await desk.trading.meet(seen([], []))
     assert len(await desk.trading.open_orders()) == 1
     desk.clock.at += timedelta(seconds=1)
-    await desk.trading.touch(book([("0.60", "50")], []))
+    await desk.trading.meet(seen([("0.60", "50")], []))
     assert await desk.trading.open_orders() == []
     assert (await desk.trading.holding(TOKEN)).amount == 100
 
@@ -249,7 +266,7 @@ def test_match_takes_what_the_limit_allows_and_no_more(
     is_sell = side is Side.SELL
     sides = ladder(entries, highest_first=is_sell)
     made = book(sides, []) if is_sell else book([], sides)
-    got = match_shares(made, side, D(limit) / 100, D(wanted), UsedDepth(), 0)
+    got = match_shares(made, side, D(limit) / 100, D(wanted), {})
     allowed = sum(size for price, size in entries if (price >= limit if is_sell else price <= limit))
     assert matched(got) == min(wanted, allowed)
     assert all((m.price * 100 >= limit) if is_sell else (m.price * 100 <= limit) for m in got)
@@ -259,7 +276,7 @@ def test_match_takes_what_the_limit_allows_and_no_more(
 @given(entries=levels, limit=st.integers(1, 99), budget=st.integers(1, 500))
 def test_budget_is_never_overspent(entries: list[tuple[int, int]], limit: int, budget: int) -> None:
     made = book([], ladder(entries, highest_first=False))
-    got = match_budget(made, D(limit) / 100, D(budget), UsedDepth(), 0)
+    got = match_budget(made, D(limit) / 100, D(budget), {})
     assert sum(match.notional_usd for match in got) <= budget
     affordable = sum(D(price * size) / 100 for price, size in entries if price <= limit)
     assert D(budget) - sum(match.notional_usd for match in got) <= max(D(0), D(budget) - affordable) + D(
@@ -297,7 +314,7 @@ class TestInPostgres:
         answer = await desk.trading.place(sell("o", "0.50", shares=D(50), time_in_force=TimeInForce.GTC))
         assert answer.venue_order_id is not None
         await asyncio.gather(
-            desk.trading.touch(book([("0.50", "50")], [])), desk.session().cancel(answer.venue_order_id)
+            desk.trading.meet(seen([("0.50", "50")], [])), desk.session().cancel(answer.venue_order_id)
         )
         order = await desk.trading.find_order(answer.venue_order_id, CONDITION)
         assert order is not None
