@@ -17,6 +17,7 @@ from storage.repositories.paper_orders import PaperOrders
 from storage.repositories.wallets import Wallets
 from storage.sealed import KeyRing
 from venues.adapter import VenueAdapter
+from venues.paper.trading import PaperConfig
 from venues.polymarket.config import PolymarketConfig
 from venues.registry import adapters
 
@@ -59,6 +60,7 @@ async def build_parts(settings: Settings, client: Client) -> AsyncGenerator[Part
                 paper_orders=PaperOrders(database),
                 clock=clock,
                 credential_cache=settings.tuning.credential_cache,
+                paper_config=PaperConfig(sockets=settings.trade_manager.ws_enabled),
             )
         )
         yield Parts(

@@ -22,7 +22,7 @@ from storage.repositories.credentials import Credentials, api_credentials_record
 from storage.repositories.paper_orders import PaperOrders
 from storage.repositories.wallets import Wallets
 from venues.adapter import ClosableMarketData, ClosableTrading, VenueAdapter
-from venues.paper.trading import PaperTrading
+from venues.paper.trading import PaperConfig, PaperTrading
 from venues.registry import adapter_named
 
 PAPER_WALLET = WalletIdentity(
@@ -81,6 +81,7 @@ class AccountVenues:
         paper_orders: PaperOrders,
         clock: Clock,
         credential_cache: timedelta,
+        paper_config: PaperConfig | None = None,
     ) -> None:
         """Take what sessions are made from."""
         self._adapters = adapters
@@ -88,6 +89,7 @@ class AccountVenues:
         self._credentials = credentials
         self._paper_orders = paper_orders
         self._clock = clock
+        self._paper_config = paper_config
         self._cache_s = credential_cache.total_seconds()
         self._data: dict[str, ClosableMarketData] = {}
         self._holders: dict[Place, _Holder] = {}
@@ -172,7 +174,9 @@ class AccountVenues:
         data = self.market_data(venue)
         if place not in self._paper:
             account = PaperAccount(account_id=account_id, venue=venue)
-            self._paper[place] = PaperTrading(account, data, self._paper_orders, self._clock)
+            self._paper[place] = PaperTrading(
+                account, data, self._paper_orders, self._clock, self._paper_config
+            )
         return self._paper[place]
 
     async def _holder(self, place: Place) -> _Holder:
