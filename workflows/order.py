@@ -194,6 +194,9 @@ class Order:
         said = f"{start.side.value} {token} at {plain(start.limit_price)}"
         workflow.set_current_details(f"**{state.value}** · {said}\n\n{detail}")
 
+    def sent(self) -> None:
+        """Its state is shown from the start."""
+
     def cancel_lost(self) -> None:
         """The cancel waits for the end of trading, which has come."""
 

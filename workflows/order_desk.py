@@ -62,6 +62,10 @@ class ExecutionHost(Protocol):
         """Take the order's story, for the workflow's details."""
         ...
 
+    def sent(self) -> None:
+        """The order is on its way or waits: what nobody trades by can be shown now."""
+        ...
+
     def cancel_lost(self) -> None:
         """A cancel was asked for, but everything had been filled."""
         ...
@@ -114,6 +118,7 @@ class OrderDesk:
 
     async def project(self) -> None:
         """Write how things stand."""
+        self.host.sent()
         await calls.project(self.projection())
 
     # -- asking ---------------------------------------------------------------------------------

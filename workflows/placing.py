@@ -34,6 +34,7 @@ class Placing:
         while True:
             self._tries += 1
             result = await self._place(attempt)
+            self._desk.host.sent()
             step = next_step(result)
             if step is NextStep.ADOPT:
                 attempt = _adopted(result)

@@ -27,11 +27,13 @@ class RuleExit:
         carry: ExecutionCarry | None,
         *,
         on_told: Callable[[], None],
+        on_sent: Callable[[], None],
         on_cancel_lost: Callable[[], None],
     ) -> None:
         """Begin (or take up from `carry`) the exit of the state's present generation."""
         self._state = state
         self._on_told = on_told
+        self._on_sent = on_sent
         self._on_cancel_lost = on_cancel_lost
         self.execution = OrderExecution(
             _identity(state, carry.order_id if carry else state.exit_order_id),
@@ -80,6 +82,10 @@ class RuleExit:
         self._state.phase = _PHASES.get(state, RulePhase.EXITING)
         self._state.detail = detail
         self._on_told()
+
+    def sent(self) -> None:
+        """The hot path is over."""
+        self._on_sent()
 
     def cancel_lost(self) -> None:
         """All was sold before a cancel could stop it."""

@@ -17,6 +17,7 @@ from api.starters import Started
 from domain.errors import Conflict
 from domain.ids import RuleId, rule_id_for
 from domain.messages import (
+    RULE_REVISION,
     CancelRule,
     Holding,
     PatchRule,
@@ -127,6 +128,7 @@ async def _start(
         holding=checked.holding,
         created_at=services.clock.now(),
         tuning=services.tuning,
+        revision=RULE_REVISION,
     )
     started = await services.rule_starter.create_rule(start)
     if checked.found_at_venue:

@@ -142,6 +142,7 @@ class Floor:
             holding=holding or self.exchange.holding(),
             created_at=START,
             tuning=tuning,
+            revision=messages.RULE_REVISION,
         )
         handle = await self.client.start_workflow(
             Rule.run,

@@ -9,12 +9,13 @@ from temporalio.api.workflowservice.v1 import ResetWorkflowExecutionRequest
 from temporalio.client import WorkflowExecutionStatus, WorkflowHandle
 
 from domain.ids import exit_order_id
-from domain.messages import RuleStatus
+from domain.messages import RulePhase, RuleStatus
 from domain.orders import AnswerKind
 from tests.fakes.exchange import FakeExchange, answers, fills
 from tests.workflows.floor import STOP, TARGET, Floor, quick
 
 D = Decimal
+UPSERTED = EventType.EVENT_TYPE_UPSERT_WORKFLOW_SEARCH_ATTRIBUTES
 SCHEDULED = EventType.EVENT_TYPE_ACTIVITY_TASK_SCHEDULED
 MAX_EVENTS = 40
 
@@ -53,6 +54,27 @@ async def test_the_order_is_scheduled_in_the_task_of_the_crossing(floor: Floor, 
     ]
     assert len(completed) == 1
     assert attributes.workflow_task_completed_event_id == completed[0].event_id
+
+
+async def test_the_search_attributes_follow_the_order(floor: Floor, exchange: FakeExchange):
+    rule = await floor.arm()
+    await rule.cross("0.39")
+    await rule.result()
+
+    kinds = [event.event_type for event in await events_of(rule.handle)]
+    assert kinds.index(UPSERTED) > kinds.index(EventType.EVENT_TYPE_ACTIVITY_TASK_COMPLETED)
+
+
+async def test_an_exit_that_waits_before_its_first_order_is_shown_as_triggered(
+    floor: Floor, exchange: FakeExchange
+):
+    exchange.bids = [("0.20", "1000")]
+    rule = await floor.arm(STOP, floor="0.30")
+    await rule.cross("0.20")
+    await exchange.until(lambda: exchange.rule.phase is RulePhase.WAITING)
+    await rule.patch(STOP)  # is told that it lost, by a later task
+
+    assert UPSERTED in [event.event_type for event in await events_of(rule.handle)]
 
 
 async def test_the_request_to_place_an_order_is_small(floor: Floor, exchange: FakeExchange):
