@@ -30,6 +30,7 @@ _PUT = f"""INSERT INTO feed_status AS f ({_COLUMNS}) VALUES ($1, $2, $3, $4, $5,
         websocket = EXCLUDED.websocket, tokens = EXCLUDED.tokens, rules = EXCLUDED.rules,
         newest_quote_age_ms = EXCLUDED.newest_quote_age_ms, polling = EXCLUDED.polling, at = EXCLUDED.at
     WHERE f.at <= EXCLUDED.at"""  # noqa: S608 - column names of ours
+_LAST = f"SELECT {_COLUMNS} FROM feed_status WHERE venue = $1 AND shard = $2"  # noqa: S608
 _ALL = f"SELECT {_COLUMNS} FROM feed_status ORDER BY venue, shard"  # noqa: S608
 
 
@@ -57,6 +58,16 @@ class FeedStatuses:
                 status.polling,
                 status.at,
             )
+
+    async def last(self, venue: str, shard: int) -> FeedStatus | None:
+        """Return the newest report of a shard, None for one that never ran.
+
+        Raises:
+            StorageUnavailable: Postgres cannot be reached now.
+        """
+        async with self._database.hot.connection() as connection:
+            found = read_all(_STATUS, await connection.fetch(_LAST, venue, shard))
+        return found[0] if found else None
 
     async def all(self) -> list[FeedStatus]:
         """Return the reports of all shards."""

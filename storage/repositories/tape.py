@@ -71,7 +71,8 @@ _LATEST = f"""SELECT {_QUOTE} FROM unnest($2::text[]) AS wanted (token_id)
 _RECORD_GAP = """INSERT INTO feed_gaps (venue, shard, token_id, started_at, ended_at, reason)
     VALUES ($1, $2, $3, $4, $5, $6)"""
 _GAPS = """SELECT venue, shard, token_id, started_at, ended_at, reason FROM feed_gaps
-    WHERE venue = $1 AND ended_at >= $2 AND (token_id IS NULL OR $3::text IS NULL OR token_id = $3)
+    WHERE venue = $1 AND ended_at >= $2 AND ($3::timestamptz IS NULL OR started_at < $3)
+        AND (token_id IS NULL OR $4::text IS NULL OR token_id = $4)
     ORDER BY started_at, id"""
 _CANDLES = """SELECT venue, token_id, minute, open, high, low, close, bid_low, bid_high, ask_low, ask_high,
         changes
@@ -154,10 +155,22 @@ class Tape:
                 _RECORD_GAP, gap.venue, gap.shard, gap.token_id, gap.started_at, gap.ended_at, gap.reason
             )
 
-    async def gaps(self, venue: str, since: datetime, token_id: str | None = None) -> list[FeedGap]:
-        """Return the gaps that ended at or after a time, those of whole shards and of one token."""
+    async def gaps(
+        self, venue: str, since: datetime, until: datetime | None = None, *, token_id: str | None = None
+    ) -> list[FeedGap]:
+        """Return the gaps that reach into a span, oldest first: those of whole shards and of one token.
+
+        Args:
+            venue: whose feeds.
+            since: the span's start; a gap that ended before it is left out.
+            until: the span's end, excluded; None for all that came later.
+            token_id: leaves gaps of other tokens out.
+
+        Raises:
+            StorageUnavailable: Postgres cannot be reached now.
+        """
         async with self._database.hot.connection() as connection:
-            return read_all(_GAP, await connection.fetch(_GAPS, venue, since, token_id))
+            return read_all(_GAP, await connection.fetch(_GAPS, venue, since, until, token_id))
 
     async def compact(self, before: datetime) -> int:
         """Turn entries older than a time into candles of one minute; return how many entries went."""

@@ -72,8 +72,28 @@ async def test_gaps_of_the_shard_and_of_the_token_are_found(store: Store) -> Non
     ]
     for gap in gaps:
         await tape.record_gap(gap)
-    assert await tape.gaps(venue, START, store.token_id) == gaps[:2]
+    assert await tape.gaps(venue, START, token_id=store.token_id) == gaps[:2]
     assert await tape.gaps(venue, START + timedelta(minutes=2)) == gaps[1:]
+
+
+async def test_only_gaps_that_reach_into_the_span_are_found(store: Store) -> None:
+    tape = Tape(store.database)
+    venue = f"venue-{store.token_id}"
+    gaps = [
+        FeedGap(
+            venue=venue,
+            shard=0,
+            token_id=None,
+            started_at=START + timedelta(minutes=at),
+            ended_at=START + timedelta(minutes=at + 2),
+            reason="restart",
+        )
+        for at in (0, 3, 6)
+    ]
+    for gap in gaps:
+        await tape.record_gap(gap)
+    assert await tape.gaps(venue, START + timedelta(minutes=3), START + timedelta(minutes=6)) == [gaps[1]]
+    assert await tape.gaps(venue, START + timedelta(minutes=2), START + timedelta(minutes=7)) == gaps
 
 
 async def test_compaction_turns_old_minutes_into_candles_and_keeps_the_rest(empty_database: Database) -> None:
