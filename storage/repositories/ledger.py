@@ -6,6 +6,7 @@ from datetime import datetime
 from decimal import Decimal
 
 import asyncpg
+import orjson
 from pydantic import TypeAdapter
 
 from domain.fills import EntryKind, Fill, LedgerEntry, entries_of
@@ -210,7 +211,9 @@ class Ledger:
             new = await _book_entries(connection, [entry])
             changed = await _fold_positions(connection, new)
             if new:
-                detail = f'{{"ledger": "{plain(held)}", "venue": "{plain(venue_shares)}"}}'
+                # The report of adjustments finds the two numbers by the entry's key.
+                numbers = {"ledger": plain(held), "venue": plain(venue_shares), "key": adjustment_key}
+                detail = orjson.dumps(numbers).decode()
                 await connection.fetchval(
                     INSERT_AUDIT, key.account_id, "reconcile", "position.adjusted", _subject(key), detail
                 )

@@ -212,7 +212,7 @@ async def test_adjustment_follows_the_venue_once_and_is_audited(store: Store) ->
     assert await adjust("7", "7", "three") == 0
     lines = await Audit(store.database).page(store.account_id)
     assert [(line.action, line.detail) for line in lines if line.action == "position.adjusted"] == [
-        ("position.adjusted", {"ledger": "10", "venue": "7"})
+        ("position.adjusted", {"ledger": "10", "venue": "7", "key": f"{store.token_id}:one"})
     ]
 
 
