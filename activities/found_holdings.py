@@ -50,7 +50,7 @@ class FoundHoldings:
         venue_shares = (await trading.holding(key.token_id)).amount
         if venue_shares <= held.shares:
             return held
-        await self._ledger.adjust(
+        booked = await self._ledger.adjust(
             key,
             market_id,
             ledger_shares=held.shares,
@@ -59,4 +59,5 @@ class FoundHoldings:
             at=at,
             adjustment_key=f"found/{name}",
         )
+        await self._ingest.tell(booked)
         return await self._ledger.holding(key)

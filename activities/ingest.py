@@ -66,14 +66,18 @@ class Ingest:
             StorageUnavailable: nothing was booked.
         """
         booked = await self._ledger.book(account_id, venue, mode, fills, orders)
+        await self.tell(booked)
+        return booked
+
+    async def tell(self, booked: Booked) -> None:
+        """Signal what a booking changed; what cannot be told now is told after a later one."""
         waiting, self._untold = [*self._untold, booked], []
         for facts in waiting:
             try:
                 await self._tell(facts)
             except (ConnectionError, VenueError, CredentialsMissing, StorageUnavailable) as error:
-                log.warning("facts.not_told", account_id=account_id, error=str(error))
+                log.warning("facts.not_told", error=str(error))
                 self._untold.append(facts)
-        return booked
 
     async def _tell(self, booked: Booked) -> None:
         """Signal hosts and rules; all of it can be repeated."""
