@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from decimal import Decimal
 from enum import StrEnum
 
-from bench.chaos.evidence import Claim, Evidence, RuleEvidence, Touch, Traded, VenueOrder
+from bench.chaos.evidence import Claim, Evidence, RuleEvidence, Span, Touch, Traded, VenueOrder
 from bench.chaos.oracle import Fate, Tape, fate
 from bench.chaos.recovery import Recovery, recoveries
 
@@ -129,6 +129,7 @@ class _Audit:
     def findings(self) -> Iterator[Finding]:
         """Yield every difference."""
         yield from self._registered_twice()
+        yield from self._sent_in_silence()
         yield from self._unclaimed()
         for (account_id, token_id), rules in self._positions.items():
             yield from self._position(account_id, token_id, rules)
@@ -146,6 +147,13 @@ class _Audit:
                 if post.venue_order_id in accepted:
                     yield Finding(Fault.DUPLICATES, post.venue_order_id, "the venue accepted it twice")
                 accepted.add(post.venue_order_id)
+
+    def _sent_in_silence(self) -> Iterator[Finding]:
+        """A thrown kill switch acts within a second."""
+        for post in self._evidence.posts:
+            if any(Span(s.from_ms + 1000, s.to_ms).holds(post.at_ms) for s in self._evidence.silences):
+                words = "sent while the kill switch forbade it"
+                yield Finding(Fault.WRONG_FINAL_STATE, post.venue_order_id, words)
 
     def _unclaimed(self) -> Iterator[Finding]:
         claimed = {claim.venue_order_id for claim in self._evidence.claims}

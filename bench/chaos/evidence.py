@@ -173,6 +173,7 @@ class Evidence:
         gaps: When the feed could not see (restarts, cut sockets).
         disturbances: What may have delayed POSTs.
         fills: Standing fills of the fills ledger, summed by venue order.
+        silences: When the kill switch forbade every send.
         prints: Moments and prices of trades of each token at the venue.
     """
 
@@ -189,6 +190,7 @@ class Evidence:
     order_rows: tuple[OrderRow, ...]
     holdings: tuple[HoldingRow, ...]
     fills: dict[str, Traded]
+    silences: tuple[Span, ...] = ()
     prints: dict[str, tuple[tuple[int, Decimal], ...]] = field(
         default_factory=dict[str, tuple[tuple[int, Decimal], ...]]
     )

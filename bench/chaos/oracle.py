@@ -12,6 +12,8 @@ from bench.chaos.evidence import Sight, Span
 from bench.chaos.plan import ConditionKind, ConditionPlan, Source
 
 SUSTAINED_MS = 15_000
+STAYS_MS = 5_000
+"""A target that was reached for less may find the bid gone again: it stays armed then."""
 SHOWN_SPREAD = Decimal("0.10")
 
 
@@ -65,21 +67,25 @@ def _crossed_at(condition: ConditionPlan, source: Source, armed_at_ms: int, tape
         beyond = [
             b and s.bid is not None and s.bid >= level for b, (s, _) in zip(beyond, standing, strict=True)
         ]
-        seen = [False] * len(seen)  # a short reach may come to nothing: the bid has to stay
-    return _first_certain(standing, beyond, seen)
+        return _first_certain(standing, beyond, seen, least_ms=STAYS_MS)
+    return _first_certain(standing, beyond, seen, least_ms=0)
 
 
 def _first_certain(
-    standing: Sequence[tuple[Sight, Span]], beyond: Sequence[bool], seen: Sequence[bool]
+    standing: Sequence[tuple[Sight, Span]], beyond: Sequence[bool], seen: Sequence[bool], *, least_ms: int
 ) -> int | None:
     """Return the start of the first stretch beyond the level that was seen, or stood long enough."""
     began: int | None = None
+    seen_since: int | None = None
     for (_, span), is_beyond, was_seen in zip(standing, beyond, seen, strict=True):
         if not is_beyond:
-            began = None
+            began = seen_since = None
             continue
         began = span.from_ms if began is None else began
-        if was_seen or span.to_ms - began >= SUSTAINED_MS:
+        if was_seen and seen_since is None:
+            seen_since = span.from_ms
+        long_enough = seen_since is not None and span.to_ms - seen_since >= least_ms
+        if long_enough or span.to_ms - began >= SUSTAINED_MS:
             return began
     return None
 

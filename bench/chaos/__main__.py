@@ -1,0 +1,111 @@
+"""`python -m bench.chaos`: kill anything while prices cross; nothing may be lost, nothing sent twice.
+
+Exit status 1 when the three ledgers differ in anything, or the recovery budget was passed.
+"""
+
+import argparse
+import asyncio
+import secrets
+import signal
+import sys
+from pathlib import Path
+
+from rich.console import Console
+
+import runtime.logging
+from bench.chaos.options import GROUPS, ChaosOptions, Pace, Target, targets_of, troubles_of
+from bench.chaos.report import as_json, show
+from bench.chaos.run import Outcome, run
+from bench.market import BenchFailed
+
+
+def parser() -> argparse.ArgumentParser:
+    """Return the command line."""
+    made = argparse.ArgumentParser(prog="python -m bench.chaos", description=__doc__)
+    made.add_argument("--exits", type=int, default=50, help="exits that are to come about")
+    made.add_argument("--seed", type=int, default=None, help="decides prices, rules, acts")
+    made.add_argument("--minutes", type=float, default=None, help="how long prices move")
+    made.add_argument("--kill", default="all", help=f"{','.join(Target)}, all or none")
+    words = f"kinds of trouble, or groups of them: {', '.join(GROUPS)}"
+    made.add_argument("--faults", default="all", help=words)
+    made.add_argument(
+        "--pace", type=Pace, choices=list(Pace), default=Pace.PRODUCT, help="the product's durations"
+    )
+    made.add_argument(
+        "--recovery-budget", type=float, default=None, help="seconds within which exits must be sent"
+    )
+    made.add_argument("--data-dir", type=Path, default=None, help="keep the stack's data and logs here")
+    made.add_argument("--deeds", action="store_true", help="list everything that was done")
+    made.add_argument("--json", action="store_true", help="print one JSON object; the table goes to stderr")
+    return made
+
+
+def options_of(given: argparse.Namespace) -> ChaosOptions:
+    """Return the options that a command line amounts to.
+
+    Raises:
+        ValueError: A kind of trouble is unknown.
+    """
+    return ChaosOptions(
+        exits=given.exits,
+        seed=given.seed if given.seed is not None else secrets.randbelow(1_000_000),
+        minutes=given.minutes,
+        kill=targets_of(given.kill),
+        troubles=troubles_of(given.faults),
+        pace=given.pace,
+    )
+
+
+def main() -> None:
+    """Run, print, exit with 1 on any difference."""
+    commands = parser()
+    given = commands.parse_args()
+    try:
+        options = options_of(given)
+    except ValueError as error:
+        commands.error(str(error))
+    runtime.logging.configure(level=50)
+    console = Console(stderr=True)
+    try:
+        outcome = asyncio.run(_watched(options, given.data_dir, console))
+    except (KeyboardInterrupt, asyncio.CancelledError):
+        console.print(f"stopped; seed {options.seed}")
+        sys.exit(130)
+    except BenchFailed as failed:
+        console.print(f"the run could not be set up: {failed}", markup=False)
+        sys.exit(2)
+    report = outcome.report
+    readable = Console(stderr=given.json)
+    if given.deeds:
+        for deed in outcome.deeds:
+            readable.print(deed, markup=False)
+    show(report, outcome.deeds, replay_line(options, given), readable)
+    if given.json:
+        print(as_json(report))
+    late = given.recovery_budget is not None and report.recovery_s_max > given.recovery_budget
+    sys.exit(1 if report.findings or late else 0)
+
+
+async def _watched(options: ChaosOptions, keep: Path | None, console: Console) -> Outcome:
+    """Run with a line that says what goes on; SIGTERM ends it as Ctrl-C does."""
+    task = asyncio.current_task()
+    if task is not None:
+        asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, task.cancel)
+    with console.status("") as status:
+        return await run(options, lambda words: status.update(f"seed {options.seed}: {words}"), keep)
+
+
+def replay_line(options: ChaosOptions, given: argparse.Namespace) -> str:
+    """Return the command that runs the same plan again."""
+    line = f"python -m bench.chaos --seed {options.seed} --exits {options.exits}"
+    if options.minutes is not None:
+        line += f" --minutes {options.minutes:g}"
+    for name, default in (("kill", "all"), ("faults", "all"), ("pace", Pace.PRODUCT)):
+        chosen: str = getattr(given, name)
+        if chosen != default:
+            line += f" --{name} {chosen}"
+    return line
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,97 @@
+"""Keeps the times at which parts of the stack were down, as the supervisor tells them."""
+
+from dataclasses import dataclass, field
+
+from bench.chaos.evidence import Disturbance, Span
+from bench.chaos.stage import now_ms
+from runtime.embedded.stack import Part
+from runtime.embedded.supervisor import PartEvent, PartState
+
+BLINDING = frozenset({Part.WORKER_FEED, Part.TEMPORAL, Part.SIMULATOR})
+"""Without these no price reaches a rule. Temporal is one of them: its return restarts the feed."""
+BEFORE_MS = 2_000
+"""The feed's own tape is written once a second: what it saw just before it died, nobody knows."""
+
+
+@dataclass(slots=True)
+class Outages:
+    """What was down, and when."""
+
+    returning_ms: int
+    """How long after a part is healthy the feed may still be on its way back."""
+    kills: list[tuple[int, Part]] = field(default_factory=list[tuple[int, Part]])
+    spans: list[tuple[str, Span]] = field(default_factory=list[tuple[str, Span]])
+    beyond_help: list[tuple[str, Span]] = field(default_factory=list[tuple[str, Span]])
+    blindness: list[Span] = field(default_factory=list[Span])
+    forgetful: list[Span] = field(default_factory=list[Span])
+    """When nothing could be written to the feed's tape."""
+    silences: list[Span] = field(default_factory=list[Span])
+    """When the kill switch forbade every send."""
+    _down: dict[str, int] = field(default_factory=dict[str, int])
+
+    def observe(self, event: PartEvent) -> None:
+        """Take a change of a part (the supervisor's observer)."""
+        if event.state is PartState.HEALTHY:
+            since = self._down.pop(event.part, None)
+            if since is not None:
+                self.spans.append((event.part, Span(since, now_ms())))
+        else:
+            self._down.setdefault(event.part, now_ms())
+
+    def killed(self, part: Part) -> None:
+        """Note a kill, before it is done."""
+        at_ms = now_ms()
+        self.kills.append((at_ms, part))
+        self._down.setdefault(part, at_ms)
+
+    def excused(self, what: str, from_ms: int, *, blind: bool = False, longer_ms: int = 0) -> None:
+        """Note what the product could not help, over by now; `longer_ms` is what blindness outlasts it."""
+        span = Span(from_ms, now_ms())
+        self.beyond_help.append((what, span))
+        if blind:
+            self.blindness.append(Span(span.from_ms, span.to_ms + longer_ms))
+
+    def forgotten(self, from_ms: int) -> None:
+        """Note a time, over by now, in which the feed's tape could not be written."""
+        self.forgetful.append(Span(from_ms, now_ms()))
+
+    def silenced(self, from_ms: int) -> None:
+        """Note a time, over by now, in which nothing was allowed to be sent."""
+        self.silences.append(Span(from_ms, now_ms()))
+
+    def forget_start(self) -> None:
+        """Leave out what was down while the stack was being started."""
+        self.spans.clear()
+
+    def gaps(self) -> tuple[Span, ...]:
+        """Return when the feed could not see, with margins, and what it then could not look up."""
+        blind = [span for part, span in self.spans if part in BLINDING] + self.blindness
+        wide = [Span(span.from_ms - BEFORE_MS, span.to_ms + self.returning_ms) for span in blind]
+        unwritten = [span for part, span in self.spans if part == Part.POSTGRES] + self.forgetful
+        others = [Span(span.from_ms - BEFORE_MS, span.to_ms + self.returning_ms) for span in unwritten]
+        return _merged(wide, others)
+
+    def disturbances(self) -> tuple[Disturbance, ...]:
+        """Return what may have delayed a POST: kills from their moment, all else from its end."""
+        found: list[Disturbance] = []
+        for at_ms, part in self.kills:
+            span = next((s for p, s in self.spans if p == part and s.to_ms >= at_ms), Span(at_ms, at_ms))
+            until_ms = span.to_ms if part is Part.SIMULATOR else at_ms
+            found.append(Disturbance(Span(at_ms, span.to_ms), f"kill {part}", until_ms))
+        for what, span in self.beyond_help:
+            found.append(Disturbance(span, what, span.to_ms))
+        return tuple(sorted(found, key=lambda d: d.span.from_ms))
+
+
+def _merged(gaps: list[Span], others: list[Span]) -> tuple[Span, ...]:
+    """Join gaps that touch; a time without a tape that touches a gap belongs to it: it can't be replayed."""
+    merged: list[Span] = []
+    for span in sorted(gaps, key=lambda span: span.from_ms):
+        touching = [other for other in others if other.from_ms <= span.to_ms and span.from_ms <= other.to_ms]
+        from_ms = min([span.from_ms, *(other.from_ms for other in touching)])
+        to_ms = max([span.to_ms, *(other.to_ms for other in touching)])
+        if merged and from_ms <= merged[-1].to_ms:
+            merged[-1] = Span(min(merged[-1].from_ms, from_ms), max(merged[-1].to_ms, to_ms))
+        else:
+            merged.append(Span(from_ms, to_ms))
+    return tuple(merged)

@@ -1,0 +1,47 @@
+"""A report as JSON and as a table."""
+
+import json
+from collections.abc import Sequence
+
+from rich.console import Console
+from rich.table import Table
+
+from bench.chaos.audit import Fault, Report
+
+SHOWN_FINDINGS = 40
+
+
+def as_json(report: Report) -> str:
+    """Return the figures as one JSON object."""
+    figures: dict[str, int | float] = {
+        "exits_expected": report.exits_expected,
+        "orders_at_venue": report.orders_at_venue,
+        **{fault.value: report.count(fault) for fault in Fault},
+        "recovery_s_max": round(report.recovery_s_max, 3),
+        "seed": report.seed,
+    }
+    return json.dumps(figures)
+
+
+def show(report: Report, deeds: Sequence[str], replay: str, console: Console) -> None:
+    """Print figures, findings, recoveries and how to run the same plan again."""
+    table = Table(title=f"Chaos, seed {report.seed}")
+    table.add_column("what")
+    table.add_column("count", justify="right")
+    table.add_row("rules armed", str(report.rules))
+    table.add_row("exits expected", str(report.exits_expected))
+    table.add_row("orders at the venue", str(report.orders_at_venue))
+    for fault in Fault:
+        count = report.count(fault)
+        table.add_row(fault.value.replace("_", " "), f"[red]{count}[/red]" if count else "0")
+    table.add_row("longest recovery, s", f"{report.recovery_s_max:.1f}")
+    table.add_row("deeds", str(len(deeds)))
+    console.print(table)
+    for finding in report.findings[:SHOWN_FINDINGS]:
+        console.print(f"{finding.fault}: {finding.subject}: {finding.words}", markup=False)
+    if len(report.findings) > SHOWN_FINDINGS:
+        console.print(f"… and {len(report.findings) - SHOWN_FINDINGS} more")
+    slowest = sorted(report.recoveries, key=lambda recovery: -recovery.seconds)[:5]
+    for recovery in slowest:
+        console.print(f"{recovery.seconds:5.1f} s after {recovery.what}: {recovery.rule_id}", markup=False)
+    console.print(f"again: {replay}", markup=False)

@@ -1,0 +1,143 @@
+"""One run: the stack, the stage, everything that happens, and the audit."""
+
+import asyncio
+import os
+import tempfile
+from collections.abc import AsyncGenerator, Awaitable, Callable
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+import httpx2
+
+from bench.chaos.audit import Report, audit
+from bench.chaos.client import Api
+from bench.chaos.collect import collect
+from bench.chaos.machine import MACHINE, kill
+from bench.chaos.options import ChaosOptions, Pace
+from bench.chaos.outages import Outages
+from bench.chaos.people import ALONE, PEOPLE
+from bench.chaos.plan import Act, Plan, make_plan
+from bench.chaos.scene import Scene
+from bench.chaos.stage import Stage, now_ms
+from bench.chaos.venue_troubles import VENUE
+from runtime.embedded.ports import Ports
+from runtime.embedded.stack import EmbeddedStack, StackOptions
+from runtime.embedded.supervisor import Pace as SupervisorPace
+from runtime.settings import TuningSettings
+from runtime.temporal import connect
+from simulator.client import SimulatorAdmin
+
+Say = Callable[[str], None]
+Do = Callable[[Scene, Act], Awaitable[None]]
+_DEEDS: dict[str, Do] = {**MACHINE, **VENUE, **PEOPLE}
+LOOK_AGAIN_S = 2.0
+
+
+@dataclass(frozen=True, slots=True)
+class _Timing:
+    """What depends on the product's own durations."""
+
+    returning_ms: int
+    settles_within_s: float
+
+
+_TIMING = {Pace.PRODUCT: _Timing(8_000, 120.0), Pace.FAST: _Timing(4_000, 18.0)}
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """A run's report, and what was done in it."""
+
+    report: Report
+    deeds: tuple[str, ...]
+
+
+async def run(options: ChaosOptions, say: Say, keep: Path | None = None) -> Outcome:
+    """Run the plan of `options` on a stack of its own.
+
+    Args:
+        options: What to do.
+        say: Receives the step that goes on.
+        keep: Data folder that stays (logs, databases); None uses one that is removed.
+
+    Raises:
+        BenchFailed: The stage could not be set up.
+    """
+    plan = make_plan(options)
+    timing = _TIMING[options.pace]
+    outages = Outages(timing.returning_ms)
+    say("starting a stack")
+    async with _stack(options, outages, keep) as stack, SimulatorAdmin(stack.simulator_admin_url) as admin:
+        http = httpx2.AsyncClient(base_url=stack.api_url, timeout=15, trust_env=False)
+        async with http:
+            operator = Api(http, stack.admin_key.get_secret_value())
+            stage = Stage(admin, operator, plan)
+            await stage.set_up(say)
+            temporal = await connect(stack.settings().temporal, lazy=True)
+            scene = Scene(stack, stage, outages, temporal)
+            outages.forget_start()
+            await stage.begin()
+            await _let_it_happen(scene, plan, say)
+            report = await _settled(scene, timing, say)
+            return Outcome(report, tuple(scene.deeds))
+
+
+@asynccontextmanager
+async def _stack(options: ChaosOptions, outages: Outages, keep: Path | None) -> AsyncGenerator[EmbeddedStack]:
+    fast = options.pace is Pace.FAST
+    with tempfile.TemporaryDirectory(prefix="holdfast-chaos-") as folder:
+        os.chmod(folder, 0o711)  # Postgres may run as another user
+        wanted = StackOptions(
+            keep or Path(folder) / "data",
+            ports=Ports(),
+            fsync=False,
+            synchronous="normal",
+            ui=False,
+            overrides=TuningSettings().scaled(0.1).as_environment() if fast else {},
+            observe=outages.observe,
+            pace=SupervisorPace(steady_after=1.0, longest_backoff=0.5),
+        )
+        async with EmbeddedStack(wanted) as stack:
+            yield stack
+
+
+async def _let_it_happen(scene: Scene, plan: Plan, say: Say) -> None:
+    """Do every act at its moment, while prices move."""
+    async with asyncio.TaskGroup() as group:
+        for act in plan.acts:
+            group.create_task(_do(scene, act))
+        group.create_task(_tell(scene, plan, say))
+    await scene.stack.wait_healthy()
+    await scene.stage.admin.clear_faults()
+
+
+async def _do(scene: Scene, act: Act) -> None:
+    await asyncio.sleep(max(0.0, (scene.stage.start_ms + act.at_ms - now_ms()) / 1000))
+    if act.trouble is None:
+        await kill(scene, act)
+    elif act.trouble in ALONE:
+        async with scene.by_people:
+            await _DEEDS[act.trouble](scene, act)
+    else:
+        await _DEEDS[act.trouble](scene, act)
+
+
+async def _tell(scene: Scene, plan: Plan, say: Say) -> None:
+    while (passed_ms := now_ms() - scene.stage.start_ms) < plan.length_ms:
+        last = scene.deeds[-1].split("  ", 1)[1] if scene.deeds else ""
+        say(f"prices move: {passed_ms // 1000} of {plan.length_ms // 1000} s; {last}")
+        await asyncio.sleep(0.5)
+
+
+async def _settled(scene: Scene, timing: _Timing, say: Say) -> Report:
+    """Audit until nothing is found, or for as long as settling may take."""
+    deadline = asyncio.get_running_loop().time() + timing.settles_within_s
+    while True:
+        say("auditing")
+        evidence = await collect(scene.stage, scene.outages, scene.stack.database_url, scene.temporal)
+        report = audit(evidence)
+        if not report.findings or asyncio.get_running_loop().time() > deadline:
+            return report
+        say(f"settling: {len(report.findings)} differences still")
+        await asyncio.sleep(LOOK_AGAIN_S)
