@@ -53,10 +53,10 @@ class ScheduleActivities:
 
     @activity.defn
     async def reconcile(self) -> ReconcileReport:
-        """Wake streams, show orphans, sweep watches, seal the audit log, compact the tape."""
+        """Wake streams, sweep watches, show orphans, seal the audit log, compact the tape."""
         woken = await self._wake_streams()
-        orphaned = await self._orphans.sweep()
         swept = await self._sweep_watches()
+        orphaned = await self._orphans.sweep()
         await self._audit.chain()
         now = self._clock.now()
         await self._tape.compact(now - TAPE_KEPT)
