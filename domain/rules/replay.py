@@ -119,6 +119,11 @@ def replay(definition: RuleDefinition, rows: Iterable[TapeRow]) -> ReplayOutcome
     return run.over(_chained(first, remaining))
 
 
+def replay_resolved(resolved: ResolvedRule, rows: Iterable[TapeRow]) -> ReplayOutcome:
+    """Run a rule whose levels stand already over a tape until it fires or expires."""
+    return _Replay(resolved).over(rows)
+
+
 def resolve_at(definition: RuleDefinition, armed_at: datetime, prices: PriceRules) -> ResolvedRule:
     """Return the levels of a rule armed on a tape, where no position and no market is known.
 

@@ -8,8 +8,10 @@ from datetime import datetime
 from decimal import Decimal
 from typing import TypedDict
 
+from domain.claims import KillSwitch
 from domain.exits import NoOrderReason
 from domain.money import plain
+from domain.orders import MarketState
 from domain.rules.cautions import Caution, CautionCode
 from domain.rules.crossing import Refusal
 from domain.rules.definition import ConditionType
@@ -217,6 +219,18 @@ def exit_text(preview: ExitPreview) -> str:
     rest = f", {plain(preview.rest_shares)} left" if preview.rest_shares else ""
     brings = f"{plain(sale.net_usd)} USD after {plain(sale.fee_usd)} USD of fees"
     return f"Would sell {shares} shares at {worst} or better: {plain(sale.shares)} now for {brings}{rest}."
+
+
+def hindrances(account: KillSwitch, installation: KillSwitch, market: MarketState) -> list[str]:
+    """Return what keeps an exit from being sent though its rule fires, one sentence each."""
+    said: list[str] = []
+    if account is KillSwitch.ALL:
+        said.append("The account's kill switch stops every send.")
+    if installation is KillSwitch.ALL:
+        said.append("The installation's kill switch stops every send.")
+    if market is not MarketState.OPEN:
+        said.append(f"The market is {market.value.replace('_', ' ')}.")
+    return said
 
 
 def _figure(figure: Decimal | datetime | str) -> str:
