@@ -328,6 +328,10 @@ class TuningSettings(Concern):
     """First pause before the same order goes out again, or after a fruitless one; doubles up to the cap."""
     resend_cap: Duration = timedelta(seconds=30)
     reconcile_interval: Duration = timedelta(seconds=60)
+    holdings_interval: Duration = timedelta(seconds=60)
+    """How often the ledger's positions are compared with the venues' balances."""
+    holdings_apart: Duration = timedelta(seconds=30)
+    """A difference counts when two comparisons, at least so far apart, show the same."""
     orphan_grace: Duration = timedelta(seconds=30)
     """How long a rule's row must have been quiet before a missing workflow counts."""
     credential_cache: Duration = timedelta(seconds=60)

@@ -2,6 +2,7 @@
 
 from activities.account_stream import AccountStreamActivities
 from activities.feed_session import FeedSettings
+from activities.holdings import HoldingsActivities
 from activities.ingest import Ingest
 from activities.market_feed import MarketFeedActivities
 from activities.orphans import Orphans
@@ -14,6 +15,7 @@ from runtime.temporal import workflow_tuning
 from storage.repositories.audit import Audit
 from storage.repositories.claims import Claims
 from storage.repositories.feed_status import FeedStatuses
+from storage.repositories.holdings import Holdings
 from storage.repositories.instruments import Instruments
 from storage.repositories.ledger import Ledger
 from storage.repositories.projections import Projections
@@ -59,6 +61,15 @@ def activities_of(parts: Parts) -> RoleActivities:
             clock=parts.clock,
             sweep_min_s=tuning.stream_sweep_min.total_seconds(),
             sweep_max_s=tuning.stream_sweep_max.total_seconds(),
+        ),
+        holdings=HoldingsActivities(
+            ledger=ledger,
+            holdings=Holdings(database),
+            wallets=parts.wallets,
+            ingest=ingest,
+            venues=parts.venues,
+            clock=parts.clock,
+            apart=tuning.holdings_apart,
         ),
         schedules=ScheduleActivities(
             ledger=ledger,

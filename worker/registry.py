@@ -5,12 +5,14 @@ from dataclasses import dataclass
 from enum import StrEnum
 
 from activities.account_stream import AccountStreamActivities
+from activities.holdings import HoldingsActivities
 from activities.market_feed import MarketFeedActivities
 from activities.projections import ProjectionActivities
 from activities.schedules import ScheduleActivities
 from activities.trading import TradingActivities
 from domain import messages
 from workflows.feed import MarketFeed
+from workflows.holdings import HoldingsPass
 from workflows.order import Order
 from workflows.reconcile import Reconcile
 from workflows.rule import Rule
@@ -35,6 +37,7 @@ class RoleActivities:
     feed: MarketFeedActivities
     stream: AccountStreamActivities
     schedules: ScheduleActivities
+    holdings: HoldingsActivities
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,7 +49,7 @@ class QueueWork:
     activities: Sequence[Callable[..., object]]
 
 
-WORKFLOWS: tuple[type, ...] = (Rule, Order, MarketFeed, AccountStream, Reconcile)
+WORKFLOWS: tuple[type, ...] = (Rule, Order, MarketFeed, AccountStream, Reconcile, HoldingsPass)
 
 
 def work_of(role: Role, parts: RoleActivities) -> tuple[QueueWork, ...]:
@@ -68,7 +71,14 @@ def work_of(role: Role, parts: RoleActivities) -> tuple[QueueWork, ...]:
     )
     feed = QueueWork(messages.QUEUE_FEED, (MarketFeed,), (parts.feed.run_feed,))
     io = QueueWork(
-        messages.QUEUE_IO, (AccountStream, Reconcile), (parts.stream.run_stream, parts.schedules.reconcile)
+        messages.QUEUE_IO,
+        (AccountStream, Reconcile, HoldingsPass),
+        (
+            parts.stream.run_stream,
+            parts.schedules.reconcile,
+            parts.holdings.holdings_places,
+            parts.holdings.compare_holdings,
+        ),
     )
     by_role = {Role.CORE: (core,), Role.FEED: (feed,), Role.IO: (io,), Role.ALL: (core, feed, io)}
     return by_role[role]

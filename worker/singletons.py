@@ -45,17 +45,23 @@ async def ensure_feed(client: Client, settings: Settings) -> None:
 
 
 async def ensure_schedules(client: Client, settings: Settings) -> None:
-    """Create the minute's reconcile pass unless it stands."""
-    prefix = settings.temporal.task_queue_prefix
-    every = settings.tuning.reconcile_interval
+    """Create the schedules of the passes over everything, unless they stand."""
+    tuning = settings.tuning
+    await _ensure_schedule(client, settings, "reconcile", messages.RECONCILE, tuning.reconcile_interval)
+    await _ensure_schedule(client, settings, "holdings", messages.HOLDINGS, tuning.holdings_interval)
+
+
+async def _ensure_schedule(
+    client: Client, settings: Settings, name: str, workflow: str, every: timedelta
+) -> None:
+    """Create a schedule that starts a pass every so often, never two at once."""
+    name = f"{settings.temporal.task_queue_prefix}{name}"
     try:
         await client.create_schedule(
-            f"{prefix}reconcile",
+            name,
             Schedule(
                 action=ScheduleActionStartWorkflow(
-                    messages.RECONCILE,
-                    id=f"{prefix}reconcile",
-                    task_queue=queue(settings.temporal, messages.QUEUE_IO),
+                    workflow, id=name, task_queue=queue(settings.temporal, messages.QUEUE_IO)
                 ),
                 spec=ScheduleSpec(intervals=[ScheduleIntervalSpec(every=every)], jitter=every / 12),
                 policy=SchedulePolicy(

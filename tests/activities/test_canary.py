@@ -7,6 +7,7 @@ without a case fails here.
 import asyncio
 import io
 import traceback
+from datetime import timedelta
 from decimal import Decimal
 from types import SimpleNamespace
 
@@ -18,6 +19,7 @@ from temporalio.testing import ActivityEnvironment
 import runtime.logging
 from activities.account_stream import AccountStreamActivities
 from activities.feed_session import FeedSettings
+from activities.holdings import HoldingsActivities
 from activities.ingest import Ingest
 from activities.market_feed import MarketFeedActivities
 from activities.projections import ProjectionActivities
@@ -34,6 +36,7 @@ from domain.messages import (
     StreamStart,
 )
 from domain.orders import Mode
+from domain.outside import CompareHoldings, HoldingsPlace
 from runtime.clock import SystemClock
 from runtime.temporal_payloads import CONVERTER
 from tests.activities.floor import Desk, make_ref, make_request
@@ -117,8 +120,18 @@ def activities_with(trading):
             settings=FeedSettings(),
         ),
         stream=AccountStreamActivities(ledger=Away(), ingest=ingest, venues=venues, clock=clock),
+        holdings=HoldingsActivities(
+            ledger=Away(),
+            holdings=Away(),
+            wallets=Away(),
+            ingest=ingest,
+            venues=venues,
+            clock=clock,
+            apart=timedelta(seconds=30),
+        ),
         schedules=ScheduleActivities(
             ledger=Away(),
+            orphans=Away(),
             sweep=Away(),
             tape=Away(),
             watches=Away(),
@@ -150,6 +163,10 @@ ARGUMENTS = {
     "run_feed": lambda: (FeedShard(venue="polymarket"),),
     "run_stream": lambda: (StreamStart(account_id=ACCOUNT, venue="polymarket", mode=Mode.LIVE),),
     "reconcile": lambda: (),
+    "holdings_places": lambda: (),
+    "compare_holdings": lambda: (
+        CompareHoldings(place=HoldingsPlace(account_id=ACCOUNT, venue="polymarket")),
+    ),
 }
 REGISTERED = {
     each.__name__: each
