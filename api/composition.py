@@ -3,6 +3,7 @@
 from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager
 
+from activities.adoption import Adoption
 from activities.found_holdings import FoundHoldings
 from activities.ingest import Ingest
 from api.deps import Services, TradeManager
@@ -18,6 +19,7 @@ from storage.repositories.accounts import Accounts
 from storage.repositories.api_keys import ApiKeys
 from storage.repositories.audit import Audit
 from storage.repositories.breakers import Breakers
+from storage.repositories.claims import Claims
 from storage.repositories.events import Events
 from storage.repositories.feed_status import FeedStatuses
 from storage.repositories.idempotency import Idempotency
@@ -39,7 +41,7 @@ async def build_api_services(settings: Settings) -> AsyncGenerator[Services]:
 def _services(settings: Settings, parts: Parts) -> Services:
     database, tuning = parts.database, settings.tuning
     ledger, rules = Ledger(database), Rules(database)
-    ingest = Ingest(ledger, rules, parts.venues, parts.signals)
+    ingest = Ingest(ledger, rules, parts.venues, parts.signals, tuning=workflow_tuning(tuning))
     gateway = TemporalGateway(
         parts.client,
         task_queue=queue(settings.temporal, messages.QUEUE_CORE),
@@ -49,6 +51,7 @@ def _services(settings: Settings, parts: Parts) -> Services:
     return Services(
         database=database,
         accounts=Accounts(database),
+        adoption=Adoption(rules, Claims(database, parts.hints), ledger),
         api_keys=ApiKeys(database, settings.security.pepper()),
         audit=Audit(database),
         breakers=Breakers(database),

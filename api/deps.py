@@ -11,6 +11,7 @@ from typing import Annotated
 from fastapi import Depends, Header, Query, Request
 from pydantic import SecretStr
 
+from activities.adoption import Adoption
 from activities.found_holdings import FoundHoldings
 from api.ports import RegionProbe
 from api.problems import Problem, not_found
@@ -60,6 +61,7 @@ class Services:
 
     database: Database
     accounts: Accounts
+    adoption: Adoption
     api_keys: ApiKeys
     audit: Audit
     breakers: Breakers

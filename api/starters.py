@@ -38,6 +38,10 @@ class RuleStarter(Protocol):
         """Start the rule's workflow, or join the one of the same id, and wait until it is armed."""
         ...
 
+    async def adopt_rule(self, start: RuleStart) -> Started:
+        """Start a workflow for a rule that lost its own, or join one that runs, and wait until it acts."""
+        ...
+
     async def patch_rule(self, rule_id: RuleId, patch: PatchRule, key: str) -> RuleAnswer | None:
         """Change a rule; None when its workflow is closed or unknown. The same key is carried out once."""
         ...

@@ -93,6 +93,13 @@ class TemporalGateway:
 
     async def create_rule(self, start: RuleStart) -> Started:
         """Start the rule's workflow and wait until it is armed; see `RuleStarter`."""
+        return await self._start_rule(start, WorkflowIDReusePolicy.REJECT_DUPLICATE)
+
+    async def adopt_rule(self, start: RuleStart) -> Started:
+        """Start a workflow in the place of one that is gone; see `RuleStarter`."""
+        return await self._start_rule(start, WorkflowIDReusePolicy.ALLOW_DUPLICATE)
+
+    async def _start_rule(self, start: RuleStart, reuse: WorkflowIDReusePolicy) -> Started:
         workflow_id = rule_workflow_id(start.rule_id)
         await self._connect()
         await self._paced()
@@ -103,7 +110,7 @@ class TemporalGateway:
             task_queue=self._task_queue,
             task_timeout=self._task_timeout,
             id_conflict_policy=WorkflowIDConflictPolicy.USE_EXISTING,
-            id_reuse_policy=WorkflowIDReusePolicy.REJECT_DUPLICATE,
+            id_reuse_policy=reuse,
             search_attributes=_attributes(start.account_id, start.venue, start.instrument.token_id, RULE),
             priority=_priority(start.account_id),
             static_summary=_summary("Rule on", start.instrument),

@@ -1,4 +1,4 @@
-"""`holdfast rule`: create, list, show, patch and cancel rules."""
+"""`holdfast rule`: create, list, show, patch, cancel and adopt rules."""
 
 from pathlib import Path
 from typing import Annotated
@@ -185,6 +185,16 @@ def cancel(rule_id: str, account: AccountOption = None, json_output: Json = Fals
     """Cancel a rule; says so when it had fired already."""
     with api(account) as client:
         rule = client.delete(f"{RULES}/{rule_id}")
+    _show(rule, json_output)
+
+
+@app.command()
+def adopt(
+    rule_id: str, key: KeyOption = None, account: AccountOption = None, json_output: Json = False
+) -> None:
+    """Adopt an orphaned rule: one whose workflow was ended from outside. It goes on where it stood."""
+    with api(account) as client:
+        rule = client.post(f"{RULES}/{rule_id}/adopt", {}, key)
     _show(rule, json_output)
 
 

@@ -238,7 +238,7 @@ def _closed(row: RuleRow) -> Change:
     """Judge a rule whose workflow is gone by its row."""
     if row.phase is RulePhase.DONE:
         return _cancelled_before(row)
-    detail = "Its workflow was ended from outside. It protects nothing; adopt it or create it again."
+    detail = "Its workflow was ended from outside. It protects nothing. Adopt it, then it can be changed."
     raise conflict("orphaned", detail, rule_id=row.rule_id)
 
 

@@ -51,6 +51,12 @@ class Idempotency:
             raise Conflict("this idempotency key was used for another request", code="idempotency_conflict")
         return earlier.resource_id
 
+    async def find(self, account_id: AccountId, route: str, key: str) -> str | None:
+        """Return the resource that a key is bound to, None for a key that was not used on this route."""
+        statement = select(IdempotencyRecord.resource_id).where(*_is(account_id, route, key))
+        async with self._database.transaction() as connection:
+            return await connection.scalar(statement)
+
     async def release(self, account_id: AccountId, route: str, key: str, fingerprint: str) -> None:
         """Free a key whose request was refused before anything was started, so that it can be corrected."""
         statement = delete(IdempotencyRecord).where(

@@ -15,6 +15,7 @@ import structlog
 from fastapi import FastAPI
 from pydantic import SecretStr
 
+from activities.adoption import Adoption
 from activities.found_holdings import FoundHoldings
 from activities.ingest import Ingest
 from api.app import create_app
@@ -31,6 +32,7 @@ from storage.repositories.accounts import Accounts
 from storage.repositories.api_keys import ApiKeys, Scope
 from storage.repositories.audit import Audit
 from storage.repositories.breakers import Breakers
+from storage.repositories.claims import Claims
 from storage.repositories.credentials import Credentials
 from storage.repositories.events import Events
 from storage.repositories.feed_status import FeedStatuses
@@ -175,6 +177,7 @@ async def opened_world(
     services = Services(
         database=database,
         accounts=Accounts(database),
+        adoption=Adoption(all_rules, Claims(database, NotifyHints(database)), ledger),
         api_keys=ApiKeys(database, SecretStr("pepper" * 8)),
         audit=Audit(database),
         breakers=Breakers(database),

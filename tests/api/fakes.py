@@ -306,6 +306,17 @@ class FakeRules:
         await self._write(row, _event(row))
         return Started.READY
 
+    async def adopt_rule(self, start: RuleStart) -> Started:
+        if self.failure is not None:
+            raise self.failure
+        self.starts.append(start)
+        assert start.carry is not None
+        if self.no_worker:
+            return Started.PENDING
+        row = replace(_armed(start), generation=start.carry.generation + 1, version=start.carry.version)
+        await self._write(row)
+        return Started.READY
+
     async def patch_rule(self, rule_id: RuleId, patch: PatchRule, key: str) -> RuleAnswer | None:
         row = self._row(rule_id)
         if row is None:
