@@ -200,7 +200,7 @@ async def replay_rule(
     resolved = _levels_of(row, state)
     begin = since or _span(row, state, services.clock.now())[0]
     end = until or services.clock.now()
-    if end <= begin:
+    if end < begin:
         raise invalid("until", "must lie after the beginning of the span", "empty_span")
     window = await tape.window(row.venue, row.token_id, begin, end, limit=REPLAYED_ROWS)
     outcome = await asyncio.to_thread(replay_resolved, resolved, window.rows)

@@ -2,13 +2,14 @@
 
 from typing import Annotated
 
-from fastapi import APIRouter, Body, Query
+from fastapi import APIRouter, Body, Query, Response
 from pydantic import AwareDatetime
 
 from api.deps import ReadContext, ServicesDep
+from api.fingerprints import KeyHeader, key_of
 from api.operations.explain import explain_rule, preview_rule, recorded_tape, replay_rule
 from api.operations.reads import clean
-from api.routes.answers import READING, problems
+from api.routes.answers import READING, problems, tell_key
 from api.schemas.explain import ExplanationAnswer, PreviewAnswer, ReplayBody, ReplayedAnswer, TapeAnswer
 from api.schemas.rules import RULE_EXAMPLES
 from domain.rules.definition import RuleDefinition
@@ -23,12 +24,15 @@ _WHOLE = ReplayBody()
 async def preview(
     services: ServicesDep,
     context: ReadContext,
+    response: Response,
     definition: Annotated[RuleDefinition, Body(openapi_examples=RULE_EXAMPLES)],
+    idempotency_key: KeyHeader = None,
 ) -> PreviewAnswer:
     """The same body as creating a rule: how it would stand and what it would send now, with warnings.
 
     Nothing is changed, so a key that may only read will do.
     """
+    tell_key(response, key_of(idempotency_key))
     return await preview_rule(services, context, definition)
 
 
@@ -44,13 +48,16 @@ async def explain(services: ServicesDep, context: ReadContext, rule_id: str) -> 
 async def replay(
     services: ServicesDep,
     context: ReadContext,
+    response: Response,
     rule_id: str,
     span: Annotated[ReplayBody, Body()] = _WHOLE,
+    idempotency_key: KeyHeader = None,
 ) -> ReplayedAnswer:
     """What would have fired, when, and the running trailing level, with the rule's levels as they stand now.
 
     Nothing is changed, so a key that may only read will do.
     """
+    tell_key(response, key_of(idempotency_key))
     return await replay_rule(services, context, rule_id, since=span.since, until=span.until)
 
 

@@ -1,0 +1,270 @@
+"""Explaining, previewing and replaying rules over the recorded tape."""
+
+from datetime import timedelta
+from decimal import Decimal
+from typing import Any
+
+import pytest
+
+from domain.claims import KillSwitch
+from domain.errors import VenueTransient
+from domain.quotes import Quote
+from storage.repositories.api_keys import Scope
+from storage.repositories.tape import Tape, TapeEntry
+from tests.api.conftest import Caller, World
+from tests.api.fakes import NOW, YES, book
+
+RULES = "/api/v2/rules"
+STOP = {"token_id": YES, "conditions": [{"type": "stop_loss", "price": "0.40"}]}
+
+
+async def record(world: World, *rows: tuple[int, str, str], token: str = YES) -> None:
+    """Write changes of a book, each at so many seconds after now."""
+    await Tape(world.database).append(
+        [
+            TapeEntry(
+                venue="polymarket",
+                token_id=token,
+                ts=NOW + timedelta(seconds=second),
+                quote=Quote(Decimal(bid), Decimal(ask), None),
+            )
+            for second, bid, ask in rows
+        ]
+    )
+
+
+async def armed(caller: Caller, body: dict[str, Any] = STOP) -> str:
+    answer = await caller.post(RULES, body)
+    assert answer.status_code == 201, answer.text
+    return str(answer.json()["id"])
+
+
+@pytest.fixture
+async def owner(world: World) -> Caller:
+    """An account with a rule's worth of shares, on a token whose tape nobody else writes."""
+    async with world.database.hot.connection() as connection:
+        await connection.execute("DELETE FROM tape WHERE token_id = $1", YES)
+    return await world.account()
+
+
+async def test_explanation_tells_price_level_distance_and_what_would_be_sent(
+    world: World, owner: Caller
+) -> None:
+    rule_id = await armed(owner)
+
+    found = (await owner.get(f"{RULES}/{rule_id}/explain")).json()
+
+    (stop,) = found["conditions"]
+    assert (found["price"]["price"], found["price"]["age_ms"], found["price"]["from_book"]) == (
+        "0.51",
+        0,
+        True,
+    )
+    assert stop["level"] == "0.4"
+    assert stop["distance"] == {"points": "0.11", "percent": "21.56", "ticks": "11"}
+    assert (stop["reached"], stop["guard"]) == (False, None)
+    send = stop["would_send"]
+    assert (send["order_shares"], send["worst_price"], send["net_usd"]) == ("100", "0.45", "50")
+    assert (send["rest_shares"], send["pnl_usd"]) == ("0", "0")
+    assert found["hindrances"] == []
+
+
+async def test_explanation_tells_near_misses_and_extremes_since_arming(world: World, owner: Caller) -> None:
+    rule_id = await armed(owner)
+    await record(world, (1, "0.50", "0.50"), (2, "0.41", "0.41"), (3, "0.55", "0.55"), (4, "0.50", "0.50"))
+    world.clock.time = NOW + timedelta(seconds=10)
+
+    history = (await owner.get(f"{RULES}/{rule_id}/explain")).json()["history"]
+
+    assert (history["highest"]["price"], history["lowest"]["price"]) == ("0.55", "0.41")
+    (miss,) = history["near_misses"]
+    assert (miss["price"], miss["distance"], miss["held_by"]) == ("0.41", "0.01", None)
+    assert miss["text"] == "stop_loss at 0.40 was missed by 0.01: the price came to 0.41."
+    assert (history["rows"], history["complete"]) == (4, True)
+
+
+async def test_tape_of_before_the_arming_does_not_count(world: World, owner: Caller) -> None:
+    await record(world, (-60, "0.99", "0.99"), (-30, "0.45", "0.45"))
+    rule_id = await armed(owner)
+
+    history = (await owner.get(f"{RULES}/{rule_id}/explain")).json()["history"]
+
+    # The quote that stood at arming is what the rule was first judged by.
+    assert (history["highest"]["price"], history["rows"]) == ("0.45", 1)
+
+
+async def test_guard_that_holds_a_reached_level_is_named(world: World, owner: Caller) -> None:
+    rule_id = await armed(owner, {**STOP, "max_spread": "0.01"})
+    world.venues.market.top[YES] = book(YES, "0.38", "0.40", "0.39")
+
+    (stop,) = (await owner.get(f"{RULES}/{rule_id}/explain")).json()["conditions"]
+
+    assert (stop["reached"], stop["fires"], stop["guard"]["code"]) == (True, False, "spread_too_wide")
+    assert "held back" in stop["text"]
+
+
+async def test_running_level_of_a_trail_comes_from_the_tape(world: World, owner: Caller) -> None:
+    rule_id = await armed(
+        owner, {"token_id": YES, "conditions": [{"type": "trailing_stop", "percent": "10"}]}
+    )
+    await record(world, (1, "0.60", "0.60"), (2, "0.58", "0.58"))
+    world.clock.time = NOW + timedelta(seconds=10)
+
+    (trail,) = (await owner.get(f"{RULES}/{rule_id}/explain")).json()["conditions"]
+
+    assert (trail["mark"], trail["level"]) == ("0.6", "0.54")
+
+
+async def test_book_that_cannot_be_read_leaves_the_tapes_end_with_its_age(
+    world: World, owner: Caller, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    rule_id = await armed(owner)
+    await record(world, (1, "0.50", "0.50"))
+    world.clock.time = NOW + timedelta(seconds=31)
+
+    async def away(_token: str) -> None:
+        raise VenueTransient("away")
+
+    monkeypatch.setattr(world.venues.market, "book", away)
+    found = (await owner.get(f"{RULES}/{rule_id}/explain")).json()
+
+    assert (found["price"]["price"], found["price"]["age_ms"], found["price"]["from_book"]) == (
+        "0.5",
+        30_000,
+        False,
+    )
+    assert found["conditions"][0]["guard"]["code"] == "stale_quote"
+
+
+async def test_kill_switch_is_named_as_what_keeps_an_exit_from_being_sent(
+    world: World, owner: Caller
+) -> None:
+    rule_id = await armed(owner)
+    assert owner.account_id is not None
+    path = f"/api/v2/accounts/{owner.account_id}/kill-switch"
+    await world.admin.put(path, {"level": KillSwitch.ALL.value})
+
+    found = (await owner.get(f"{RULES}/{rule_id}/explain")).json()
+
+    assert found["hindrances"] == ["The account's kill switch stops every send."]
+
+
+async def test_finished_rule_is_explained_as_not_watched(world: World, owner: Caller) -> None:
+    rule_id = await armed(owner)
+    await owner.delete(f"{RULES}/{rule_id}")
+
+    found = (await owner.get(f"{RULES}/{rule_id}/explain")).json()
+
+    assert found["status"] == "CANCELED"
+    assert found["conditions"][0]["guard"]["code"] == "not_armed"
+
+
+# -- preview ------------------------------------------------------------------------------------------
+
+
+async def previewed(caller: Caller, *conditions: dict[str, str], **fields: object) -> dict[str, Any]:
+    answer = await caller.post(f"{RULES}/preview", {"token_id": YES, "conditions": conditions, **fields})
+    assert answer.status_code == 200, answer.text
+    found: dict[str, Any] = answer.json()
+    return found
+
+
+def codes(found: dict[str, Any], name: str) -> list[str]:
+    return [line["code"] for line in found[name]]
+
+
+async def test_preview_changes_nothing_and_shows_levels_of_the_ledgers_entry(
+    world: World, owner: Caller
+) -> None:
+    found = await previewed(owner, {"type": "stop_loss", "percent": "10"})
+
+    assert found["conditions"][0]["level"] == "0.45"
+    assert (found["accepted"], found["entry_price"], found["held_shares"]) == (True, "0.5", "100")
+    assert (await owner.get(RULES)).json()["total"] == 0
+    assert world.rules.starts == []
+
+
+async def test_preview_warns_of_a_rule_that_would_fire_and_says_that_it_would_be_refused(
+    world: World, owner: Caller
+) -> None:
+    found = await previewed(owner, {"type": "stop_loss", "price": "0.60"})
+
+    assert "would_fire_now" in codes(found, "warnings")
+    assert (found["accepted"], codes(found, "refusals")) == (False, ["would_fire_at_once"])
+
+
+async def test_preview_of_a_token_that_is_not_held_says_so(world: World) -> None:
+    empty = await world.account(holds=None)
+
+    found = await previewed(empty, {"type": "stop_loss", "price": "0.40"}, entry_price="0.5")
+
+    assert codes(found, "refusals") == ["no_holding"]
+    assert found["conditions"][0]["would_send"]["nothing"] == "nothing_held"
+
+
+async def test_preview_with_a_key_that_may_only_read(world: World) -> None:
+    reader = await world.account(Scope.READ)
+
+    assert (await previewed(reader, {"type": "stop_loss", "price": "0.40"}))["accepted"]
+
+
+async def test_preview_of_what_can_never_be_armed_is_refused_with_the_field(owner: Caller) -> None:
+    body = {"token_id": YES, "conditions": [{"type": "stop_loss", "price": "1.40"}]}
+
+    answer = await owner.post(f"{RULES}/preview", body)
+
+    assert answer.status_code == 422
+    assert answer.json()["errors"][0]["code"] == "price_out_of_range"
+
+
+# -- replay and tape ----------------------------------------------------------------------------------
+
+
+async def test_replay_tells_what_fired_when_and_the_running_level(world: World, owner: Caller) -> None:
+    rule_id = await armed(
+        owner, {"token_id": YES, "conditions": [{"type": "trailing_stop", "percent": "10"}]}
+    )
+    await record(world, (1, "0.50", "0.50"), (2, "0.60", "0.60"), (3, "0.54", "0.54"), (4, "0.60", "0.60"))
+    world.clock.time = NOW + timedelta(seconds=10)
+
+    found = (await owner.post(f"{RULES}/{rule_id}/replay", {})).json()
+
+    assert (found["fired"]["row"], found["fired"]["condition"], found["fired"]["level"]) == (
+        2,
+        "trailing_stop",
+        "0.54",
+    )
+    assert [(step["mark"], step["level"]) for step in found["steps"]] == [("0.5", "0.45"), ("0.6", "0.54")]
+    assert (found["rows"], found["complete"], found["high_water"]) == (3, True, "0.6")
+
+
+async def test_replay_of_a_span_looks_at_nothing_else(world: World, owner: Caller) -> None:
+    await record(world, (-20, "0.30", "0.30"), (-10, "0.50", "0.50"))
+    rule_id = await armed(owner)
+    whole = {"since": (NOW - timedelta(seconds=30)).isoformat()}
+    later = {"since": (NOW - timedelta(seconds=15)).isoformat()}
+
+    fired = (await owner.post(f"{RULES}/{rule_id}/replay", whole)).json()
+    quiet = (await owner.post(f"{RULES}/{rule_id}/replay", later)).json()
+
+    assert (fired["fired"]["quote"]["bid"], quiet["fired"]) == ("0.3", None)
+
+
+async def test_span_that_ends_before_it_begins_is_refused(owner: Caller) -> None:
+    rule_id = await armed(owner)
+
+    span = {"since": NOW.isoformat(), "until": (NOW - timedelta(hours=1)).isoformat()}
+    answer = await owner.post(f"{RULES}/{rule_id}/replay", span)
+
+    assert answer.status_code == 422
+    assert answer.json()["errors"][0]["field"] == "until"
+
+
+async def test_tape_is_read_as_lines_of_a_tape_file(world: World, owner: Caller) -> None:
+    await record(world, (-3, "0.50", "0.51"), (-2, "0.49", "0.51"), (-1, "0.48", "0.51"))
+
+    found = (await owner.get("/api/v2/tape", token_id=YES, limit=2)).json()
+
+    assert [line["bid"] for line in found["items"]] == ["0.49", "0.48"]
+    assert set(found["items"][0]) == {"ts", "bid", "ask", "last", "size"}
+    assert found["complete"] is False
