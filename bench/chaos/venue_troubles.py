@@ -62,19 +62,21 @@ async def _planted(scene: Scene, act: Act, *faults: tuple[str, dict[str, JsonVal
 
 
 async def failed_trades(scene: Scene, act: Act) -> None:
-    """Trades stay MATCHED for a while; then one of the sales fails and the others go on."""
+    """Trades stay MATCHED for a while; then one of the sales fails and the others are confirmed."""
     admin, since = scene.stage.admin, now_ms()
     await patiently(lambda: admin.settings(trade_mode="manual"))
     await asyncio.sleep(act.lasts_ms / 1000)
-    matched = [t for t in await patiently(admin.trades) if t.status == "MATCHED" and t.side == "SELL"]
-    if matched:
-        chosen = matched[act.chance % len(matched)]
-        try:
-            await patiently(lambda: admin.set_trade_status(chosen.id, "FAILED"))
-            scene.note(f"a sale of {chosen.size} failed after it was matched")
-        except SimulatorRefusedError:
-            scene.note("a sale could not fail any more")
     await patiently(lambda: admin.settings(trade_mode="auto"))
+    waiting = [trade for trade in await patiently(admin.trades) if trade.status == "MATCHED"]
+    sales = [trade.id for trade in waiting if trade.side == "SELL"]
+    failed = sales[act.chance % len(sales)] if sales else None
+    for trade in waiting:  # what was matched by hand does not go on by itself
+        status = "FAILED" if trade.id == failed else "CONFIRMED"
+        try:
+            await patiently(lambda i=trade.id, s=status: admin.set_trade_status(i, s))
+        except SimulatorRefusedError:
+            scene.note(f"trade {trade.id} had gone on by itself")
+    scene.note(f"a sale failed after it was matched: {failed}")
     scene.outages.excused("failed trades", since)
 
 
