@@ -1,4 +1,4 @@
-"""Shares that the same wallet buys, sells or moves past Holdfast: positions follow, and the rules with them."""
+"""Shares that the same wallet buys, sells or moves past Holdfast: positions and rules follow."""
 
 import secrets
 from decimal import Decimal
