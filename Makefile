@@ -20,7 +20,7 @@ else
 INSTALL := $(UV) pip install --quiet --compile-bytecode --python $(BIN)/python
 endif
 
-.PHONY: help setup demo up test test-slow lint format types bench lock clean
+.PHONY: help setup demo up test test-slow lint format types bench chaos lock clean
 
 help: ## List the targets
 	@printf 'Holdfast: durable trade protection on Temporal\n\nUsage: make <target>\n\n'
@@ -86,10 +86,16 @@ types: setup ## Check types (pyright strict)
 bench: setup ## Measure the way from a price to an order against bare Temporal
 	@$(BIN)/python -m bench.latency $(ARGS)
 
+chaos: setup ## Kill everything at random under 1,000 exits, then compare venue, Postgres and Temporal
+	@$(BIN)/python -m bench.chaos --exits 1000 --recovery-budget 10 $(ARGS)
+
 lock: setup ## Resolve the pinned dependencies anew into requirements.lock
 	@test -x $(VENV)/lock/bin/uv || { $(BIN)/python -m venv $(VENV)/lock && $(VENV)/lock/bin/pip install --quiet uv==$(UV_VERSION); }
 	@$(VENV)/lock/bin/uv pip compile --quiet pyproject.toml --group dev --universal --python-version 3.11 \
 		--generate-hashes --no-emit-index-url --no-emit-find-links --no-header -o requirements.lock
+	@$(VENV)/lock/bin/uv pip compile --quiet pyproject.toml --universal --python-version 3.11 \
+		--constraint requirements.lock \
+		--generate-hashes --no-emit-index-url --no-emit-find-links --no-header -o deploy/requirements.lock
 
 clean: ## Remove the virtual environment, caches and the data of the embedded stack
 	@rm -rf $(VENV) .holdfast .pytest_cache .ruff_cache .import_linter_cache .hypothesis build dist

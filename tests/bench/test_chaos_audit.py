@@ -1,0 +1,216 @@
+"""The audit of a chaos run: books that fit pass, and every sabotage is caught and named."""
+
+from collections.abc import Callable
+from dataclasses import replace
+from decimal import Decimal
+from random import Random
+
+import pytest
+
+from bench.chaos.audit import Fault, Report, audit
+from bench.chaos.evidence import Disturbance, Evidence, HoldingRow, Post, Result, Span, Touch, Traded
+from tests.bench.books import (
+    ACCOUNT,
+    BOUGHT,
+    CROSSED_MS,
+    RULE,
+    SENT_MS,
+    SOLD,
+    TOKEN,
+    books,
+    claim,
+    order_row,
+    rule,
+    sight,
+    venue_order,
+)
+
+ARMED = rule(status="ACTIVE", phase="armed", sold_shares=Decimal(0), result=Result("RUNNING"))
+
+
+def faults(report: Report) -> set[Fault]:
+    return {finding.fault for finding in report.findings}
+
+
+def unsold() -> Evidence:
+    """Nothing was sold: shares, cash and rows say so everywhere."""
+    (holder,) = books().holders
+    return books(
+        rules=(ARMED,),
+        posts=books().posts[:1],
+        venue_orders=books().venue_orders[:1],
+        claims=books().claims[:1],
+        order_rows=books().order_rows[:1],
+        fills={"0xbuy": BOUGHT},
+        holdings=(HoldingRow(ACCOUNT, TOKEN, Decimal(10)),),
+        holders=(replace(holder, collateral=Decimal("93.8"), tokens={TOKEN: Decimal(10)}),),
+    )
+
+
+def test_books_that_fit_show_one_exit_and_nothing_wrong() -> None:
+    report = audit(books())
+    assert report.findings == ()
+    assert (report.exits_expected, report.orders_at_venue) == (1, 1)
+
+
+def test_rule_that_nothing_crossed_and_that_still_stands_is_fine() -> None:
+    calm = replace(unsold(), tapes={TOKEN: (sight(0, "0.60"), sight(CROSSED_MS, "0.51"))})
+    report = audit(calm)
+    assert (report.findings, report.exits_expected) == ((), 0)
+
+
+def test_exit_that_never_went_out_is_lost() -> None:
+    report = audit(unsold())
+    assert report.count(Fault.LOST) == 1
+    assert Fault.WRONG_FINAL_STATE in faults(report)
+
+
+def test_order_that_nobody_claimed_is_a_duplicate() -> None:
+    doubled = venue_order("0xagain", "SELL", Traded())
+    assert faults(audit(books(venue_orders=(*books().venue_orders, doubled)))) == {Fault.DUPLICATES}
+
+
+def test_order_accepted_twice_is_a_duplicate() -> None:
+    again = Post(SENT_MS + 5, "0xsell", "accepted")
+    assert faults(audit(books(posts=(*books().posts, again)))) == {Fault.DUPLICATES}
+
+
+def test_resend_that_the_venue_recognised_is_none() -> None:
+    again = Post(SENT_MS + 5, "0xsell", "duplicate")
+    assert audit(books(posts=(*books().posts, again))).findings == ()
+
+
+def test_second_attempt_beside_a_filled_first_is_a_duplicate_and_oversold() -> None:
+    report = audit(
+        books(
+            rules=(rule(amount=Decimal(10)),),
+            venue_orders=(*books().venue_orders, venue_order("0xagain", "SELL", SOLD)),
+            claims=(*books().claims, replace(claim("ord_sell", "0xagain", RULE), attempt=2)),
+        )
+    )
+    assert {Fault.DUPLICATES, Fault.OVERSOLD} <= faults(report)
+
+
+def test_position_that_differs_from_the_wallet_is_a_difference() -> None:
+    wrong = (HoldingRow(ACCOUNT, TOKEN, Decimal("0.01")),)
+    assert faults(audit(books(holdings=wrong))) == {Fault.PROJECTION_DIFFERENCES}
+
+
+def test_fill_that_the_ledger_never_heard_of_is_a_difference() -> None:
+    assert Fault.PROJECTION_DIFFERENCES in faults(audit(books(fills={"0xbuy": BOUGHT})))
+
+
+def test_fee_that_is_a_digit_off_is_a_difference() -> None:
+    off = replace(SOLD, fee=SOLD.fee + Decimal("0.000001"))
+    assert faults(audit(books(fills={"0xbuy": BOUGHT, "0xsell": off}))) == {Fault.PROJECTION_DIFFERENCES}
+
+
+def test_order_row_that_differs_from_its_trades_is_a_difference() -> None:
+    rows = (books().order_rows[0], order_row("ord_sell", RULE, Traded()))
+    assert faults(audit(books(order_rows=rows))) == {Fault.PROJECTION_DIFFERENCES}
+
+
+def test_workflow_result_that_differs_from_the_row_is_a_difference() -> None:
+    told = rule(result=Result("COMPLETED", "CANCELED", Decimal(10)))
+    assert faults(audit(books(rules=(told,)))) == {Fault.PROJECTION_DIFFERENCES}
+
+
+@pytest.mark.parametrize("phase", ["exiting", "waiting", "blocked", "arming"])
+def test_rule_that_never_comes_to_its_end_is_stuck(phase: str) -> None:
+    stuck = rule(phase=phase, result=Result("RUNNING"))
+    assert faults(audit(books(rules=(stuck,)))) == {Fault.STUCK}
+
+
+def test_rule_that_is_done_while_its_workflow_runs_has_the_wrong_state() -> None:
+    assert faults(audit(books(rules=(rule(result=Result("RUNNING")),)))) == {Fault.WRONG_FINAL_STATE}
+
+
+def test_rule_that_fired_without_a_crossing_is_wrong() -> None:
+    calm = {TOKEN: (sight(0, "0.60"), sight(CROSSED_MS, "0.51"))}
+    assert faults(audit(books(tapes=calm))) == {Fault.WRONG_QUANTITY, Fault.WRONG_FINAL_STATE}
+
+
+def test_partial_that_sold_less_than_asked_is_a_wrong_quantity() -> None:
+    three = replace(SOLD, shares=Decimal(3))
+    (holder,) = books().holders
+    report = audit(
+        books(
+            rules=(rule(amount=Decimal(6), sold_shares=Decimal(3)),),
+            venue_orders=(books().venue_orders[0], venue_order("0xsell", "SELL", three)),
+            holders=(replace(holder, tokens={TOKEN: Decimal(7)}),),
+            holdings=(HoldingRow(ACCOUNT, TOKEN, Decimal(7)),),
+        )
+    )
+    assert Fault.WRONG_QUANTITY in faults(report)
+
+
+def test_exit_of_a_rule_that_its_owner_cancelled_is_not_expected() -> None:
+    canceled = replace(ARMED, status="CANCELED", phase="done", touch=Touch.CANCELED)
+    result = Result("COMPLETED", "CANCELED", Decimal(0))
+    report = audit(replace(unsold(), rules=(replace(canceled, result=result),)))
+    assert (report.findings, report.exits_expected) == ((), 0)
+
+
+def test_second_rule_over_a_sold_position_may_be_cancelled() -> None:
+    second = rule(
+        rule_id="rul_2",
+        status="CANCELED",
+        sold_shares=Decimal(0),
+        result=Result("COMPLETED", "CANCELED", Decimal(0)),
+    )
+    report = audit(books(rules=(rule(), second)))
+    assert (report.findings, report.exits_expected) == ((), 1)
+
+
+def test_send_under_the_kill_switch_is_wrong_after_a_second() -> None:
+    late = audit(books(silences=(Span(SENT_MS - 1_500, SENT_MS + 500),)))
+    in_time = audit(books(silences=(Span(SENT_MS - 500, SENT_MS + 500),)))
+    assert (faults(late), faults(in_time)) == ({Fault.WRONG_FINAL_STATE}, set())
+
+
+def test_recovery_runs_from_the_later_of_crossing_and_kill() -> None:
+    killed_ms = CROSSED_MS + 1_000
+    kill = Disturbance(Span(killed_ms, killed_ms + 3_000), "kill worker-core-1", killed_ms)
+    posts = (books().posts[0], Post(killed_ms + 2_500, "0xsell", "accepted"))
+    assert audit(books(posts=posts, disturbances=(kill,))).recovery_s_max == 2.5
+
+
+def test_recovery_from_what_nobody_can_help_runs_from_its_end() -> None:
+    fault = Disturbance(Span(CROSSED_MS - 500, CROSSED_MS + 4_000), "not_ready", CROSSED_MS + 4_000)
+    posts = (books().posts[0], Post(CROSSED_MS + 4_200, "0xsell", "accepted"))
+    assert audit(books(posts=posts, disturbances=(fault,))).recovery_s_max == 0.2
+
+
+def _double_an_order(evidence: Evidence, random: Random) -> Evidence:
+    order = random.choice(evidence.venue_orders)
+    doubled = replace(order, venue_order_id=f"0x{random.getrandbits(64):x}")
+    return replace(evidence, venue_orders=(*evidence.venue_orders, doubled))
+
+
+def _lose_the_exit(evidence: Evidence, _: Random) -> Evidence:
+    lost = unsold()
+    return replace(evidence, **{name: getattr(lost, name) for name in _BOOK_PAGES})
+
+
+def _move_a_position(evidence: Evidence, random: Random) -> Evidence:
+    (row,) = evidence.holdings
+    wrong = replace(row, shares=row.shares + Decimal(random.randint(1, 10**6)) / 10**6)
+    return replace(evidence, holdings=(wrong,))
+
+
+_BOOK_PAGES = ("rules", "posts", "venue_orders", "claims", "order_rows", "fills", "holdings", "holders")
+
+
+@pytest.mark.parametrize("seed", range(10))
+@pytest.mark.parametrize(
+    ("sabotage", "named"),
+    [
+        (_double_an_order, Fault.DUPLICATES),
+        (_lose_the_exit, Fault.LOST),
+        (_move_a_position, Fault.PROJECTION_DIFFERENCES),
+    ],
+)
+def test_seeded_sabotage_is_caught(
+    sabotage: Callable[[Evidence, Random], Evidence], named: Fault, seed: int
+) -> None:
+    assert audit(sabotage(books(), Random(seed))).count(named) >= 1
