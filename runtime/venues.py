@@ -1,8 +1,9 @@
 """The venues as activities and the API see them: sessions by wallet, credentials looked at again.
 
-An account may have several wallets at a venue: new orders go to the newest, an order in flight goes on with
-the one that signed it. A session keeps its connections while its wallet's credentials stay the same; every
-`credential_cache` they are looked at anew, so a rotated key comes into use and a revoked one goes out of it.
+An account may have several wallets at a venue: new orders go to the one stored last, an order in flight goes
+on with the one that signed it. A session keeps its connections while its wallet's credentials stay the same;
+every `credential_cache` they are looked at anew, so a rotated key comes into use and a revoked one goes out
+of it.
 """
 
 import asyncio
@@ -36,7 +37,7 @@ Place = tuple[AccountId, str]
 
 @dataclass(frozen=True, slots=True)
 class _Holder:
-    """An account's wallets at a venue, oldest first, and the versions of its credentials."""
+    """An account's wallets at a venue, the one in use last, and the versions of its credentials."""
 
     wallets: tuple[WalletIdentity, ...]
     versions: Mapping[str, int]

@@ -258,7 +258,7 @@ async def test_bookings_that_cross_do_not_wait_in_a_circle(store: Store) -> None
     assert total == 160
 
 
-@pytest.mark.parametrize("table", ["ledger", "rule_events", "audit", "wallets"])
+@pytest.mark.parametrize("table", ["ledger", "rule_events", "audit", "wallets", "wallet_uses"])
 @pytest.mark.parametrize(
     "command", ["UPDATE {0} SET account_id = account_id", "DELETE FROM {0}", "TRUNCATE {0} CASCADE"]
 )

@@ -63,6 +63,22 @@ async def test_upgrades_at_once_wait_for_each_other(bare_url: str) -> None:
     await check(bare_url)
 
 
+async def test_wallets_stored_before_their_uses_were_kept_stay_in_their_order(bare_url: str) -> None:
+    await upgrade(bare_url, "0004")
+    connection = await asyncpg.connect(bare_url, ssl=False)
+    await connection.execute("INSERT INTO accounts (account_id, name) VALUES ('acc', 'old')")
+    for wallet in ("wal_z", "wal_a"):
+        await connection.execute(
+            "INSERT INTO wallets (wallet_id, account_id, venue, signer, funder, signature_type, chain_id)"
+            " VALUES ($1, 'acc', 'polymarket', '0x1', '0x1', 0, 137)",
+            wallet,
+        )
+    await upgrade(bare_url)
+    rows = await connection.fetch("SELECT wallet_id FROM wallet_uses ORDER BY id")
+    await connection.close()
+    assert [row["wallet_id"] for row in rows] == ["wal_z", "wal_a"]
+
+
 async def test_check_says_what_differs(bare_url: str) -> None:
     await upgrade(bare_url)
     connection = await asyncpg.connect(bare_url, ssl=False)

@@ -174,6 +174,35 @@ async def test_wallet_is_immutable_and_the_newest_is_in_use(
         await wallets.add(account_id, VENUE, replace(first, funder="0xother"))
 
 
+async def test_wallet_stored_last_is_in_use_even_when_it_stood_before(
+    database: Database, account_id: AccountId
+) -> None:
+    wallets = Wallets(database)
+    first, second = (replace(WALLET, wallet_id=WalletId(f"wal_{uuid.uuid4().hex}")) for _ in range(2))
+    for wallet in (first, second, first):
+        await wallets.add(account_id, VENUE, wallet)
+    assert await wallets.current(account_id, VENUE) == first
+    assert await wallets.all_of(account_id, VENUE) == [second, first]
+    await wallets.add(account_id, VENUE, first)
+    acts = [(line.action, line.subject) for line in await Audit(database).page(account_id)]
+    wallet_acts = [act for act in acts if act[0].startswith("wallet.")]
+    assert wallet_acts == [
+        ("wallet.used_again", first.wallet_id),
+        ("wallet.added", second.wallet_id),
+        ("wallet.added", first.wallet_id),
+    ]
+
+
+async def test_refused_wallet_does_not_come_into_use(database: Database, account_id: AccountId) -> None:
+    wallets = Wallets(database)
+    first, second = (replace(WALLET, wallet_id=WalletId(f"wal_{uuid.uuid4().hex}")) for _ in range(2))
+    for wallet in (first, second):
+        await wallets.add(account_id, VENUE, wallet)
+    with pytest.raises(Conflict):
+        await wallets.add(account_id, VENUE, replace(first, funder="0xother"))
+    assert await wallets.current(account_id, VENUE) == second
+
+
 async def test_wallet_of_another_account_is_neither_found_nor_taken(
     database: Database, account_id: AccountId
 ) -> None:

@@ -126,6 +126,20 @@ async def test_new_orders_go_to_the_newest_wallet(vaults: Vaults) -> None:
         assert newest is await venues.trading(vaults.account_id, VENUE, LIVE, newer.wallet_id)
 
 
+async def test_new_orders_go_back_to_a_former_wallet_that_is_stored_again(vaults: Vaults) -> None:
+    former = await vaults.store(vaults.exchange.key)
+    newer = await vaults.store(vaults.exchange.rival_key)
+    async with vaults.open(NEVER) as venues:
+        assert await venues.wallet(vaults.account_id, VENUE, LIVE) == newer
+        assert await vaults.store(vaults.exchange.key) == former
+        assert await venues.wallet(vaults.account_id, VENUE, LIVE) == former
+        back = await venues.trading(vaults.account_id, VENUE, LIVE)
+        assert (await back.place(vaults.resting_sell(former, "ord_back"))).kind is AnswerKind.ACCEPTED
+        sessions = await venues.sessions(vaults.account_id, VENUE, LIVE)
+        assert sessions[0] is back
+        assert len(sessions) == 2
+
+
 async def test_wallet_that_another_process_just_stored_is_found_at_once(vaults: Vaults) -> None:
     await vaults.store(vaults.exchange.key)
     async with vaults.open() as venues:
