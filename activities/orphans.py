@@ -1,4 +1,4 @@
-"""Rules whose workflow is gone though their row is open: terminated by hand, failed, or lost."""
+"""Rules whose workflow is gone or behind: terminated by hand, failed, lost, or rolled back with Temporal."""
 
 import asyncio
 from collections.abc import Sequence
@@ -19,6 +19,7 @@ log = structlog.get_logger()
 GRACE = timedelta(seconds=30)
 PAGE = 1000
 AT_ONCE = 16
+_EXITING = frozenset({RulePhase.EXITING, RulePhase.WAITING, RulePhase.BLOCKED})
 # What one pass asks Temporal about one by one; while visibility itself is lost every rule looks suspicious.
 CONFIRMED_IN_ONE_PASS = 500
 
@@ -56,6 +57,10 @@ class Orphans:
         for rule_id in sorted(shown & set(running)):
             # Somebody reset the workflow: it lives, and says so with its next rows.
             await self._workflows.show_rule(rule_id)
+        for rule in quiet:
+            if rule.phase in _EXITING and rule.rule_id in running:
+                # A workflow that an older Temporal file knows only as armed finds its exit by the claims.
+                await self._workflows.look_after_exit(rule.rule_id)
         missing = [rule.rule_id for rule in quiet if rule.rule_id not in running]
         found = [rule_id for rule_id in missing if rule_id not in shown]
         ends = await asyncio.gather(*self._confirmations(found))

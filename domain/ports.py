@@ -321,3 +321,7 @@ class RuleWorkflows(Protocol):
     async def show_rule(self, rule_id: RuleId) -> bool:
         """Ask a rule to write its rows again; False when its workflow is closed or unknown."""
         ...
+
+    async def look_after_exit(self, rule_id: RuleId) -> bool:
+        """Tell a rule to look at what its orders came to; False when its workflow is closed or unknown."""
+        ...

@@ -100,6 +100,10 @@ class TemporalSignals:
         """Ask a rule to write its rows again."""
         return await self._signal(rule_workflow_id(rule_id), messages.SIGNAL_SHOW)
 
+    async def look_after_exit(self, rule_id: RuleId) -> bool:
+        """Tell a rule that there may be facts about its orders."""
+        return await self.order_update(rule_workflow_id(rule_id))
+
     async def wake_stream(self, account_id: AccountId, venue: str, mode: Mode) -> None:
         """Signal-with-start the account's stream."""
         try:

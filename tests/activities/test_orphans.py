@@ -26,6 +26,7 @@ class Workflows:
         self.ends = {}
         self.asked = []
         self.shown = []
+        self.looked_after = []
 
     async def running_rules(self):
         return set(self.visible)
@@ -36,6 +37,10 @@ class Workflows:
 
     async def show_rule(self, rule_id):
         self.shown.append(rule_id)
+        return True
+
+    async def look_after_exit(self, rule_id):
+        self.looked_after.append(rule_id)
         return True
 
 
@@ -224,3 +229,17 @@ async def test_a_lost_index_of_workflows_is_confirmed_in_several_passes(scene: S
     await scene.orphans.sweep()
 
     assert set(scene.workflows.asked) == set(ids)
+
+
+async def test_quiet_exits_are_told_to_look_at_their_orders_and_armed_rules_are_not():
+    scene = Scene()
+    exiting = scene.open("rul_1", phase=RulePhase.EXITING, status=RuleStatus.TRIGGERED)
+    blocked = scene.open("rul_2", phase=RulePhase.BLOCKED, status=RuleStatus.TRIGGERED)
+    armed = scene.open("rul_3")
+    gone = scene.open("rul_4", phase=RulePhase.EXITING, status=RuleStatus.TRIGGERED)
+    scene.workflows.visible = {exiting, blocked, armed}
+    scene.workflows.ends = {gone: "terminated"}
+
+    await scene.orphans.sweep()
+
+    assert scene.workflows.looked_after == [exiting, blocked]
