@@ -10,7 +10,7 @@ from domain.money import EXACT, Price, Shares, Usd, ceil_to_tick, floor_to_tick
 from domain.orders import Instrument
 from domain.quotes import PriceRules, PriceSource, Quote, source_price
 from domain.rules.definition import RuleDefinition, StopLoss, TrailingStop
-from domain.rules.resolved import above, below, reach_of
+from domain.rules.resolved import above, below
 
 _ZERO = Decimal(0)
 
@@ -74,7 +74,7 @@ def propose(exposed: Exposed) -> Protection | Unprotectable:
     seen = source_price(exposed.quote, PriceSource.DISPLAY, exposed.rules)
     if seen is None:
         return Unprotectable.NO_PRICE
-    highest = _highest_quiet(reach_of(exposed.quote, seen, bid_confirms=True).down, instrument.tick)
+    highest = _highest_quiet(seen.price, instrument.tick)
     if highest < instrument.tick:
         return Unprotectable.NO_ROOM
     trails = _is_well_in_profit(exposed, seen.price)
@@ -92,9 +92,9 @@ def propose(exposed: Exposed) -> Protection | Unprotectable:
     )
 
 
-def _highest_quiet(fires_at: Price, tick: Decimal) -> Price:
-    """Return the highest level on the tick that the present quote does not fire."""
-    return EXACT.subtract(ceil_to_tick(fires_at, tick), tick)
+def _highest_quiet(price: Price, tick: Decimal) -> Price:
+    """Return the highest level on the tick that lies below the price."""
+    return EXACT.subtract(ceil_to_tick(price, tick), tick)
 
 
 def _is_well_in_profit(exposed: Exposed, price: Price) -> bool:

@@ -56,6 +56,11 @@ def test_a_position_well_in_profit_trails_with_its_first_level_as_floor():
     assert found.definition.conditions == (TrailingStop(percent=D(20), floor_price=D("0.48")),)
 
 
+def test_a_bid_that_disagrees_with_the_last_trade_lifts_no_level_above_the_price():
+    found = propose(exposed("0.50", None, entry="0.50", last="0.10"))
+    assert (found.price, found.level) == (D("0.10"), D("0.08"))
+
+
 @pytest.mark.parametrize(
     ("position", "why"),
     [
