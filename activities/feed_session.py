@@ -13,6 +13,7 @@ import structlog
 from activities.feed_board import QuoteBoard
 from activities.feed_books import BookReader
 from activities.feed_delivery import Delivery
+from activities.feed_gaps import Blind, GapLog, GapReason
 from activities.feed_intake import QuoteIntake
 from activities.feed_recovery import Recovery
 from activities.feed_tape import MarkBatch, TapeBatch
@@ -32,6 +33,11 @@ TICK_S = 0.25
 
 class FeedRestart(Exception):
     """The feed was not running for a while (a paused machine): what it holds is old."""
+
+    def __init__(self, blind: Blind, paused_for: timedelta) -> None:
+        """Take since when it stood still, and for how long."""
+        super().__init__(f"the feed stood still for {paused_for}")
+        self.blind = blind
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -70,8 +76,9 @@ class FeedSession:
         tape: Tape,
         delivery: Delivery,
         clock: Clock,
+        blind: Blind | None = None,
     ) -> None:
-        """Take the ports; nothing is read before `run`."""
+        """Take the ports, and since when the shard was blind; nothing is read before `run`."""
         self._shard = shard
         self._settings = settings
         self._stream = stream
@@ -79,6 +86,9 @@ class FeedSession:
         self._delivery = delivery
         self._batch = TapeBatch(shard.venue, tape)
         self._marks = MarkBatch(watches)
+        self._gaps = GapLog(shard, tape)
+        self._blind = blind
+        self._live = asyncio.Event()
         self._board = QuoteBoard(shard.venue)
         self._intake = QuoteIntake(
             self._board, stream=stream, delivery=delivery, batch=self._batch, clock=clock
@@ -93,7 +103,7 @@ class FeedSession:
             stream=stream if settings.ws_enabled else None,
         )
         self._recovery = Recovery(shard, self._board, self._intake, watches=watches, tape=tape)
-        self._tick_ms = clock.monotonic_ms()
+        self._tick_ms = clock.monotonic_ms()  # when the loop was last known to run
 
     async def run(self) -> None:
         """Recover, go live, and stay so until cancelled.
@@ -101,10 +111,12 @@ class FeedSession:
         Raises:
             FeedRestart: the process stood still for longer than the heartbeat allows.
         """
-        edge = await self._go_live()
         settings = self._settings
+        self._tick_ms = self._clock.monotonic_ms()
         async with asyncio.TaskGroup() as group:
+            # From the first moment on: a recovery that is slow is no pause, one that stood still is.
             group.create_task(self._tick())
+            edge = await self._go_live()
             if settings.ws_enabled:
                 group.create_task(self._consume())
                 group.create_task(self._books.watch_silence(settings.silence_s))
@@ -114,6 +126,10 @@ class FeedSession:
             group.create_task(self._fire_timers())
             group.create_task(self._follower.follow(edge, settings.reread_s))
             group.create_task(self._follower.listen())
+
+    async def until_live(self) -> None:
+        """Wait until recovery is over and the feed sees."""
+        await self._live.wait()
 
     def health(self) -> FeedHealth:
         """Return what status pages show."""
@@ -131,6 +147,7 @@ class FeedSession:
         try:
             await self._batch.flush()
             await self._marks.flush()
+            await self._gaps.flush()
         except StorageUnavailable as error:
             log.warning("feed.flush_failed", error=str(error), rows=len(self._batch))
 
@@ -141,6 +158,9 @@ class FeedSession:
         if self._settings.ws_enabled and tokens:
             await self._stream.subscribe(tokens)
         await self._books.read(tokens)
+        if self._blind is not None:
+            self._gaps.end(self._blind, self._clock.now())
+        self._live.set()
         log.info("feed.live", venue=self._shard.venue, rules=self._board.rules, tokens=len(tokens))
         return edge
 
@@ -180,7 +200,11 @@ class FeedSession:
         now = self._clock.monotonic_ms()
         gap, self._tick_ms = now - self._tick_ms, now
         if gap > self._settings.pause_limit_ms:
-            raise FeedRestart(f"the feed stood still for {timedelta(milliseconds=gap)}")
+            paused_for = timedelta(milliseconds=gap)
+            since = self._clock.now() - paused_for
+            if self._blind is not None and not self._live.is_set():
+                since = min(since, self._blind.since)
+            raise FeedRestart(Blind(since, GapReason.PAUSE), paused_for)
 
     async def _flush_often(self) -> None:
         while True:

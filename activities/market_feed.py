@@ -7,6 +7,7 @@ import structlog
 from temporalio import activity
 
 from activities.feed_delivery import Delivery
+from activities.feed_gaps import Blind, GapReason
 from activities.feed_session import FeedRestart, FeedSession, FeedSettings
 from domain.errors import StorageUnavailable
 from domain.messages import FeedShard
@@ -47,6 +48,7 @@ class MarketFeedActivities:
     async def run_feed(self, shard: FeedShard) -> None:
         """Feed until cancelled; a session that finds itself paused begins anew, from tape and fresh books."""
         data = self._venues.market_data(shard.venue)
+        blind = await self._last_sight(shard)
         while not activity.is_worker_shutdown():
             delivery = Delivery(self._signals, data)
             try:
@@ -60,12 +62,24 @@ class MarketFeedActivities:
                         tape=self._tape,
                         delivery=delivery,
                         clock=self._clock,
+                        blind=blind,
                     )
                     await self._run(session, shard)
-            except* FeedRestart as restart:
-                log.warning("feed.restart", reason=str(restart.exceptions[0]))
+            except* FeedRestart as restarts:
+                restart = _first(restarts)
+                log.warning("feed.restart", reason=str(restart))
+                blind = restart.blind
             finally:
                 await delivery.close()
+
+    async def _last_sight(self, shard: FeedShard) -> Blind | None:
+        """Return since when nobody fed the shard, None when nobody ever did.
+
+        Raises:
+            StorageUnavailable: Postgres cannot be reached now.
+        """
+        report = await self._statuses.last(shard.venue, shard.shard)
+        return None if report is None else Blind(report.at, GapReason.RESTART)
 
     async def _run(self, session: FeedSession, shard: FeedShard) -> None:
         """Run one session beside its heartbeat; flush what it holds when it ends."""
@@ -87,6 +101,8 @@ class MarketFeedActivities:
             await asyncio.sleep(shard.heartbeat_ms / 1000 / 3)
 
     async def _report(self, session: FeedSession, shard: FeedShard) -> None:
+        # A report says that the feed saw: the next one counts its gap from there.
+        await session.until_live()
         while True:
             await asyncio.sleep(STATUS_S)
             health = session.health()
@@ -104,6 +120,12 @@ class MarketFeedActivities:
                 await self._statuses.put(status)
             except StorageUnavailable as error:
                 log.warning("feed.status_not_written", error=str(error))
+
+
+def _first(restarts: BaseExceptionGroup[FeedRestart]) -> FeedRestart:
+    """Return the restart that task groups wrapped."""
+    inner = restarts.exceptions[0]
+    return _first(inner) if isinstance(inner, BaseExceptionGroup) else inner
 
 
 class _WorkerStops(Exception):

@@ -1,0 +1,241 @@
+"""A feed's session over fakes: a stream, books and a tape that tests write, a clock that they move."""
+
+import asyncio
+from contextlib import asynccontextmanager
+from datetime import timedelta
+
+from activities.feed_delivery import Delivery
+from activities.feed_session import FeedSession, FeedSettings
+from domain.errors import StorageUnavailable
+from domain.ids import RuleId
+from domain.messages import FeedShard, WatchRow
+from domain.orders import Mode
+from domain.ports import Book, MarketEvent, MarketEventKind
+from domain.quotes import Level, PriceRules, Quote
+from domain.rules.definition import RuleDefinition
+from domain.rules.levels import resolve
+from storage.repositories.tape import TapeEntry
+from tests.domain.builders import ACCOUNT, START, TOKEN, D, make_instrument
+
+SHARD = FeedShard(venue="polymarket")
+LIMIT_S = 10
+
+
+class MovedClock:
+    """Stands still until it is moved; both clocks together, each from an origin of its own."""
+
+    def __init__(self):
+        self.time = START + timedelta(days=1)
+
+    def now(self):
+        return self.time
+
+    def monotonic_ms(self):
+        return (self.time - START) // timedelta(milliseconds=1)
+
+    def pass_s(self, seconds):
+        self.time += timedelta(seconds=seconds)
+
+
+class FeedFloor:
+    """Everything that a session touches, in one object, and what tests do with it."""
+
+    connected = True
+
+    def __init__(self):
+        self.clock = MovedClock()
+        self.rows = []
+        self.armed = {}
+        self.saved_marks = []
+        self.books_at = {}  # token → bid and ask of the book by REST
+        self.held = {}  # token → event that holds up a read of its book
+        self.reads = []
+        self.instruments_read = []
+        self.entries = []  # the tape
+        self.recorded = []  # gaps
+        self.storage_away = False
+        self.crossings = []
+        self._frames = asyncio.Queue()
+        self._news = asyncio.Condition()
+
+    # -- what tests do --------------------------------------------------------------------------------
+
+    def watch(self, *conditions, rule="rul_1", token=TOKEN, armed_s=0, not_before_s=None, **fields):
+        """A rule armed so many seconds before now."""
+        armed_at = self.clock.now() + timedelta(seconds=armed_s)
+        definition = RuleDefinition.model_validate({"conditions": conditions, **fields})
+        terms = {"armed_at": armed_at, "opened_at": None, "market_end": None, "rules": PriceRules()}
+        not_before = None if not_before_s is None else self.unix_ms(not_before_s)
+        row = WatchRow(
+            rule_id=RuleId(rule),
+            account_id=ACCOUNT,
+            mode=Mode.LIVE,
+            venue=SHARD.venue,
+            token_id=token,
+            generation=1,
+            armed=True,
+            not_before_ms=not_before,
+            resolved=resolve(definition, None, **terms),
+            shares=D(10),
+            version=1,
+        )
+        self.rows.append(row)
+        self.armed[row.rule_id] = armed_at
+        return row
+
+    def unix_ms(self, seconds):
+        return int((self.clock.now() + timedelta(seconds=seconds)).timestamp() * 1000)
+
+    def taped(self, seconds, bid, ask, token=TOKEN):
+        """A row of the tape, so many seconds from now."""
+        at = self.clock.now() + timedelta(seconds=seconds)
+        self.entries.append(TapeEntry(venue=SHARD.venue, token_id=token, ts=at, quote=quote(bid, ask)))
+
+    async def frame(self, kind, token=TOKEN, bid=None, ask=None):
+        """A frame of one event arrives at the session."""
+        told = quote(bid, ask) if kind is MarketEventKind.QUOTE else None
+        self._frames.put_nowait(
+            MarketEvent(
+                kind=kind,
+                token_id=token,
+                quote=told,
+                venue_timestamp_ms=None,
+                received_ms=self.clock.monotonic_ms(),
+            )
+        )
+
+    async def quoted(self, bid, ask, token=TOKEN):
+        await self.frame(MarketEventKind.QUOTE, token, bid, ask)
+
+    async def until(self, holds):
+        async with asyncio.timeout(LIMIT_S), self._news:
+            await self._news.wait_for(holds)
+
+    async def happened(self):
+        async with self._news:
+            self._news.notify_all()
+
+    @asynccontextmanager
+    async def running(self, *, blind=None, live=True, **settings):
+        """A session that runs beside the test, live unless said otherwise."""
+        session = self.session(blind=blind, **settings)
+        task = asyncio.create_task(session.run())
+        try:
+            if live:
+                async with asyncio.timeout(LIMIT_S):
+                    await session.until_live()
+            yield session
+        finally:
+            task.cancel()
+            await asyncio.gather(task, return_exceptions=True)
+
+    def session(self, *, blind=None, **settings):
+        return FeedSession(
+            SHARD,
+            FeedSettings(**{"flush_s": 0.01, "silence_s": 3600, **settings}),
+            data=self,
+            stream=self,
+            watches=self,
+            tape=self,
+            delivery=Delivery(self, self),
+            clock=self.clock,
+            blind=blind,
+        )
+
+    # -- stream and books -----------------------------------------------------------------------------
+
+    async def subscribe(self, tokens):
+        pass
+
+    async def unsubscribe(self, tokens):
+        pass
+
+    def ladder(self, token_id, depth):
+        return (), ()
+
+    def replace_book(self, book):
+        pass
+
+    async def events(self):
+        while True:
+            yield (await self._frames.get(),)
+
+    async def instrument(self, token_id):
+        self.instruments_read.append(token_id)
+        await self.happened()
+        return make_instrument()
+
+    async def books(self, token_ids):
+        self.reads.append(tuple(token_ids))
+        await self.happened()
+        tops = {token: self.books_at[token] for token in token_ids if token in self.books_at}
+        for token in token_ids:
+            if token in self.held:
+                await self.held[token].wait()
+        return [book(token, *top) for token, top in tops.items()]
+
+    # -- storage --------------------------------------------------------------------------------------
+
+    async def snapshot(self, venue, shard, shards):
+        return list(self.rows), 1
+
+    async def changed_since(self, edge, venue, shard, shards):
+        return [], edge
+
+    async def armed_since(self, rule_ids):
+        return dict(self.armed)
+
+    async def load_marks(self, rule_ids):
+        return list(self.saved_marks)
+
+    async def save_marks(self, marks):
+        self.saved_marks.extend(marks)
+
+    async def listen(self, on_hint):
+        await asyncio.Event().wait()
+
+    async def since(self, venue, tokens):
+        found = [row for row in self.entries if row.token_id in tokens and row.ts >= tokens[row.token_id]]
+        return sorted(found, key=lambda row: row.ts)
+
+    async def append(self, rows):
+        self._reach_storage()
+        self.entries.extend(rows)
+        await self.happened()
+
+    async def gaps(self, venue, since, until=None, *, token_id=None):
+        return [gap for gap in self.recorded if gap.ended_at >= since]
+
+    async def record_gap(self, gap):
+        self._reach_storage()
+        self.recorded.append(gap)
+        await self.happened()
+
+    def _reach_storage(self):
+        if self.storage_away:
+            raise StorageUnavailable("away")
+
+    # -- signals --------------------------------------------------------------------------------------
+
+    async def crossed(self, rule_id, crossed):
+        self.crossings.append(crossed.crossing)
+        await self.happened()
+        return True
+
+    async def market_changed(self, rule_id, instrument):
+        return True
+
+
+def quote(bid, ask):
+    return Quote(D(bid), D(ask), None)
+
+
+def book(token_id, bid, ask):
+    return Book(
+        token_id=token_id,
+        bids=(Level(D(bid), D(100)),),
+        asks=(Level(D(ask), D(100)),),
+        last=None,
+        tick=D("0.01"),
+        venue_timestamp_ms=None,
+    )

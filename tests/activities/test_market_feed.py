@@ -1,0 +1,110 @@
+"""The feed's activity: one session after another, and what each tells the next."""
+
+import asyncio
+from contextlib import asynccontextmanager
+from datetime import timedelta
+
+from temporalio.testing import ActivityEnvironment
+
+from activities.feed_session import FeedSettings
+from activities.market_feed import MarketFeedActivities
+from storage.repositories.feed_status import FeedStatus
+from tests.activities.feed_floor import SHARD, FeedFloor
+from tests.domain.builders import TOKEN
+
+STOP = {"type": "stop_loss", "price": "0.40"}
+
+
+class FeedOfOneVenue(FeedFloor):
+    """The floor as its own venue and status table."""
+
+    def __init__(self):
+        super().__init__()
+        self.report = None
+        self.streams = 0
+
+    def market_data(self, venue):
+        return self
+
+    @asynccontextmanager
+    async def stream(self):
+        self.streams += 1
+        yield self
+
+    async def last(self, venue, shard):
+        return self.report
+
+    async def put(self, status):
+        self.report = status
+        await self.happened()
+
+    @asynccontextmanager
+    async def fed(self):
+        environment = ActivityEnvironment()
+        activities = MarketFeedActivities(
+            venues=self,
+            watches=self,
+            tape=self,
+            statuses=self,
+            signals=self,
+            clock=self.clock,
+            settings=FeedSettings(flush_s=0.01, silence_s=3600),
+        )
+        task = asyncio.ensure_future(environment.run(activities.run_feed, SHARD))
+        try:
+            yield
+        finally:
+            environment.worker_shutdown()
+            async with asyncio.timeout(10):
+                await task
+
+
+def report_at(at):
+    return FeedStatus(
+        venue=SHARD.venue,
+        shard=SHARD.shard,
+        websocket=True,
+        tokens=1,
+        rules=1,
+        newest_quote_age_ms=0,
+        polling=False,
+        at=at,
+    )
+
+
+async def test_gap_begins_with_the_last_report_of_the_feed_before():
+    floor = FeedOfOneVenue()
+    died = floor.clock.now()
+    floor.report = report_at(died)
+    floor.clock.pass_s(5)
+    async with floor.fed():
+        await floor.until(lambda: floor.recorded)
+    (gap,) = floor.recorded
+    assert (gap.started_at, gap.ended_at, gap.shard) == (died, died + timedelta(seconds=5), SHARD.shard)
+
+
+async def test_feed_that_stood_still_begins_anew_and_records_the_pause():
+    floor = FeedOfOneVenue()
+    floor.watch(STOP)
+    async with floor.fed():
+        await floor.until(lambda: floor.report is not None)
+        paused = floor.clock.now()
+        floor.clock.pass_s(60)
+        await floor.until(lambda: floor.recorded)
+    (gap,) = floor.recorded
+    assert (gap.started_at, gap.ended_at, gap.reason) == (paused, paused + timedelta(seconds=60), "pause")
+    assert floor.streams == 2
+
+
+async def test_feed_reports_nothing_before_it_sees():
+    floor = FeedOfOneVenue()
+    floor.watch(STOP)
+    floor.held[TOKEN] = asyncio.Event()
+    died = floor.clock.now()
+    floor.report = report_at(died)
+    async with floor.fed():
+        await floor.until(lambda: floor.reads)
+        floor.clock.pass_s(2)
+        assert floor.report.at == died
+        floor.held[TOKEN].set()
+        await floor.until(lambda: floor.report.at > died)
