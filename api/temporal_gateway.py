@@ -122,7 +122,7 @@ class TemporalGateway:
                     UPDATE_CREATE,
                     create,
                     start_workflow_operation=operation,
-                    id=f"{UPDATE_CREATE}:{start.rule_id}",
+                    id=_create_id(start),
                     result_type=RuleAnswer,
                     rpc_timeout=self._answer_limit,
                 )
@@ -281,6 +281,13 @@ def _refused(failed: WorkflowUpdateFailedError) -> Problem:
     if code == "not_found":
         return not_found("thing for this account")
     return conflict(code, "The workflow refused this change; read the rule or order again.")
+
+
+def _create_id(start: RuleStart) -> str:
+    """Return the update's id: one of its own for an adoption, since the server answers a known one from the
+    history of the closed workflow instead of starting another.
+    """
+    return ":".join((UPDATE_CREATE, start.rule_id, *([str(start.carry.version)] if start.carry else [])))
 
 
 def _temporal_away() -> Problem:

@@ -10,14 +10,23 @@ from datetime import timedelta
 from decimal import Decimal
 
 import pytest
-from temporalio.client import Client
+from temporalio.client import Client, WorkflowExecutionStatus
 from temporalio.worker import Worker
 
 from api.problems import Problem
 from api.starters import Started, StillGoingOn
 from api.temporal_gateway import TemporalGateway
 from domain.ids import AccountId, OrderId, RuleId, order_workflow_id, rule_workflow_id
-from domain.messages import CancelOrder, CancelRule, Holding, OrderStart, PatchRule, RuleStart, RuleStatus
+from domain.messages import (
+    CancelOrder,
+    CancelRule,
+    Holding,
+    OrderStart,
+    PatchRule,
+    RuleCarry,
+    RuleStart,
+    RuleStatus,
+)
 from domain.orders import Mode, OrderState, Purpose, Side, TimeInForce
 from domain.rules.definition import RuleDefinition, StopLoss
 from runtime.temporal import CONVERTER, workflow_runner
@@ -88,6 +97,37 @@ async def working(client: Client, prefix: str) -> AsyncGenerator[None]:
         workflow_runner=workflow_runner(),
     ):
         yield
+
+
+async def test_adopted_rule_gets_a_workflow_in_the_place_of_a_terminated_one(
+    temporal_client: Client, task_queue_prefix: str
+) -> None:
+    starter, start = gateway(temporal_client, task_queue_prefix), rule_start()
+    handle = temporal_client.get_workflow_handle(rule_workflow_id(start.rule_id))
+    carry = RuleCarry(
+        generation=1,
+        version=7,
+        episode=1,
+        holding=start.holding,
+        instrument=start.instrument,
+        definition=DEFINITION,
+        sold_shares=Decimal(0),
+        proceeds_usd=Decimal(0),
+        fee_usd=Decimal(0),
+        armed_at=NOW,
+        adopts=True,
+    )
+    async with working(temporal_client, task_queue_prefix):
+        await starter.create_rule(start)
+        first = (await handle.describe()).run_id
+        await handle.terminate("by hand")
+        adopted = await starter.adopt_rule(replace(start, carry=carry))
+        again = await starter.adopt_rule(replace(start, carry=carry))
+        found = await handle.describe()
+        await handle.terminate()
+
+    assert (adopted, again) == (Started.READY, Started.READY)
+    assert (found.status, found.run_id == first) == (WorkflowExecutionStatus.RUNNING, False)
 
 
 async def test_rule_starts_once_and_carries_what_operators_search_by(
