@@ -48,7 +48,7 @@ GROUPS: Mapping[str, Entry] = {
     "credentials": Entry(
         "cli.credentials:app", "Store a venue's credentials, from a prompt or a descriptor."
     ),
-    "rule": Entry("cli.rules:app", "Create, list, show, change and cancel rules."),
+    "rule": Entry("cli.rules:app", "Create, preview, explain, watch, replay, change and cancel rules."),
     "order": Entry("cli.orders:app", "Place, show and cancel an order of your own."),
 }
 

@@ -15,6 +15,7 @@ _SECONDS = {"": 1, "s": 1, "m": 60, "h": 3600, "d": 86400}
 _DURATION = re.compile(r"(\d+)([smhd]?)\Z")
 _BODY = TypeAdapter(JsonObject)
 
+RULES = "/api/v2/rules"
 LEVEL_HELP = "0.40 (price), 10% (of the entry price) or 0.05pt (below or above it in price units)"
 
 StopOption = Annotated[list[str] | None, typer.Option("--stop", help=f"sell at or below: {LEVEL_HELP}")]
@@ -34,6 +35,24 @@ BeforeEndOption = Annotated[
 ]
 AtOption = Annotated[str | None, typer.Option("--at", help="sell at a moment: 2026-12-31T23:00:00Z")]
 AmountOption = Annotated[str | None, typer.Option("--amount", help="shares to sell; all when left out")]
+
+
+MarketOption = Annotated[str | None, typer.Option("--market", help="market (condition) id")]
+TokenOption = Annotated[str | None, typer.Option("--token", help="token id")]
+EntryOption = Annotated[str | None, typer.Option("--entry-price", help="when the ledger does not know it")]
+FloorOption = Annotated[str | None, typer.Option("--floor", help="never sell below this price")]
+SourceOption = Annotated[str | None, typer.Option("--price-source", help="display, bid, ask, mid or last")]
+UpdatesOption = Annotated[
+    int | None, typer.Option("--confirm-updates", help="quotes in a row beyond the level")
+]
+ConfirmMsOption = Annotated[int | None, typer.Option("--confirm-ms", help="milliseconds beyond the level")]
+SpreadOption = Annotated[str | None, typer.Option("--max-spread", help="wider quotes do not fire it")]
+ExpiryOption = Annotated[str | None, typer.Option("--expires-at", help="end unfired: 2026-12-31T23:00:00Z")]
+FollowOption = Annotated[bool, typer.Option("--follow-token", help="outlive the position")]
+ImmediateOption = Annotated[bool, typer.Option("--allow-immediate", help="may fire at once")]
+ExpectOption = Annotated[bool, typer.Option("--expect-position", help="bought later")]
+SmallOption = Annotated[bool, typer.Option("--allow-small-percent", help="less than 0.5 % is meant")]
+FileOption = Annotated[Path | None, typer.Option("--file", help="body as JSON; options win over it")]
 
 
 def level(value: str) -> JsonObject:
@@ -110,6 +129,22 @@ def given(options: Mapping[str, JsonValue]) -> JsonObject:
         for name, value in options.items()
         if value is not None and value is not False and value != []
     }
+
+
+def rule_body(
+    file: Path | None,
+    *,
+    found: list[JsonValue],
+    amount: str | None,
+    confirm_updates: int | None,
+    confirm_ms: int | None,
+    **members: JsonValue,
+) -> JsonObject:
+    """Return the body of a rule: a file's members, with those of the options that were given over them."""
+    confirm = given({"updates": confirm_updates, "ms": confirm_ms})
+    body = body_of_file(file) if file is not None else {}
+    sold = action(amount) if amount is not None else None
+    return body | given({"conditions": found, "action": sold, "confirm": confirm or None, **members})
 
 
 def body_of_file(path: Path) -> JsonObject:

@@ -1,12 +1,12 @@
 """`holdfast rule`: create, list, show, patch, cancel and adopt rules."""
 
-from pathlib import Path
 from typing import Annotated
 
 import typer
 from pydantic import JsonValue
 
 from cli.client import CallFailed, JsonObject, api, objects, text
+from cli.explain import explain, preview, replay_recorded
 from cli.output import (
     AccountOption,
     Json,
@@ -19,25 +19,44 @@ from cli.output import (
     shortened,
 )
 from cli.rule_body import (
+    RULES,
     ActivateOption,
     AmountOption,
     AtOption,
     BeforeEndOption,
+    ConfirmMsOption,
+    EntryOption,
+    ExpectOption,
+    ExpiryOption,
+    FileOption,
+    FloorOption,
+    FollowOption,
+    ImmediateOption,
+    MarketOption,
     MaxHoldOption,
+    SmallOption,
+    SourceOption,
+    SpreadOption,
     StopOption,
     TargetOption,
+    TokenOption,
     TrailFloorOption,
     TrailOption,
+    UpdatesOption,
     action,
-    body_of_file,
     conditions,
     given,
+    rule_body,
     trail,
 )
+from cli.watch import watch
 
 app = typer.Typer(help="Rules that protect positions.", no_args_is_help=True)
+app.command()(explain)
+app.command()(preview)
+app.command("replay")(replay_recorded)
+app.command()(watch)
 
-RULES = "/api/v2/rules"
 _COLUMNS = (
     ("rule", field("id")),
     ("status", field("status")),
@@ -50,8 +69,8 @@ _COLUMNS = (
 
 @app.command()
 def create(
-    token: Annotated[str | None, typer.Option("--token", help="token id")] = None,
-    market: Annotated[str | None, typer.Option("--market", help="market (condition) id")] = None,
+    token: TokenOption = None,
+    market: MarketOption = None,
     stop: StopOption = None,
     target: TargetOption = None,
     trail_by: TrailOption = None,
@@ -61,18 +80,18 @@ def create(
     before_end: BeforeEndOption = None,
     at: AtOption = None,
     amount: AmountOption = None,
-    entry_price: Annotated[str | None, typer.Option(help="when the ledger does not know it")] = None,
-    floor: Annotated[str | None, typer.Option(help="never sell below this price")] = None,
-    price_source: Annotated[str | None, typer.Option(help="display, bid, ask, mid or last")] = None,
-    confirm_updates: Annotated[int | None, typer.Option(help="quotes in a row beyond the level")] = None,
-    confirm_ms: Annotated[int | None, typer.Option(help="milliseconds beyond the level")] = None,
-    max_spread: Annotated[str | None, typer.Option(help="wider quotes do not fire it")] = None,
-    expires_at: Annotated[str | None, typer.Option(help="end unfired: 2026-12-31T23:00:00Z")] = None,
-    follow_token: Annotated[bool, typer.Option("--follow-token", help="outlive the position")] = False,
-    allow_immediate: Annotated[bool, typer.Option("--allow-immediate", help="may fire at once")] = False,
-    expect_position: Annotated[bool, typer.Option("--expect-position", help="bought later")] = False,
-    allow_small_percent: Annotated[bool, typer.Option("--allow-small-percent")] = False,
-    file: Annotated[Path | None, typer.Option("--file", help="body as JSON; options win over it")] = None,
+    entry_price: EntryOption = None,
+    floor: FloorOption = None,
+    price_source: SourceOption = None,
+    confirm_updates: UpdatesOption = None,
+    confirm_ms: ConfirmMsOption = None,
+    max_spread: SpreadOption = None,
+    expires_at: ExpiryOption = None,
+    follow_token: FollowOption = False,
+    allow_immediate: ImmediateOption = False,
+    expect_position: ExpectOption = False,
+    allow_small_percent: SmallOption = False,
+    file: FileOption = None,
     key: KeyOption = None,
     account: AccountOption = None,
     json_output: Json = False,
@@ -82,28 +101,25 @@ def create(
     Example: holdfast rule create --token 713… --stop 0.40 --target 0.75
     """
     trailing = trail(trail_by, trail_from, trail_floor) if trail_by is not None else None
-    found = conditions(
-        stop=stop, target=target, trailing=trailing, max_hold=max_hold, before_end=before_end, at=at
-    )
-    confirm = given({"updates": confirm_updates, "ms": confirm_ms})
-    body = body_of_file(file) if file is not None else {}
-    body |= given(
-        {
-            "token_id": token,
-            "market_id": market,
-            "conditions": found,
-            "action": action(amount) if amount is not None else None,
-            "entry_price": entry_price,
-            "floor": floor,
-            "price_source": price_source,
-            "confirm": confirm or None,
-            "max_spread": max_spread,
-            "expires_at": expires_at,
-            "follow_token": follow_token,
-            "allow_immediate": allow_immediate,
-            "expect_position": expect_position,
-            "allow_small_percent": allow_small_percent,
-        }
+    body = rule_body(
+        file,
+        found=conditions(
+            stop=stop, target=target, trailing=trailing, max_hold=max_hold, before_end=before_end, at=at
+        ),
+        amount=amount,
+        confirm_updates=confirm_updates,
+        confirm_ms=confirm_ms,
+        token_id=token,
+        market_id=market,
+        entry_price=entry_price,
+        floor=floor,
+        price_source=price_source,
+        max_spread=max_spread,
+        expires_at=expires_at,
+        follow_token=follow_token,
+        allow_immediate=allow_immediate,
+        expect_position=expect_position,
+        allow_small_percent=allow_small_percent,
     )
     with api(account) as client:
         rule = client.post(RULES, body, key)
@@ -152,9 +168,9 @@ def patch(
     before_end: BeforeEndOption = None,
     at: AtOption = None,
     amount: AmountOption = None,
-    floor: Annotated[str | None, typer.Option(help="never sell below this price")] = None,
-    expires_at: Annotated[str | None, typer.Option(help="end unfired: 2026-12-31T23:00:00Z")] = None,
-    allow_immediate: Annotated[bool, typer.Option("--allow-immediate", help="may fire at once")] = False,
+    floor: FloorOption = None,
+    expires_at: ExpiryOption = None,
+    allow_immediate: ImmediateOption = False,
     version: Annotated[int | None, typer.Option(help="refuse when the rule changed since")] = None,
     account: AccountOption = None,
     json_output: Json = False,

@@ -1,0 +1,205 @@
+"""`holdfast rule explain|preview|replay`: why a rule fires or does not, and what it would send."""
+
+from typing import Annotated
+
+import typer
+from pydantic import JsonValue
+from rich.text import Text
+
+from cli.client import JsonObject, api, objects, text
+from cli.output import AccountOption, Json, console, field, print_facts, print_json, print_table
+from cli.rule_body import (
+    RULES,
+    ActivateOption,
+    AmountOption,
+    AtOption,
+    BeforeEndOption,
+    ConfirmMsOption,
+    EntryOption,
+    ExpectOption,
+    ExpiryOption,
+    FileOption,
+    FloorOption,
+    FollowOption,
+    ImmediateOption,
+    MarketOption,
+    MaxHoldOption,
+    SmallOption,
+    SourceOption,
+    SpreadOption,
+    StopOption,
+    TargetOption,
+    TokenOption,
+    TrailFloorOption,
+    TrailOption,
+    UpdatesOption,
+    conditions,
+    given,
+    rule_body,
+    trail,
+)
+
+SinceOption = Annotated[
+    str | None, typer.Option("--since", help="2026-12-31T23:00:00Z; from arming when left out")
+]
+UntilOption = Annotated[str | None, typer.Option("--until", help="2026-12-31T23:00:00Z; now when left out")]
+
+
+def member(document: JsonObject, name: str) -> JsonObject:
+    """Return a member that is an object, empty when it is missing or null."""
+    value = document.get(name)
+    return value if isinstance(value, dict) else {}
+
+
+def explain(rule_id: str, account: AccountOption = None, json_output: Json = False) -> None:
+    """Explain a rule: how far its levels are, what holds it back, what it would send now."""
+    with api(account) as client:
+        found = client.get(f"{RULES}/{rule_id}/explain")
+    if json_output:
+        print_json(found)
+        return
+    history = member(found, "history")
+    facts = {
+        "does": text(found, "sentence"),
+        "status": text(found, "status"),
+        "phase": text(found, "phase"),
+        **_price_facts(found),
+        "highest": _extreme(history, "highest"),
+        "lowest": _extreme(history, "lowest"),
+        "looked at": f"{text(history, 'rows')} quotes since {text(history, 'since')}{_missing(history)}",
+    }
+    print_facts(f"Rule {text(found, 'id')}", facts)
+    _print_conditions(found)
+    misses = objects(history, "near_misses")
+    if misses:
+        print_table("Near misses", (("at", field("at")), ("what", field("text"))), misses, "")
+
+
+def preview(
+    token: TokenOption = None,
+    market: MarketOption = None,
+    stop: StopOption = None,
+    target: TargetOption = None,
+    trail_by: TrailOption = None,
+    trail_from: ActivateOption = None,
+    trail_floor: TrailFloorOption = None,
+    max_hold: MaxHoldOption = None,
+    before_end: BeforeEndOption = None,
+    at: AtOption = None,
+    amount: AmountOption = None,
+    entry_price: EntryOption = None,
+    floor: FloorOption = None,
+    price_source: SourceOption = None,
+    confirm_updates: UpdatesOption = None,
+    confirm_ms: ConfirmMsOption = None,
+    max_spread: SpreadOption = None,
+    expires_at: ExpiryOption = None,
+    follow_token: FollowOption = False,
+    allow_immediate: ImmediateOption = False,
+    expect_position: ExpectOption = False,
+    allow_small_percent: SmallOption = False,
+    file: FileOption = None,
+    account: AccountOption = None,
+    json_output: Json = False,
+) -> None:
+    """Show what a rule would do before it is armed, with warnings; takes what `rule create` takes."""
+    trailing = trail(trail_by, trail_from, trail_floor) if trail_by is not None else None
+    body = rule_body(
+        file,
+        found=conditions(
+            stop=stop, target=target, trailing=trailing, max_hold=max_hold, before_end=before_end, at=at
+        ),
+        amount=amount,
+        confirm_updates=confirm_updates,
+        confirm_ms=confirm_ms,
+        token_id=token,
+        market_id=market,
+        entry_price=entry_price,
+        floor=floor,
+        price_source=price_source,
+        max_spread=max_spread,
+        expires_at=expires_at,
+        follow_token=follow_token,
+        allow_immediate=allow_immediate,
+        expect_position=expect_position,
+        allow_small_percent=allow_small_percent,
+    )
+    with api(account) as client:
+        found = client.post(f"{RULES}/preview", body)
+    if json_output:
+        print_json(found)
+    else:
+        _show_preview(found)
+
+
+def replay_recorded(
+    rule_id: str,
+    since: SinceOption = None,
+    until: UntilOption = None,
+    account: AccountOption = None,
+    json_output: Json = False,
+) -> None:
+    """Run a rule over the recorded tape of its token: what would have fired, and when."""
+    with api(account) as client:
+        found = client.post(f"{RULES}/{rule_id}/replay", given({"since": since, "until": until}))
+    if json_output:
+        print_json(found)
+        return
+    fired = member(found, "fired")
+    ending = "expired unfired" if found.get("expired") else "did not fire"
+    if fired:
+        ending = f"{text(fired, 'condition')} at {text(fired, 'level') or 'its moment'}, {text(fired, 'at')}"
+    facts = {
+        "does": text(found, "sentence"),
+        "fired": ending,
+        "highest": text(found, "high_water"),
+        "looked at": f"{text(found, 'rows')} quotes since {text(found, 'since')}{_missing(found)}",
+    }
+    print_facts(f"Rule {rule_id} over its recorded tape", facts)
+    steps = objects(found, "steps")[-20:]
+    columns = (("at", field("at")), ("highest", field("mark")), ("level", field("level")))
+    if steps:
+        print_table("Trailing level, latest changes", columns, steps, "")
+
+
+def _show_preview(found: JsonObject) -> None:
+    facts = {
+        "does": text(found, "sentence"),
+        "entry": text(found, "entry_price"),
+        "held": text(found, "held_shares"),
+        **_price_facts(found),
+    }
+    print_facts("Preview: nothing was changed", facts)
+    _print_conditions(found)
+    for warning in objects(found, "warnings"):
+        console().print(Text(f"warning: {text(warning, 'text')}", style="yellow"))
+    for refusal in objects(found, "refusals"):
+        words = f"would be refused: {text(refusal, 'field')} {text(refusal, 'reason')}"
+        console().print(Text(words, style="red"))
+
+
+def _price_facts(found: JsonObject) -> dict[str, str]:
+    price = member(found, "price")
+    age = "read now" if price.get("from_book") else f"{text(price, 'age_ms')} ms old, from the tape"
+    hindrances = found.get("hindrances")
+    said: list[JsonValue] = hindrances if isinstance(hindrances, list) else []
+    shown = f"{text(price, 'price')} ({text(found, 'price_source')}, {age})" if text(price, "price") else ""
+    return {
+        "price": shown or "none that the rule could look at",
+        "stands in the way": " ".join(map(str, said)),
+    }
+
+
+def _print_conditions(found: JsonObject) -> None:
+    for condition in objects(found, "conditions"):
+        console().print(Text(f"{text(condition, 'index')}. {text(condition, 'text')}"))
+        console().print(Text(f"   {text(member(condition, 'would_send'), 'text')}", style="dim"))
+
+
+def _extreme(history: JsonObject, name: str) -> str:
+    extreme = member(history, name)
+    return f"{text(extreme, 'price')} at {text(extreme, 'at')}" if extreme else ""
+
+
+def _missing(history: JsonObject) -> str:
+    return "" if history.get("complete") else ", older ones are missing"
