@@ -70,3 +70,34 @@ async def test_terminated_rule_sells_nothing_and_harms_no_other(holdfast: Holdfa
     assert row["sold_shares"] == "10"
     assert await scene.rule.events("rule.triggered") == []
     await scene.trader.audit(scene.market, other, sells=1)
+
+
+async def test_terminated_rule_is_orphaned_and_sells_once_after_its_adoption(holdfast: Holdfast) -> None:
+    scene = await holdfast.protected()
+    await holdfast.temporal.get_workflow_handle(scene.rule.workflow_id).terminate("by hand")
+    await scene.rule.phase("orphaned")
+    alarm = await scene.rule.event("rule.orphaned")
+    assert alarm["severity"] == "alarm"
+    await scene.market.quote("0.40")  # nobody is there to hear of it
+
+    adopted = await scene.trader.api.post(f"{scene.rule.path}/adopt", {})
+    assert adopted["phase"] in ("armed", "exiting", "done"), adopted
+    row = await scene.rule.done()
+    assert row["sold_shares"] == "10"
+    assert len(await scene.rule.events("rule.orphaned")) == 1
+    await scene.audit()
+
+
+async def test_rule_terminated_in_the_middle_of_its_exit_goes_on_with_its_order(holdfast: Holdfast) -> None:
+    scene = await holdfast.protected()
+    barrier = await holdfast.hold(scene.market, "after_accept")
+    await scene.market.quote("0.40")
+    await barrier.arrival()
+    await holdfast.temporal.get_workflow_handle(scene.rule.workflow_id).terminate("by hand")
+    await barrier.release()
+    await scene.rule.phase("orphaned")
+
+    await scene.trader.api.post(f"{scene.rule.path}/adopt", {})
+    row = await scene.rule.done()
+    assert row["sold_shares"] == "10"
+    await scene.audit()
