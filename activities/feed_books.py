@@ -38,13 +38,14 @@ class BookReader:
     async def read(self, tokens: Sequence[TokenId]) -> None:
         """Take fresh books; what cannot be read now is read again by the silence check or the next poll."""
         for start in range(0, len(tokens), BOOKS_AT_ONCE):
+            asked_ms = self._clock.monotonic_ms()
             try:
                 books = await self._data.books(tokens[start : start + BOOKS_AT_ONCE])
             except VenueError as error:
                 log.warning("feed.books_unreadable", code=error.code)
                 continue
             for book in books:
-                self._intake.take_book(book)
+                self._intake.take_book(book, asked_ms)
 
     async def poll(self, every_s: float) -> None:
         """Read all books for ever: the only source when the websocket is switched off."""

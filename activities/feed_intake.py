@@ -39,10 +39,18 @@ class QuoteIntake:
         if changed:
             self._batch.add(token_id, self._clock.now(), quote)
 
-    def take_book(self, book: Book) -> None:
-        """Take a book read by REST: one that equals the newest quote confirms it."""
+    def take_book(self, book: Book, asked_ms: int) -> None:
+        """Take a book read by REST: one that equals the newest quote confirms it.
+
+        Args:
+            book: as the venue answered.
+            asked_ms: monotonic time of the question. A frame that came since is newer than the answer may
+                be; the stream's own book sorts both by the venue's time.
+        """
         self._stream.replace_book(book)
         seen = self._board.seen(book.token_id)
+        if seen is not None and seen.confirmed_ms > asked_ms:
+            return
         quote = book.quote
         if seen is not None and book.last is None:
             quote = replace(quote, last=seen.quote.last)

@@ -16,10 +16,10 @@ from activities.feed_delivery import Delivery
 from activities.feed_gaps import Blind, GapLog, GapReason
 from activities.feed_intake import QuoteIntake
 from activities.feed_recovery import Recovery
+from activities.feed_rereads import Rereads
 from activities.feed_tape import MarkBatch, TapeBatch
 from activities.feed_watching import WatchFollower
 from domain.errors import StorageUnavailable
-from domain.ids import TokenId
 from domain.messages import FeedShard
 from domain.ports import Clock, MarketData, MarketEvent, MarketEventKind, MarketStream
 from storage.repositories.tape import Tape
@@ -83,7 +83,6 @@ class FeedSession:
         self._settings = settings
         self._stream = stream
         self._clock = clock
-        self._delivery = delivery
         self._batch = TapeBatch(shard.venue, tape)
         self._marks = MarkBatch(watches)
         self._gaps = GapLog(shard, tape)
@@ -103,7 +102,9 @@ class FeedSession:
             stream=stream if settings.ws_enabled else None,
         )
         self._recovery = Recovery(shard, self._board, self._intake, watches=watches, tape=tape)
+        self._rereads = Rereads(self._board, self._books, delivery=delivery, gaps=self._gaps, clock=clock)
         self._tick_ms = clock.monotonic_ms()  # when the loop was last known to run
+        self._frame_ms = self._tick_ms  # when the last frame was received
 
     async def run(self) -> None:
         """Recover, go live, and stay so until cancelled.
@@ -119,6 +120,7 @@ class FeedSession:
             edge = await self._go_live()
             if settings.ws_enabled:
                 group.create_task(self._consume())
+                group.create_task(self._rereads.run())
                 group.create_task(self._books.watch_silence(settings.silence_s))
             else:
                 group.create_task(self._books.poll(settings.poll_interval_s))
@@ -160,6 +162,7 @@ class FeedSession:
         await self._books.read(tokens)
         if self._blind is not None:
             self._gaps.end(self._blind, self._clock.now())
+        self._frame_ms = self._clock.monotonic_ms()
         self._live.set()
         log.info("feed.live", venue=self._shard.venue, rules=self._board.rules, tokens=len(tokens))
         return edge
@@ -168,22 +171,18 @@ class FeedSession:
         async for events in self._stream.events():
             self._check_pause()
             for event in events:
-                await self._on_event(event)
+                self._on_event(event)
 
-    async def _on_event(self, event: MarketEvent) -> None:
+    def _on_event(self, event: MarketEvent) -> None:
         if event.kind is MarketEventKind.QUOTE and event.token_id is not None and event.quote is not None:
             self._intake.take(event.token_id, event.quote, event.received_ms, event.venue_timestamp_ms)
         elif event.kind is MarketEventKind.GAP:
-            log.warning("feed.gap", venue=self._shard.venue)
-            await self._books.read(self._board.tokens())
+            unseen = timedelta(milliseconds=self._clock.monotonic_ms() - self._frame_ms)
+            self._rereads.ask_all(Blind(self._clock.now() - unseen, GapReason.SOCKET))
         elif event.token_id is not None:
-            await self._reread(event.token_id, event.kind)
-
-    async def _reread(self, token_id: TokenId, kind: MarketEventKind) -> None:
-        """A tick or state changed, or the local book went wrong: ask the venue."""
-        if kind is not MarketEventKind.DESYNC:
-            await self._delivery.market_changed(token_id, self._board.rules_on(token_id))
-        await self._books.read([token_id])
+            # A tick or state changed, or the local book went wrong: ask the venue.
+            self._rereads.ask_token(event.token_id, instrument=event.kind is not MarketEventKind.DESYNC)
+        self._frame_ms = max(self._frame_ms, event.received_ms)
 
     async def _fire_timers(self) -> None:
         while True:

@@ -7,6 +7,7 @@ import pytest
 
 from activities.feed_gaps import Blind, GapReason
 from activities.feed_session import FeedRestart
+from domain.ports import MarketEventKind
 from tests.activities.feed_floor import LIMIT_S, FeedFloor
 from tests.domain.builders import TOKEN
 
@@ -75,6 +76,21 @@ async def test_pause_before_fresh_books_keeps_the_start_of_the_gap_that_was_open
         restart = await restart_of(running)
     assert restart.blind == Blind(stopped, GapReason.PAUSE)
     assert floor.recorded == []
+
+
+async def test_lost_socket_is_a_gap_from_its_last_frame_to_fresh_books(floor):
+    async with floor.running():
+        await floor.quoted("0.51", "0.53")
+        await floor.until(lambda: floor.entries[1:])
+        seen = floor.clock.now()
+        floor.clock.pass_s(1)
+        floor.held[TOKEN] = asyncio.Event()
+        await floor.frame(MarketEventKind.GAP, None)
+        await floor.until(lambda: floor.reads[1:])
+        floor.clock.pass_s(1)
+        floor.held[TOKEN].set()
+        await floor.until(lambda: floor.recorded)
+    assert spans(floor) == [("socket", seen, seen + timedelta(seconds=2))]
 
 
 async def restart_of(running):
