@@ -10,14 +10,24 @@ from fastapi.routing import APIRoute
 from api import errors
 from api.boundary import Boundary, Gate
 from api.deps import Services, authenticate
-from api.routes import accounts, adoption, explain, health, orders, portfolio, rules, skills_polymarket
+from api.routes import (
+    accounts,
+    adoption,
+    explain,
+    health,
+    holdings,
+    orders,
+    portfolio,
+    rules,
+    skills_polymarket,
+)
 from api.routes.answers import ProblemDocument
 
 OpenServices = Callable[[], AbstractAsyncContextManager[Services]]
 
 VERSION = "2"
 DOCUMENTATION = frozenset({"/docs", "/openapi.json"})
-_ROUTERS = (explain, rules, adoption, skills_polymarket, orders, portfolio, accounts, health)
+_ROUTERS = (explain, rules, adoption, skills_polymarket, orders, holdings, portfolio, accounts, health)
 _DESCRIPTION = """\
 Holdfast watches positions and acts on them: stop-loss, take-profit, trailing stop, time exits.
 Every rule and order is a durable workflow: what was answered with success survives any crash and is never

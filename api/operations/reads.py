@@ -10,6 +10,7 @@ from domain.messages import RuleRow, RuleStatus
 from domain.orders import OrderRow, OrderState
 from storage.records import Page as Rows
 from storage.repositories.events import EventFilter, EventLogLine
+from storage.repositories.holdings import Holdings
 from storage.repositories.orders import OrderFilter
 from storage.repositories.positions import EntryFilter, PositionFilter
 from storage.repositories.rules import RuleFilter
@@ -66,7 +67,8 @@ async def positions(
         open_only=not include_closed, token_id=None if token_id is None else TokenId(clean(token_id))
     )
     found = await services.positions.page(context.account_id, wanted, limit=page.limit, offset=page.offset)
-    items = [PositionAnswer.of(position) for position in found.items]
+    origins = await Holdings(services.database).origins(context.account_id, found.items)
+    items = [PositionAnswer.of(position, origins[position.key]) for position in found.items]
     return Page(items=items, total=found.total, limit=page.limit, offset=page.offset)
 
 
@@ -76,10 +78,11 @@ async def monitored_positions(
     """Return the open positions of the account, each with the open rules on its token."""
     wanted = PositionFilter(venue=venue)
     found = await services.positions.page(context.account_id, wanted, limit=page.limit, offset=page.offset)
+    origins = await Holdings(services.database).origins(context.account_id, found.items)
     items: list[MonitoredPositionAnswer] = []
     for position in found.items:
         rule_ids = await services.rules.open_rules_on(position.key)
-        answer = PositionAnswer.of(position)
+        answer = PositionAnswer.of(position, origins[position.key])
         items.append(MonitoredPositionAnswer(**dict(answer), rule_ids=[*rule_ids]))
     return Page(items=items, total=found.total, limit=page.limit, offset=page.offset)
 

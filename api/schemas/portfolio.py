@@ -3,9 +3,12 @@
 from datetime import datetime
 from typing import Self
 
+from pydantic import Field
+
 from api.schemas.common import Amount, Answer
 from domain.messages import Severity
 from domain.orders import Mode
+from domain.outside import Origin
 from domain.positions import Position
 from storage.repositories.events import EventLogLine
 
@@ -26,9 +29,10 @@ class PositionAnswer(Answer):
     episode: int
     opened_at: datetime | None
     closed_at: datetime | None
+    origin: Origin = Field(description="own: bought here; found: found at the venue; mixed: some of each")
 
     @classmethod
-    def of(cls, position: Position) -> Self:
+    def of(cls, position: Position, origin: Origin) -> Self:
         """Return the answer form of a position."""
         return cls(
             venue=position.key.venue,
@@ -44,6 +48,7 @@ class PositionAnswer(Answer):
             episode=position.episode,
             opened_at=position.opened_at,
             closed_at=position.closed_at,
+            origin=origin,
         )
 
 

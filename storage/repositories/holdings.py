@@ -8,6 +8,7 @@ from decimal import Decimal
 from pydantic import TypeAdapter
 
 from domain.ids import AccountId, MarketId, TokenId
+from domain.money import EXACT, floor_decimals
 from domain.orders import Mode, Side
 from domain.outside import HoldingsPlace, LedgerToken, Origin
 from domain.positions import Position, PositionKey
@@ -48,6 +49,8 @@ _COUNT_ADJUSTMENTS = """SELECT count(*) FROM ledger
 _COUNT_RULES = """SELECT count(*) FROM rules
     WHERE account_id = $1 AND venue = $2 AND mode = $3 AND token_id = $4"""
 
+_PRICE_PLACES = 6
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Adjustment:
@@ -67,6 +70,11 @@ class Adjustment:
     at: datetime
     ledger_shares: Decimal | None
     venue_shares: Decimal | None
+
+    @property
+    def price(self) -> Decimal:
+        """USD per share at which the difference is counted, at most six decimals."""
+        return floor_decimals(EXACT.divide(self.notional_usd, self.shares), _PRICE_PLACES)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
