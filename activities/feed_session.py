@@ -149,9 +149,17 @@ class FeedSession:
         try:
             await self._batch.flush()
             await self._marks.flush()
+            self._tell_dropped()  # once, now that the tape goes on
             await self._gaps.flush()
         except StorageUnavailable as error:
             log.warning("feed.flush_failed", error=str(error), rows=len(self._batch))
+
+    def _tell_dropped(self) -> None:
+        """What the tape lacks is a gap of it, though the feed saw."""
+        dropped = self._batch.take_dropped()
+        if dropped is not None:
+            log.warning("feed.tape_rows_dropped", rows=dropped.rows)
+            self._gaps.end(Blind(dropped.first, GapReason.TAPE_FULL), dropped.last)
 
     async def _go_live(self) -> int:
         """Recover, subscribe, judge fresh books; return the watches' visible edge."""

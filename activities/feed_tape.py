@@ -1,6 +1,7 @@
 """What a feed writes once a second: each change of the top of a book, and the marks that moved."""
 
 from collections.abc import Iterable
+from dataclasses import dataclass
 from datetime import datetime
 
 from domain.quotes import Quote
@@ -12,6 +13,15 @@ from storage.repositories.watches import Watches
 MOST_ROWS = 200_000
 
 
+@dataclass(frozen=True, slots=True)
+class Dropped:
+    """Rows that the tape will never have: how many, and when the first and the last of them were seen."""
+
+    rows: int
+    first: datetime
+    last: datetime
+
+
 class TapeBatch:
     """Rows that wait to be written."""
 
@@ -20,7 +30,7 @@ class TapeBatch:
         self._venue = venue
         self._tape = tape
         self._rows: list[TapeEntry] = []
-        self.dropped = 0
+        self._dropped: Dropped | None = None
 
     def __len__(self) -> int:
         return len(self._rows)
@@ -29,9 +39,12 @@ class TapeBatch:
         """Take a change of the top of a book."""
         self._rows.append(TapeEntry(venue=self._venue, token_id=token_id, ts=at, quote=quote))
         if len(self._rows) > MOST_ROWS:
-            excess = len(self._rows) - MOST_ROWS
-            del self._rows[:excess]
-            self.dropped += excess
+            self._drop(len(self._rows) - MOST_ROWS)
+
+    def take_dropped(self) -> Dropped | None:
+        """Return what was dropped since the last call, None when nothing was."""
+        dropped, self._dropped = self._dropped, None
+        return dropped
 
     async def flush(self) -> None:
         """Write what waits; on a failure it goes on waiting.
@@ -47,6 +60,15 @@ class TapeBatch:
         except BaseException:
             self._rows = rows + self._rows
             raise
+
+    def _drop(self, count: int) -> None:
+        gone, before = self._rows[:count], self._dropped
+        del self._rows[:count]
+        self._dropped = Dropped(
+            count if before is None else before.rows + count,
+            gone[0].ts if before is None else before.first,
+            gone[-1].ts,
+        )
 
 
 class MarkBatch:
