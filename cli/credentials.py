@@ -26,7 +26,8 @@ def _group() -> None:
 def set_credentials(
     venue: Annotated[str, typer.Option(help="venue of the wallet")] = "polymarket",
     signature_type: Annotated[
-        int, typer.Option(min=0, max=2, help="0 own wallet, 1 proxy (email login), 2 Safe (browser wallet)")
+        int,
+        typer.Option(min=0, max=3, help="0 own wallet, 1 proxy (email login), 2 Safe, 3 deposit wallet"),
     ] = 0,
     funder: Annotated[
         str | None, typer.Option(help="address that holds the funds; the wallet's own when left out")

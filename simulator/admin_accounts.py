@@ -21,7 +21,7 @@ class WalletSpec(Body):
 
     address: AddressText
     signer: AddressText | None = None
-    signature_type: int = Field(default=0, ge=0, le=2)
+    signature_type: int = Field(default=0, ge=0, le=3)
     collateral: Amount | None = None
     tokens: dict[str, Amount] = Field(default_factory=dict[str, str])
     approved: bool = True

@@ -6,7 +6,7 @@ from simulator import refusals, validation
 from simulator.markets import Market
 from simulator.orders import Side, SignatureType, SignedOrder, Submission
 from simulator.refusals import bad
-from simulator.signatures import SignatureError, order_digest, recover_address
+from simulator.signatures import SignatureError, order_digest, recover_address, recover_owner
 from simulator.state import State
 
 
@@ -25,7 +25,7 @@ class Admission:
         signed = submission.signed
         if submission.owner != owner:
             raise bad(refusals.FOREIGN_OWNER)
-        if signed.signer.lower() != account.lower():
+        if self._key_behind(signed).lower() != account.lower():
             raise bad(refusals.FOREIGN_SIGNER)
         market = self._state.market_of_token.get(signed.token_id)
         if market is None or market.closed or not market.enable_order_book or market.resolved:
@@ -44,7 +44,7 @@ class Admission:
         digest, order_id = self.digest(signed, market)
         self._check_wallet(signed)
         try:
-            genuine = recover_address(digest, signed.signature).lower() == signed.signer.lower()
+            genuine = self._signed_by(signed, digest, market).lower() == self._key_behind(signed).lower()
         except SignatureError as error:
             raise bad(refusals.INVALID_SIGNATURE) from error
         if not genuine:
@@ -60,9 +60,25 @@ class Admission:
         digest = _digest(signed, self._state.meta.chain_id, market.neg_risk)
         return digest, f"0x{digest.hex()}"
 
+    def _key_behind(self, signed: SignedOrder) -> str:
+        """Returns whose key must have signed; a deposit wallet that is not deployed has no owner."""
+        if signed.signature_type != SignatureType.POLY_1271:
+            return signed.signer
+        wallet = self._state.wallets.get(signed.signer.lower())
+        return signed.signer if wallet is None else wallet.signer
+
+    def _signed_by(self, signed: SignedOrder, digest: bytes, market: Market) -> str:
+        if signed.signature_type != SignatureType.POLY_1271:
+            return recover_address(digest, signed.signature)
+        fields = validation.signed_fields(signed)
+        return recover_owner(fields, signed.signature, self._state.meta.chain_id, market.neg_risk)
+
     def _check_wallet(self, signed: SignedOrder) -> None:
-        if self._state.settings.deposit_wallet_only:
+        deposit = signed.signature_type == SignatureType.POLY_1271
+        if self._state.settings.deposit_wallet_only and not deposit:
             raise bad(refusals.MAKER_NOT_ALLOWED)
+        if deposit and signed.maker.lower() != signed.signer.lower():
+            raise bad(refusals.INVALID_SIGNATURE)
         if signed.signature_type == SignatureType.EOA:
             if signed.maker.lower() != signed.signer.lower():
                 raise bad(refusals.INVALID_SIGNATURE)
@@ -70,7 +86,7 @@ class Admission:
         wallet = self._state.wallets.get(signed.maker.lower())
         if wallet is None:
             raise bad(refusals.MAKER_NOT_ALLOWED)
-        owned = wallet.signer.lower() == signed.signer.lower()
+        owned = wallet.signer.lower() == self._key_behind(signed).lower()
         if not owned or wallet.signature_type != signed.signature_type:
             raise bad(refusals.INVALID_SIGNATURE)
 

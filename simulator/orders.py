@@ -39,6 +39,8 @@ class SignatureType(IntEnum):
     EOA = 0
     POLY_PROXY = 1
     POLY_GNOSIS_SAFE = 2
+    POLY_1271 = 3
+    """Deposit wallet: a contract that signs for itself, by its owner's key."""
 
 
 class OrderStatus(StrEnum):

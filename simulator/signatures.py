@@ -29,8 +29,19 @@ AUTH_VERSION_HASH = keccak(text="1")
 AUTH_MESSAGE_HASH = keccak(text="This message attests that I control the given wallet")
 
 
+DEPOSIT_TYPE = (
+    "TypedDataSign(Order contents,string name,string version,uint256 chainId,address verifyingContract,"
+    f"bytes32 salt){ORDER_TYPE}"
+)
+DEPOSIT_TYPE_HASH = keccak(text=DEPOSIT_TYPE)
+DEPOSIT_NAME_HASH = keccak(text="DepositWallet")
+DEPOSIT_VERSION_HASH = keccak(text="1")
+DEPOSIT_SALT = bytes(32)
+_INNER = 65
+
+
 class SignatureError(ValueError):
-    """No public key recovers from the signature."""
+    """The signature is malformed, or no public key recovers from it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,6 +77,11 @@ def auth_domain(chain_id: int) -> bytes:
 
 def order_digest(order: OrderFields, chain_id: int, neg_risk: bool) -> bytes:
     """Returns the 32 bytes that are signed and that are the order's id."""
+    return keccak(b"\x19\x01" + exchange_domain(chain_id, neg_risk) + order_struct_hash(order))
+
+
+def order_struct_hash(order: OrderFields) -> bytes:
+    """Returns the hash of the order alone, without its domain."""
     struct = b"".join(
         (
             ORDER_TYPE_HASH,
@@ -82,7 +98,40 @@ def order_digest(order: OrderFields, chain_id: int, neg_risk: bool) -> bytes:
             order.builder,
         )
     )
-    return keccak(b"\x19\x01" + exchange_domain(chain_id, neg_risk) + keccak(struct))
+    return keccak(struct)
+
+
+def recover_owner(order: OrderFields, signature: str, chain_id: int, neg_risk: bool) -> str:
+    """Returns the checksum address of the key that signed for a deposit wallet (ERC-7739 nested typed data).
+
+    The signature is 65 bytes of the key, the exchange's domain separator, the order's struct hash, the
+    order's type string and that string's length in two bytes. The wallet's own domain (``DepositWallet``,
+    version 1, the wallet as contract) enters the inner digest, so another wallet of the same owner cannot
+    use the signature.
+
+    Raises:
+        SignatureError: malformed, for another exchange or order, or no key recovers from it.
+    """
+    try:
+        raw = bytes.fromhex(signature.removeprefix("0x"))
+    except ValueError as error:
+        raise SignatureError("signature is not hexadecimal") from error
+    domain, contents = exchange_domain(chain_id, neg_risk), order_struct_hash(order)
+    type_string = ORDER_TYPE.encode()
+    if raw[_INNER:] != domain + contents + type_string + len(type_string).to_bytes(2, "big"):
+        raise SignatureError("signature wraps another order, exchange or type")
+    nested = b"".join(
+        (
+            DEPOSIT_TYPE_HASH,
+            contents,
+            DEPOSIT_NAME_HASH,
+            DEPOSIT_VERSION_HASH,
+            _word(chain_id),
+            _address_word(order.maker),
+            DEPOSIT_SALT,
+        )
+    )
+    return recover_address(keccak(b"\x19\x01" + domain + keccak(nested)), raw[:_INNER].hex())
 
 
 def auth_digest(address: str, timestamp: str, nonce: int, chain_id: int) -> bytes:

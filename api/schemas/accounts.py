@@ -139,8 +139,9 @@ class CredentialsBody(Body):
 
     venue: Annotated[str, Field(min_length=1, max_length=40)] = "polymarket"
     private_key: SecretStr
-    signature_type: Annotated[int, Field(ge=0, le=2)] = Field(
-        default=0, description="0 own wallet, 1 proxy wallet (email login), 2 Safe (browser wallet)"
+    signature_type: Annotated[int, Field(ge=0, le=3)] = Field(
+        default=0,
+        description="0 own wallet, 1 proxy wallet (email login), 2 Safe (browser wallet), 3 deposit wallet",
     )
     funder: str | None = Field(default=None, description="Address that holds the funds")
 
@@ -161,7 +162,7 @@ class CredentialsBody(Body):
     @model_validator(mode="after")
     def _funder_where_needed(self) -> Self:
         if self.signature_type != 0 and self.funder is None:
-            raise PydanticCustomError("funder_needed", "signature types 1 and 2 need the funder's address")
+            raise PydanticCustomError("funder_needed", "signature types 1 to 3 need the funder's address")
         return self
 
 

@@ -143,6 +143,7 @@ async def test_credentials_are_stored_sealed_and_never_returned(world: World) ->
         ({"private_key": PRIVATE_KEY, "venue": "nowhere"}, "venue"),
         ({"private_key": PRIVATE_KEY, "signature_type": 7}, "signature_type"),
         ({"private_key": PRIVATE_KEY, "signature_type": 1}, "body"),
+        ({"private_key": PRIVATE_KEY, "signature_type": 3}, "body"),
         ({"private_key": PRIVATE_KEY, "funder": PRIVATE_KEY}, "funder"),
     ],
 )

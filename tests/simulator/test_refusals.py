@@ -4,6 +4,7 @@ import copy
 import json
 import time
 from collections.abc import Awaitable, Callable
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -362,6 +363,47 @@ async def test_proxy_and_safe_wallets_are_signed_by_their_owner(
     await admin.set_wallet(not_mine, signer="0x" + "bb" * 20, signature_type=2, collateral="100")
     order = trader.limit(token, "BUY", "0.40", "10", maker=not_mine, signature_type=2)
     assert (await trader.post(order)).error == "invalid signature"
+
+
+DEPOSIT = "0x56687BF447DB6fFA42FFE2204a05EDAA20f55839"
+
+
+async def test_deposit_wallet_is_signed_for_by_its_owner(
+    trader: Trader, admin: SimulatorAdmin, token: str
+) -> None:
+    await admin.set_wallet(DEPOSIT, signer=trader.address, signature_type=3, collateral="100")
+    await admin.settings(deposit_wallet_only=True)
+    wrapped = {"maker": DEPOSIT, "order_signer": DEPOSIT, "signature_type": 3}
+    answer = await trader.post(trader.limit(token, "BUY", "0.40", "10", **wrapped))
+    assert answer.status == 200, answer
+    (order,) = await admin.orders(DEPOSIT)
+    assert (order.maker_address, order.signer) == (DEPOSIT, trader.address)
+    plain = await trader.buy(token, "0.40", "10")
+    assert plain.error == "maker address not allowed, please use the deposit wallet flow"
+
+
+async def test_deposit_wallet_refuses_what_its_owner_did_not_sign_for_it(
+    trader: Trader, other: Trader, admin: SimulatorAdmin, token: str
+) -> None:
+    await admin.set_wallet(DEPOSIT, signer=trader.address, signature_type=3, collateral="100")
+    wrapped = {"maker": DEPOSIT, "order_signer": DEPOSIT, "signature_type": 3}
+    order = trader.limit(token, "BUY", "0.40", "10", **wrapped)
+    stranger = limit(other.key, token, "BUY", "0.40", "10", **wrapped)
+    foreign = replace(order, signature=stranger.signature)
+    bare = replace(order, signature=order.signature[: 2 + 130])
+    altered = replace(order, salt="987654321")
+    neg_risk = trader.limit(token, "BUY", "0.40", "10", neg_risk=True, **wrapped)
+    for each in (foreign, bare, altered, neg_risk):
+        assert (await trader.post(each)).error == "invalid signature"
+    assert (await other.post(order)).error == (
+        "the order signer address has to be the address of the API KEY"
+    )
+
+
+async def test_deposit_wallet_that_is_not_deployed_has_no_key(trader: Trader, token: str) -> None:
+    wrapped = {"maker": DEPOSIT, "order_signer": DEPOSIT, "signature_type": 3}
+    answer = await trader.post(trader.limit(token, "BUY", "0.40", "10", **wrapped))
+    assert answer.error == "the order signer address has to be the address of the API KEY"
 
 
 async def test_neg_risk_market_wants_its_own_exchange(

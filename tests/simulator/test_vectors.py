@@ -8,7 +8,15 @@ from py_clob_client_v2.order_utils.model.order_data_v2 import SignedOrderV2
 from simulator.auth import hmac_signature, verify_l1
 from simulator.money import taker_fee, to_micro, to_text
 from simulator.refusals import Refusal
-from simulator.signatures import auth_domain, exchange_domain, order_digest, recover_address
+from simulator.signatures import (
+    ORDER_TYPE,
+    SignatureError,
+    auth_domain,
+    exchange_domain,
+    order_digest,
+    recover_address,
+    recover_owner,
+)
 from simulator.validation import parse_submission, signed_fields
 from simulator.wire import book_hash
 from tests.simulator.trader import ADDRESS, KEY, sign
@@ -37,6 +45,15 @@ BODY = (
 ORDER_ID = "c17c0d7023c2ad01f9eefd8955dff5fb866f520540f350e04df3887f86058e47"
 NEG_RISK_ID = "74e10a61731949cbef3bd2da13b24784ff0aa521fc9eebbbd8e2e0a9a1a4ed81"
 TOKEN = "71321045679252212594626385532706912750332728571942532289631379312455583992563"
+DEPOSIT = "0x56687BF447DB6fFA42FFE2204a05EDAA20f55839"
+DEPOSIT_ORDER_ID = "9868b12cd35ac4db19f31a29c2a4ba5712224f6fe90b09b162bc19b25b5fff5b"
+# As the venue's client signs (py-clob-client-v2 1.2.1): key, domain, order; the type string follows.
+DEPOSIT_SIGNATURE = (
+    "0x47c4456ebc63f45fa96d5944245f3dd21fa61037d929e4c3fd313ad2eacce7731513b02433cec317"
+    "1d736f755619c89cf8de9e1146336eace0216e43aa61ea871b"
+    "3264e159346253e26a64e00b69032db0e7d32f94628de3e6eecb50304d7af3d2"
+    "06e9d0f5d91b753109b886d516f6e4beb7dfd0c486317f9fa6a27de4a9a78035"
+)
 
 
 def test_wallet_signature_of_the_recorded_request_recovers_its_address() -> None:
@@ -86,6 +103,24 @@ def test_deterministic_order_has_the_recorded_id() -> None:
     assert digest.hex() == "0c58f3f6aa65663244c67d64476a2ad5300323e6b65376725e53fc4984c1bb38"
 
 
+def test_deposit_wallet_signature_of_the_client_recovers_its_owner() -> None:
+    signed = parse_submission(_body(_deposit_order())).signed
+    fields = signed_fields(signed)
+    assert signed.signature == DEPOSIT_SIGNATURE + ORDER_TYPE.encode().hex() + "00ba"
+    assert order_digest(fields, 137, neg_risk=False).hex() == DEPOSIT_ORDER_ID
+    assert recover_owner(fields, signed.signature, 137, neg_risk=False) == ADDRESS
+
+
+@pytest.mark.parametrize(
+    "signature",
+    ["0x", "0xzz", DEPOSIT_SIGNATURE, DEPOSIT_SIGNATURE + ORDER_TYPE.encode().hex() + "00bb"],
+)
+def test_deposit_wallet_signature_of_another_shape_has_no_owner(signature: str) -> None:
+    fields = signed_fields(parse_submission(_body(_deposit_order())).signed)
+    with pytest.raises(SignatureError):
+        recover_owner(fields, signature, 137, neg_risk=False)
+
+
 @pytest.mark.parametrize(
     ("chain_id", "neg_risk", "separator"),
     [
@@ -122,6 +157,21 @@ def test_fees_of_every_recorded_fill_are_reproduced(fixtures: Path) -> None:
 def test_amounts_are_written_without_exponent_or_trailing_zeros(micro: int, text: str) -> None:
     assert to_text(micro) == text
     assert to_micro(text) == micro
+
+
+def _deposit_order() -> SignedOrderV2:
+    return sign(
+        KEY,
+        TOKEN,
+        "BUY",
+        5_070_000,
+        16_900_000,
+        maker=DEPOSIT,
+        order_signer=DEPOSIT,
+        signature_type=3,
+        salt=6173029043549848,
+        timestamp=1795246965626,
+    )
 
 
 def _body(order: SignedOrderV2) -> bytes:

@@ -51,6 +51,7 @@ def sign(
     chain_id: int = CHAIN,
     exchange: str | None = None,
     domain_version: str = "2",
+    order_signer: str | None = None,
 ) -> SignedOrderV2:
     """Signs exact integer amounts, as the reference tells adapters to."""
     signer = Signer(key, chain_id)
@@ -64,7 +65,7 @@ def sign(
     )
     data = OrderDataV2(
         maker=maker or signer.address(),
-        signer=signer.address(),
+        signer=order_signer or signer.address(),
         tokenId=token_id,
         makerAmount=str(maker_amount),
         takerAmount=str(taker_amount),

@@ -95,15 +95,21 @@ class PolymarketTrading:
         if len(self._signed) >= _SIGNED_AHEAD:
             self._signed.clear()  # attempts that were never placed
         try:
-            self._signed[attempt] = self._keys.sign(attempt)
+            self._signed[attempt] = self._sign(attempt)
         except WrongWallet as error:
             _log.info("order.not_signed_ahead", order_id=attempt.order_id, error=str(error))
+
+    def _sign(self, attempt: Attempt) -> SignedOrder:
+        # The key alone cannot tell: it also signs for other wallets of its owner, deposit wallets above all.
+        if attempt.wallet.funder.lower() != self._owner.wallet.lower():
+            raise WrongWallet("the order is for another wallet than the session's")
+        return self._keys.sign(attempt)
 
     async def place(self, attempt: Attempt) -> Answer:
         """Sign and post once. Never raises for an answer of the venue or a network failure."""
         order_id = venue_order_id(attempt)
         try:
-            signed = self._signed.pop(attempt, None) or self._keys.sign(attempt)
+            signed = self._signed.pop(attempt, None) or self._sign(attempt)
         except WrongWallet as error:
             return Answer(
                 kind=AnswerKind.BLOCKED, code="wrong_wallet", detail=str(error), venue_order_id=order_id

@@ -154,6 +154,26 @@ def test_deposit_wallet_order_is_wrapped_as_the_package_wraps_it() -> None:
     assert signed.venue_order_id == package_digest(attempt)
 
 
+def test_recorded_order_of_a_deposit_wallet_gets_its_recorded_id_and_signature() -> None:
+    wallet = wallet_identity(
+        WalletId("wal_1"), SecretStr(KEY), chain_id=CHAIN, funder=PROXY, signature_type=3
+    )
+    attempt = make_attempt(
+        side=Side.BUY,
+        time_in_force=TimeInForce.GTC,
+        salt=6173029043549848,
+        maker_amount=5_070_000,
+        taker_amount=16_900_000,
+        wallet=wallet,
+    )
+    signed = KeyPair(SecretStr(KEY), CHAIN).sign(attempt)
+    assert signed.venue_order_id == "0x9868b12cd35ac4db19f31a29c2a4ba5712224f6fe90b09b162bc19b25b5fff5b"
+    assert signed.order.signature.startswith(
+        "0x47c4456ebc63f45fa96d5944245f3dd21fa61037d929e4c3fd313ad2eacce7731513b02433cec317"
+        "1d736f755619c89cf8de9e1146336eace0216e43aa61ea871b"
+    )
+
+
 def test_retry_on_another_machine_signs_the_same_bytes() -> None:
     first, second = (
         KeyPair(SecretStr(KEY), CHAIN).sign(make_attempt(attempt=3)).body(API_KEY) for _ in range(2)
@@ -256,6 +276,20 @@ async def test_order_for_another_key_is_blocked_without_a_request() -> None:
         stranger = dataclasses.replace(credentials(), private_key=SecretStr("0x" + "22" * 32))
         trading = PolymarketTrading(PolymarketConfig(clob_url=server.url), stranger, NoMarketData())
         answer = await trading.place(make_attempt())
+        await trading.aclose()
+    assert (answer.kind, answer.code) == ("blocked", "wrong_wallet")
+    assert not server.requests
+
+
+async def test_deposit_wallet_of_the_same_key_is_another_wallet_and_blocked() -> None:
+    deposit = wallet_identity(
+        WalletId("wal_1"), SecretStr(KEY), chain_id=CHAIN, funder=PROXY, signature_type=3
+    )
+    attempt = make_attempt(wallet=deposit)
+    async with recording_server(answer_order) as server:
+        trading = PolymarketTrading(PolymarketConfig(clob_url=server.url), credentials(), NoMarketData())
+        trading.prepare(attempt)
+        answer = await trading.place(attempt)
         await trading.aclose()
     assert (answer.kind, answer.code) == ("blocked", "wrong_wallet")
     assert not server.requests

@@ -2,6 +2,7 @@
 
 import asyncio
 import dataclasses
+import secrets
 from collections.abc import Sequence
 from decimal import Decimal
 
@@ -294,6 +295,36 @@ async def test_neg_risk_market_signs_for_its_own_exchange(exchange: LocalExchang
     assert (wrong.kind, wrong.code) == (AnswerKind.BLOCKED, "invalid_signature")
     right = await trading.place(dataclasses.replace(attempt, neg_risk=True))
     assert right.kind is AnswerKind.ACCEPTED
+
+
+async def test_deposit_wallet_trades_reads_its_balance_and_finds_its_orders(exchange: LocalExchange) -> None:
+    await exchange.book([("0.50", "30")], [("0.52", "30")])
+    owner, deposit = await exchange.fund(), "0x" + secrets.token_hex(20)
+    await exchange.post(
+        "/wallets",
+        address=deposit,
+        signer=owner,
+        signature_type=3,
+        collateral="70",
+        tokens={exchange.yes: "50"},
+    )
+    account = dataclasses.replace(await exchange.credentials(), funder=deposit, signature_type=3)
+    session = PolymarketTrading(exchange.config, account, exchange.market_data)
+    wallet = wallet_identity(
+        WalletId("wal_1"), SecretStr(exchange.key), chain_id=CHAIN, funder=deposit, signature_type=3
+    )
+    assert (await session.collateral()).amount == D(70)
+    sell = attempt_on(exchange, wallet=wallet)
+    answer = await session.place(sell)
+    assert (answer.kind, answer.status) == (AnswerKind.ACCEPTED, VenueOrderStatus.MATCHED)
+    order = await session.find_order(session.venue_order_id(sell), exchange.market_id)
+    assert order is not None
+    assert order.matched_shares == D(20)
+    assert [fill.shares for fill in await session.fills(after=None)] == [D(20)]
+    resting = attempt_on(exchange, price="0.60", time_in_force=TimeInForce.GTC, attempt=2, wallet=wallet)
+    assert (await session.place(resting)).kind is AnswerKind.ACCEPTED
+    assert await session.cancel(session.venue_order_id(resting)) is CancelOutcome.CANCELED
+    await session.aclose()
 
 
 async def test_wrong_api_credentials_block_orders_and_reads(exchange: LocalExchange) -> None:
