@@ -54,6 +54,9 @@ class PaperMemory:
             self._place += 1
             self._fills.append((self._place, order.account, fill))
 
+    def paper_fills(self) -> Sequence[PaperFill]:
+        return [each for _, _, each in self._fills]
+
     async def used_depth(self, account: PaperAccount, token_id: TokenId, since: datetime) -> UsedDepth:
         used: dict[tuple[Side, Decimal], Decimal] = {}
         for _, owner, each in self._fills:

@@ -39,7 +39,16 @@ def level_shows(place: QueuePlace, shares: Decimal, at_ms: int) -> QueuePlace:
     gone = place.ahead - shares
     if gone <= 0:
         return place
-    return replace(place, ahead=shares, credited=_owed(place, at_ms) + gone, credited_ms=at_ms)
+    newest = max(place.credited_ms, at_ms)
+    return replace(place, ahead=shares, credited=_owed(place, at_ms) + gone, credited_ms=newest)
+
+
+def is_news(place: QueuePlace, at_ms: int) -> bool:
+    """Say whether a book of this time may tell of a place: one from before the order joined may not.
+
+    A book may come by two ways, and the slower one may show what was before.
+    """
+    return at_ms >= place.seen_ms
 
 
 def reaches(trade: MarketTrade, side: Side, price: Decimal) -> bool:

@@ -9,7 +9,7 @@ from domain.orders import Side
 from domain.paper import PaperOrder, QueuePlace, UsedDepth
 from domain.ports import Book, MarketTrade
 from venues.paper.matching import Match, also_used, crosses, match_shares
-from venues.paper.queue import join, let_pass, level_shows, reaches, standing
+from venues.paper.queue import is_news, join, let_pass, level_shows, reaches, standing
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -43,21 +43,29 @@ def look_at(orders: Sequence[PaperOrder], look: Look, used: UsedDepth) -> list[F
     found: list[Found] = []
     left = [trade.shares for trade in look.trades]
     for order in sorted(orders, key=_priority):
-        queue = order.queue or join(look.book, order.side, order.limit_price, look.at_ms)
-        queue, from_trades, reached = _served(order, queue, look.trades, left)
-        shows = standing(look.book, order.side, order.limit_price)
-        wanted = order.remaining - from_trades
-        depth = match_shares(look.book, order.side, order.limit_price, wanted, used)
-        used = also_used(used, order.side, depth)
-        found.append(
-            Found(
-                order=order,
-                queue=level_shows(queue, shows, look.at_ms),
-                matches=_at_own_price(order, from_trades, depth),
-                touched=reached or crosses(look.book, order.side, order.limit_price),
-            )
-        )
+        before = order.queue or join(look.book, order.side, order.limit_price, look.at_ms)
+        queue, from_trades, touched = _served(order, before, look.trades, left)
+        depth: tuple[Match, ...] = ()
+        if is_news(before, look.at_ms):
+            queue, depth = _shown(order, queue, look, order.remaining - from_trades, used)
+            used = also_used(used, order.side, depth)
+            touched = touched or crosses(look.book, order.side, order.limit_price)
+        matches = _at_own_price(order, from_trades, depth)
+        found.append(Found(order=order, queue=queue, matches=matches, touched=touched))
     return found
+
+
+def _shown(
+    order: PaperOrder, queue: QueuePlace, look: Look, wanted: Decimal, used: UsedDepth
+) -> tuple[QueuePlace, tuple[Match, ...]]:
+    """Return the place by what the book shows, and the depth that the order gets.
+
+    A book that shows both depth for the order and shares ahead of it contradicts itself: it gets nothing.
+    """
+    side, price = order.side, order.limit_price
+    queue = level_shows(queue, standing(look.book, side, price), look.at_ms)
+    depth = match_shares(look.book, side, price, wanted, used) if queue.ahead == 0 else ()
+    return queue, depth
 
 
 def _served(
