@@ -1,6 +1,8 @@
 """What a refusal's body says, and how long the venue asks us to wait."""
 
+from datetime import UTC
 from decimal import Decimal, InvalidOperation
+from email.utils import parsedate_to_datetime
 
 from pydantic import ValidationError
 
@@ -8,6 +10,7 @@ from venues.polymarket.http import Reply
 from venues.polymarket.schemas import RefusalPayload
 
 _CAP_S = Decimal(600)
+_TOO_MANY_REQUESTS = 429
 
 
 def refusal_of(reply: Reply) -> RefusalPayload | None:
@@ -19,17 +22,49 @@ def refusal_of(reply: Reply) -> RefusalPayload | None:
 
 
 def asked_wait_ms(reply: Reply) -> int | None:
-    """Return the wait in milliseconds: header `Retry-After`, else the body's `retry_after_seconds`, else
-    None.
+    """Return the wait in milliseconds: header `Retry-After`, else the limiter's `Poly-RateLimit-Reset`, else
+    the body's `retry_after_seconds`, else None.
     """
-    header = reply.headers.get("retry-after")
-    if header is not None:
-        try:
-            return _milliseconds(Decimal(header))
-        except InvalidOperation:
-            return None  # an HTTP date: the caller's own pace serves as well
+    for seconds in (_number(reply.headers.get("retry-after")), _until_reset(reply)):
+        wait_ms = _milliseconds(seconds)
+        if wait_ms is not None:
+            return wait_ms
     refusal = refusal_of(reply)
     return None if refusal is None else _milliseconds(refusal.retry_after_seconds)
+
+
+def _until_reset(reply: Reply) -> Decimal | None:
+    """Return the seconds until the limiter lets such a request pass again, None where it does not say.
+
+    The header is a moment, in UNIX seconds (venue's documentation, Trading rate limits, 2026-10). It is
+    compared with the reply's own `Date`, so that our clock does not matter. Replies other than 429 carry
+    the moment of the answer.
+    """
+    reset, now_s = _number(reply.headers.get("poly-ratelimit-reset")), _date_s(reply.headers.get("date"))
+    if reply.status != _TOO_MANY_REQUESTS or reset is None or now_s is None:
+        return None
+    return reset - now_s
+
+
+def _number(header: str | None) -> Decimal | None:
+    """Return a header's number; an HTTP date has none: the caller's own pace serves as well."""
+    if header is None:
+        return None
+    try:
+        number = Decimal(header)
+    except InvalidOperation:
+        return None
+    return number if number.is_finite() else None
+
+
+def _date_s(header: str | None) -> int | None:
+    if header is None:
+        return None
+    try:
+        moment = parsedate_to_datetime(header)
+    except ValueError:
+        return None
+    return int(moment.replace(tzinfo=moment.tzinfo or UTC).timestamp())
 
 
 def _milliseconds(seconds: Decimal | None) -> int | None:

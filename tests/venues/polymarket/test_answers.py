@@ -246,6 +246,35 @@ def test_venues_own_rate_limit_is_certainly_not_taken() -> None:
     assert (answer.kind, answer.code, answer.wait_ms) == (K.TRANSIENT, "rate_limited", 2_000)
 
 
+DATE = "Sat, 21 Nov 2026 14:42:45 GMT"
+DATE_S = 1795272165
+
+
+@pytest.mark.parametrize(
+    ("headers", "wait_ms"),
+    [
+        ({"Date": DATE, "Poly-RateLimit-Reset": str(DATE_S + 4)}, 4_000),
+        ({"Date": DATE, "Poly-RateLimit-Reset": str(DATE_S + 4), "Retry-After": "2"}, 2_000),
+        ({"Date": DATE, "Poly-RateLimit-Reset": str(DATE_S + 4), "Retry-After": DATE}, 4_000),
+        ({"Date": DATE, "Poly-RateLimit-Reset": str(DATE_S + 86_400)}, 600_000),
+        ({"Date": DATE, "Poly-RateLimit-Reset": str(DATE_S)}, 1_000),
+        ({"Date": DATE, "Poly-RateLimit-Reset": str(DATE_S - 5)}, 1_000),
+        ({"Date": DATE, "Poly-RateLimit-Reset": "soon"}, 1_000),
+        ({"Date": DATE, "Poly-RateLimit-Reset": "NaN"}, 1_000),
+        ({"Date": "yesterday", "Poly-RateLimit-Reset": str(DATE_S + 4)}, 1_000),
+        ({"Poly-RateLimit-Reset": str(DATE_S + 4)}, 1_000),
+    ],
+)
+def test_limiter_says_until_when_to_wait(headers: dict[str, str], wait_ms: int) -> None:
+    answer = classify(429, b'{"error":"Too Many Requests"}', headers)
+    assert (answer.kind, answer.code, answer.wait_ms) == (K.TRANSIENT, "rate_limited", wait_ms)
+
+
+def test_reset_of_a_refusal_that_is_not_the_limiters_is_no_wait() -> None:
+    headers = {"Date": DATE, "Poly-RateLimit-Reset": str(DATE_S + 4)}
+    assert classify(400, b'{"error":"market not found"}', headers).wait_ms is None
+
+
 def test_rate_limit_of_another_hop_is_unknown() -> None:
     answer = classify(429, b"error code: 1015", {"Retry-After": "3"})
     assert (answer.kind, answer.code, answer.wait_ms) == (K.UNKNOWN, "rate_limited_by_another_hop", 3_000)
