@@ -39,6 +39,7 @@ COMMANDS: Mapping[str, Entry] = {
     "orders": Entry("cli.orders:orders", "List orders."),
     "positions": Entry("cli.positions:positions", "List positions."),
     "events": Entry("cli.events:events", "List what happened to rules."),
+    "record": Entry("cli.record:record", "Write a market's live quotes to a tape file."),
     "replay": Entry("cli.replay:replay", "Run a rule over a recorded tape; needs no server."),
 }
 
