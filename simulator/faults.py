@@ -3,6 +3,7 @@
 import itertools
 from collections.abc import Iterable
 from dataclasses import dataclass
+from email.utils import formatdate
 from enum import StrEnum
 from typing import Literal
 
@@ -182,13 +183,12 @@ def _by_nature(kind: FaultKind, incoming: Incoming) -> bool:
     return kind is not FaultKind.BALANCE_LAG
 
 
-def fault_answer(fault: Fault) -> tuple[int, object, dict[str, str]]:
-    """Returns status, body and headers with which a fault answers."""
+def fault_answer(fault: Fault, now_ms: int) -> tuple[int, object, dict[str, str]]:
+    """Returns status, body and headers with which a fault answers at ``now_ms``."""
     wait = str(fault.retry_after_s)
     match fault.kind:
         case FaultKind.RATE_LIMITED:
-            limiter = {"Retry-After": wait, "Poly-RateLimit-Remaining": "0", "Poly-RateLimit-Reset": wait}
-            headers = {**limiter, "Poly-RateLimit-Tier": "standard"} if fault.with_headers else {}
+            headers = _limiter(fault, now_ms) if fault.with_headers else {}
             return 429, fault.body or {"error": refusals.TOO_MANY_REQUESTS}, headers | fault.headers
         case FaultKind.POST_ONLY_WINDOW:
             body = {
@@ -206,3 +206,15 @@ def fault_answer(fault: Fault) -> tuple[int, object, dict[str, str]]:
         case _:
             body = {"error": "Internal server error"} if fault.body is None else fault.body
             return fault.status, body, fault.headers
+
+
+def _limiter(fault: Fault, now_ms: int) -> dict[str, str]:
+    """The limiter's headers; the reset is a moment in UNIX seconds, beside the answer's own date."""
+    now_s = now_ms // 1000
+    return {
+        "Date": formatdate(now_s, usegmt=True),
+        "Retry-After": str(fault.retry_after_s),
+        "Poly-RateLimit-Remaining": "0",
+        "Poly-RateLimit-Reset": str(now_s + fault.retry_after_s),
+        "Poly-RateLimit-Tier": "standard",
+    }

@@ -168,7 +168,7 @@ class Gate:
         return self._spoil(request, fault)
 
     def _spoil(self, request: Request, fault: Fault) -> Reply:
-        status, body, headers = fault_answer(fault)
+        status, body, headers = fault_answer(fault, self._exchange.clock.now_ms())
         self._book(request, Outcome.FAULT, status, fault.kind.value)
         return _reply(status, body, headers)
 
@@ -181,7 +181,7 @@ class Gate:
             return reply
         if fault.kind is FaultKind.DROP_AFTER:
             raise Dropped
-        status, body, headers = fault_answer(fault)
+        status, body, headers = fault_answer(fault, self._exchange.clock.now_ms())
         for entry in request.entries:
             entry.status_code = status
             self._ledger.save(entry)

@@ -1,4 +1,5 @@
 import asyncio
+from email.utils import parsedate_to_datetime
 from typing import Any
 
 import httpx2
@@ -69,6 +70,8 @@ async def test_rate_limit_names_the_limiter_or_not(trader: Trader, admin: Simula
     order = trader.limit(token, "BUY", "0.40", "10")
     named, plain = await trader.post(order), await trader.post(order)
     assert (named.headers["retry-after"], named.headers["poly-ratelimit-remaining"]) == ("3", "0")
+    answered = parsedate_to_datetime(named.headers["date"]).timestamp()
+    assert int(named.headers["poly-ratelimit-reset"]) == answered + 3
     assert "retry-after" not in plain.headers
     assert plain.status == 429
 
