@@ -263,7 +263,7 @@ def test_api_is_healthy_by_its_liveness_on_the_port_that_is_published() -> None:
     port = service["environment"]["HOLDFAST_API_PORT"]
     *_, code = service["healthcheck"]["test"]
     compile(code, "healthcheck", "exec")
-    assert f"http://127.0.0.1:{port}{LIVENESS}" in code
+    assert f"'http://127.0.0.1:{port}{LIVENESS}'" in code
     assert service["ports"] == [f"127.0.0.1:8080:{port}"]
 
 
