@@ -1,17 +1,17 @@
 """Recovery of a feed: the tape through the same index, then the saved marks."""
 
-from collections import deque
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from datetime import datetime
 
 import structlog
 
-from activities.feed_board import QuoteBoard
+from activities.feed_board import QuoteBoard, unix_ms
+from activities.feed_gaps import Blind
 from activities.feed_intake import QuoteIntake
-from domain.ids import TokenId
+from activities.feed_replay import Span, TapeReplay
 from domain.messages import FeedShard, WatchRow
 from domain.rules.watch import TrailMark
-from storage.repositories.tape import Tape
+from storage.repositories.tape import FeedGap, Tape
 from storage.repositories.watches import Watches
 
 log = structlog.get_logger()
@@ -21,9 +21,17 @@ class Recovery:
     """Brings a new session's board to where the last one was."""
 
     def __init__(
-        self, shard: FeedShard, board: QuoteBoard, intake: QuoteIntake, *, watches: Watches, tape: Tape
+        self,
+        shard: FeedShard,
+        board: QuoteBoard,
+        intake: QuoteIntake,
+        *,
+        watches: Watches,
+        tape: Tape,
+        blind: Blind | None,
     ) -> None:
-        """Take an empty board and what is read."""
+        """Take an empty board, what is read, and since when nobody fed the shard."""
+        self._blind = blind
         self._shard = shard
         self._board = board
         self._intake = intake
@@ -49,20 +57,26 @@ class Recovery:
         lie below a level that did not stand yet, and sell for nothing.
         """
         since = await self._watches.armed_since([row.rule_id for row in rows])
-        waiting = deque(sorted(rows, key=lambda row: since[row.rule_id]))
         oldest: dict[str, datetime] = {}
-        for row in waiting:
-            oldest.setdefault(row.token_id, since[row.rule_id])
+        for row in rows:
+            oldest[row.token_id] = min(since[row.rule_id], oldest.get(row.token_id, since[row.rule_id]))
         entries = await self._tape.since(self._shard.venue, oldest)
-        fired: set[str] = set()
-        for entry in entries:
-            while waiting and since[waiting[0].rule_id] <= entry.ts:
-                self._board.add(waiting.popleft(), (), self._intake.now())
-            crossings = self._board.take(TokenId(entry.token_id), entry.quote, self._intake.now())
-            self._intake.deliver(crossings)
-            fired.update(crossing.rule_id for crossing in crossings)
-        for row in waiting:
-            self._board.add(row, (), self._intake.now())
-        self._board.restore([mark for mark in marks if mark.rule_id not in fired], self._intake.now())
+        replay = TapeReplay(self._board, self._intake, await self._unseen(oldest.values()))
+        await replay.run(rows, since, entries)
+        self._board.restore([mark for mark in marks if mark.rule_id not in replay.fired], self._intake.now())
         if entries:
             log.info("feed.tape_replayed", rows=len(entries))
+
+    async def _unseen(self, since: Collection[datetime]) -> list[Span]:
+        """Return the gaps of this shard since the oldest time, with the one that is open still."""
+        recorded: list[FeedGap] = []
+        if since:
+            recorded = await self._tape.gaps(self._shard.venue, min(since))
+        spans: list[Span] = [
+            (unix_ms(gap.started_at), unix_ms(gap.ended_at))
+            for gap in recorded
+            if gap.shard == self._shard.shard
+        ]
+        if self._blind is not None:
+            spans.append((unix_ms(self._blind.since), None))
+        return spans

@@ -101,7 +101,7 @@ class FeedSession:
             watches=watches,
             stream=stream if settings.ws_enabled else None,
         )
-        self._recovery = Recovery(shard, self._board, self._intake, watches=watches, tape=tape)
+        self._recovery = Recovery(shard, self._board, self._intake, watches=watches, tape=tape, blind=blind)
         self._rereads = Rereads(self._board, self._books, delivery=delivery, gaps=self._gaps, clock=clock)
         self._tick_ms = clock.monotonic_ms()  # when the loop was last known to run
         self._frame_ms = self._tick_ms  # when the last frame was received

@@ -1,0 +1,113 @@
+"""A feed that comes back: the tape fires what it would have fired, at its own times."""
+
+from datetime import timedelta
+
+import pytest
+
+from activities.feed_gaps import Blind, GapReason
+from domain.rules.watch import TrailMark
+from storage.repositories.tape import FeedGap
+from tests.activities.feed_floor import SHARD, FeedFloor
+from tests.domain.builders import TOKEN, D
+
+STOP = {"type": "stop_loss", "price": "0.40"}
+FIVE_SECONDS = {"confirm": {"ms": 5_000}}
+
+
+@pytest.fixture
+def floor():
+    """Fresh books are far from every level, so only the tape can fire."""
+    floor = FeedFloor()
+    floor.books_at[TOKEN] = ("0.60", "0.62")
+    return floor
+
+
+def blind_since(floor, seconds):
+    return Blind(floor.clock.now() + timedelta(seconds=seconds), GapReason.RESTART)
+
+
+def gap_between(floor, start, end):
+    now = floor.clock.now()
+    return FeedGap(
+        venue=SHARD.venue,
+        shard=SHARD.shard,
+        token_id=None,
+        started_at=now + timedelta(seconds=start),
+        ended_at=now + timedelta(seconds=end),
+        reason=GapReason.RESTART,
+    )
+
+
+async def replayed(floor, *, blind_s=0):
+    """Lets a feed come back and see the fresh book; returns what had fired."""
+    async with floor.running(blind=blind_since(floor, blind_s)):
+        await floor.until(lambda: floor.recorded and floor.recorded[-1].ended_at == floor.clock.now())
+        return list(floor.crossings)
+
+
+async def test_price_that_stood_long_enough_on_the_tape_fires_at_the_time_it_was_confirmed(floor):
+    floor.watch(STOP, armed_s=-60, **FIVE_SECONDS)
+    floor.taped(-20, "0.39", "0.40")
+    floor.taped(-10, "0.50", "0.52")
+    (crossing,) = await replayed(floor)
+    assert (crossing.beyond_since_ms, crossing.observed_at_ms) == (floor.unix_ms(-20), floor.unix_ms(-15))
+
+
+async def test_price_that_came_back_in_time_on_the_tape_does_not_fire(floor):
+    floor.watch(STOP, armed_s=-60, **FIVE_SECONDS)
+    floor.taped(-20, "0.39", "0.40")
+    floor.taped(-16, "0.50", "0.52")
+    assert await replayed(floor) == []
+
+
+async def test_time_without_a_feed_confirms_nothing(floor):
+    floor.watch(STOP, armed_s=-60, **FIVE_SECONDS)
+    floor.taped(-8, "0.39", "0.40")
+    assert await replayed(floor, blind_s=-7) == []
+
+
+async def test_earlier_gap_confirms_nothing_when_its_fresh_books_were_back(floor):
+    floor.watch(STOP, armed_s=-60, **FIVE_SECONDS)
+    floor.recorded.append(gap_between(floor, -29, -19))
+    floor.taped(-30, "0.39", "0.40")
+    floor.taped(-19, "0.50", "0.52")
+    assert await replayed(floor) == []
+
+
+async def test_price_that_stood_before_and_after_a_gap_fires_at_its_end(floor):
+    floor.watch(STOP, armed_s=-60, **FIVE_SECONDS)
+    floor.recorded.append(gap_between(floor, -29, -19))
+    floor.taped(-30, "0.39", "0.40")
+    (crossing,) = await replayed(floor)
+    assert crossing.observed_at_ms == floor.unix_ms(-19)
+
+
+async def test_rows_before_arming_and_before_the_earliest_moment_fire_nothing(floor):
+    floor.watch(STOP, rule="rul_late", armed_s=-10)
+    floor.watch(STOP, rule="rul_waits", armed_s=-60, not_before_s=-12)
+    floor.taped(-20, "0.39", "0.40")
+    floor.taped(-15, "0.50", "0.52")
+    floor.taped(-5, "0.55", "0.57")
+    assert await replayed(floor) == []
+
+
+async def test_price_that_still_stood_at_the_earliest_moment_fires_then(floor):
+    floor.watch(STOP, armed_s=-60, not_before_s=-12)
+    floor.taped(-20, "0.39", "0.40")
+    floor.taped(-5, "0.50", "0.52")
+    (crossing,) = await replayed(floor)
+    assert crossing.observed_at_ms == floor.unix_ms(-12)
+
+
+async def test_mark_goes_on_from_where_it_was_saved(floor):
+    row = floor.watch({"type": "trailing_stop", "percent": "10"}, armed_s=-60)
+    floor.saved_marks.append(TrailMark(row.rule_id, 1, 0, D("0.80"), active=True))
+    floor.taped(-20, "0.75", "0.77")
+    (crossing,) = await fired_by_fresh_book(floor)
+    assert (crossing.mark, crossing.level) == (D("0.80"), D("0.72"))
+
+
+async def fired_by_fresh_book(floor):
+    async with floor.running(blind=blind_since(floor, 0)):
+        await floor.until(lambda: floor.crossings)
+        return list(floor.crossings)
