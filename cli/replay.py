@@ -7,7 +7,7 @@ import gzip
 import json
 import sys
 import zlib
-from collections.abc import Generator
+from collections.abc import Generator, Iterable
 from contextlib import contextmanager
 from decimal import Decimal
 from pathlib import Path
@@ -27,28 +27,63 @@ EVALUATED = 0
 NOT_EVALUATED = 2
 _GZIP_MAGIC = b"\x1f\x8b"
 _MAX_STEPS_SHOWN = 20
+_MOST_RECORDED = 50_000
 
 
 def replay(
     rule: Annotated[Path, typer.Option("--rule", help="the body of POST /api/v2/rules as a JSON file")],
-    tape: Annotated[Path, typer.Option("--tape", help="one quote a line as JSON, plain or gzip")],
+    tape: Annotated[
+        Path | None, typer.Option("--tape", help="one quote a line as JSON, plain or gzip")
+    ] = None,
+    recorded: Annotated[
+        str | None, typer.Option("--recorded", help="token whose tape the running stack recorded")
+    ] = None,
+    since: Annotated[
+        str | None, typer.Option("--since", help="with --recorded: 2026-12-31T23:00:00Z; else a day ago")
+    ] = None,
     json_output: Annotated[bool, typer.Option("--json", help="answer with one JSON object")] = False,
 ) -> None:
     """Run a rule over a recorded tape with the code that watches live prices."""
-    raise typer.Exit(replay_command(rule, tape, json_output))
+    if (tape is None) == (recorded is None):
+        raise typer.Exit(_refuse("give either --tape FILE or --recorded TOKEN"))
+    if tape is not None:
+        raise typer.Exit(replay_command(rule, tape, json_output))
+    raise typer.Exit(_replay_recorded(rule, recorded or "", since, json_output))
+
+
+def _replay_recorded(rule: Path, token: str, since: str | None, json_output: bool) -> int:
+    """Run a rule over what the stack recorded, read through its API; the rule itself runs here."""
+    # Only here: a replay of a file needs no client.
+    from cli.client import api, objects
+
+    with api() as client:
+        found = client.get("/api/v2/tape", {"token_id": token, "since": since, "limit": _MOST_RECORDED})
+    if found.get("complete") is not True:
+        sys.stderr.write("note: the tape is longer than this, or no longer kept; its newest rows are used\n")
+    return _replayed(
+        rule, f"tape of {token}", [json.dumps(row) for row in objects(found, "items")], json_output
+    )
 
 
 def replay_command(rule: Path, tape: Path, json_output: bool) -> int:
     """Print what the rule does on the tape; return 0, or 2 with the reason on stderr if nobody can say."""
     try:
-        definition = _read_rule(rule)
         with _opened(tape) as lines:
-            outcome = run_over(definition, read_rows(lines))
+            return _replayed(rule, str(tape), lines, json_output)
+    except (UnicodeDecodeError, EOFError, zlib.error) as error:
+        return _refuse(f"{tape}: {error}")
+    except OSError as error:
+        return _refuse(f"{error.filename or tape}: {error.strerror or error}")
+
+
+def _replayed(rule: Path, tape: str, lines: Iterable[str], json_output: bool) -> int:
+    try:
+        outcome = run_over(_read_rule(rule), read_rows(lines))
     except _Refused as error:
         return _refuse(str(error))
     except UnresolvableRule as error:
         return _refuse(f"{rule}: {error.field}: {error.reason}")
-    except (MalformedRow, UnicodeDecodeError, EOFError, zlib.error) as error:
+    except MalformedRow as error:
         return _refuse(f"{tape}: {error}")
     except OSError as error:
         return _refuse(f"{error.filename or tape}: {error.strerror or error}")

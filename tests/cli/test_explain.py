@@ -3,6 +3,7 @@
 import json
 from datetime import timedelta
 from decimal import Decimal
+from pathlib import Path
 
 import pytest
 
@@ -92,3 +93,20 @@ async def test_watch_writes_one_line_for_each_condition_and_look(world: World, h
     ] * 2
     assert rule_id in table.out
     assert (lines.code, table.code) == (0, 0)
+
+
+async def test_rule_file_runs_over_the_tape_that_the_stack_recorded(
+    world: World, holdfast: Terminal, tmp_path: Path
+) -> None:
+    caller = await world.account()
+    await record(world, "0.50", "0.40", "0.50")
+    file = tmp_path / "rule.json"
+    file.write_text(json.dumps({"conditions": [{"type": "stop_loss", "price": "0.40"}]}))
+    arguments = ("replay", "--rule", str(file), "--recorded", YES, "--since", NOW.isoformat(), "--json")
+
+    ran = await holdfast(*arguments, key=caller.key)
+    neither = await holdfast("replay", "--rule", str(file))
+
+    assert (ran.json["fired"], ran.json["index"], ran.json["level"]) == (True, 1, "0.4")
+    assert neither.code == 2
+    assert "--recorded" in neither.err
