@@ -46,7 +46,8 @@ _INSERT_FILL = """INSERT INTO paper_fills (fill_key, venue_order_id, account_id,
 # The place in the queue belongs to what must not have changed: two that follow one market must not let the
 # same trade pass twice. It is no change that others are told of.
 _CHANGE = """UPDATE paper_orders SET matched_shares = $6, status = $7, queue_ahead = $8, queue_credited = $9,
-        queue_credited_ms = $10, queue_seen_ms = $11, touched_at = $12,
+        queue_credited_ms = $10, queue_seen_ms = $11,
+        touched_at = coalesce(touched_at, $12),
         changed = CASE WHEN $2 = $6 AND $3 = $7 THEN changed ELSE nextval('paper_changes') END
     WHERE venue_order_id = $1 AND matched_shares = $2 AND status = $3
         AND queue_ahead IS NOT DISTINCT FROM $4 AND queue_seen_ms IS NOT DISTINCT FROM $5
