@@ -8,12 +8,23 @@ import structlog
 
 from domain.errors import CredentialsMissing, StorageUnavailable, VenueError
 from domain.fills import Fill
-from domain.ids import AccountId, adopting_order_id, hosted_rule, rule_workflow_id
-from domain.messages import OrderRef, OrderStart, PositionChanged, RuleRow, RuleStatus, Tuning
+from domain.ids import AccountId, RuleId, adopting_order_id, hosted_rule, rule_workflow_id
+from domain.messages import (
+    EventRow,
+    OrderRef,
+    OrderStart,
+    PositionChanged,
+    RuleRow,
+    RuleStatus,
+    Severity,
+    Tuning,
+)
+from domain.money import plain
 from domain.orders import Instrument, Mode, Purpose, Side, TimeInForce, VenueOrder
 from domain.ports import Signals, Venues
 from domain.rules.definition import ConditionType
 from storage.repositories.ledger import Booked, Ledger, Reversed
+from storage.repositories.projections import Projections
 from storage.repositories.rules import Rules
 
 log = structlog.get_logger()
@@ -40,14 +51,16 @@ class Ingest:
         rules: Rules,
         venues: Venues,
         signals: Signals,
+        projections: Projections,
         *,
         tuning: Tuning | None = None,
     ) -> None:
-        """Take the ledger, the ways out, and the durations of orders that are started here."""
+        """Take the ledger, the ways out, the event log, and the durations of orders that are started here."""
         self._ledger = ledger
         self._rules = rules
         self._venues = venues
         self._signals = signals
+        self._projections = projections
         self._tuning = tuning or Tuning()
         self._untold: list[Booked] = []
 
@@ -99,6 +112,7 @@ class Ingest:
         owners_business = rule is not None and rule.status not in _SELLS_AGAIN
         if entry.side is not Side.SELL or owners_business:
             log.error("fill.reversed_without_host", host=host, fill_key=entry.fill_key, side=entry.side.value)
+            await self._projections.tell(_left_to_owner(reversal, rule_id))
             return
         instrument = await self._venues.market_data(entry.venue).instrument(entry.token_id)
         start = OrderStart(
@@ -144,6 +158,32 @@ class Ingest:
                 await self.look_up(ref)
             except VenueError as error:
                 log.warning("order.look_up_failed", order_id=ref.order_id, code=error.code)
+
+
+def _left_to_owner(reversal: Reversed, rule_id: RuleId | None) -> EventRow:
+    """Return the alarm for a fill that was taken back and that nobody makes good."""
+    entry = reversal.entry
+    shares, token = plain(entry.shares), entry.token_id
+    if entry.side is Side.SELL:
+        what = f"a sale of {shares} shares of {token}: they are held again, and nothing sells them"
+    else:
+        what = f"a purchase of {shares} shares of {token}: they are not held any more"
+    return EventRow(
+        event_key=f"fill.reversed/{entry.fill_key}",
+        account_id=entry.account_id,
+        rule_id=rule_id,
+        order_id=reversal.order_id,
+        type="fill.reversed",
+        severity=Severity.ALARM,
+        message=f"The venue took back {what}.",
+        data={
+            "token_id": token,
+            "shares": shares,
+            "side": entry.side.value,
+            "venue": entry.venue,
+            "mode": entry.mode.value,
+        },
+    )
 
 
 def _lowest_price(rule: RuleRow | None, instrument: Instrument) -> Decimal:

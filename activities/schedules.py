@@ -6,18 +6,20 @@ import structlog
 from temporalio import activity
 
 from activities.orphans import Orphans
-from domain.messages import Crossed, ReconcileReport
+from domain.messages import Crossed, PositionChanged, ReconcileReport
 from domain.ports import Clock, Signals
 from domain.quotes import Ladder
 from domain.rules.crossing import Crossing
 from storage.repositories.audit import Audit
 from storage.repositories.ledger import Ledger
+from storage.repositories.rules import Rules
 from storage.repositories.sweep import BeyondLevel, Sweep
 from storage.repositories.tape import Tape
 from storage.repositories.watches import Watches
 
 log = structlog.get_logger()
 
+TELLING_TAKES = timedelta(seconds=10)
 TAPE_KEPT = timedelta(days=2)  # older changes of the book become candles
 CLOSED_WATCHES_KEPT = timedelta(days=7)
 
@@ -30,6 +32,7 @@ class ScheduleActivities:
         *,
         ledger: Ledger,
         orphans: Orphans,
+        rules: Rules,
         sweep: Sweep,
         tape: Tape,
         watches: Watches,
@@ -42,6 +45,7 @@ class ScheduleActivities:
         """Take the repositories, the way to workflows, and how long beyond its level a watch is swept."""
         self._ledger = ledger
         self._orphans = orphans
+        self._rules = rules
         self._sweep = sweep
         self._tape = tape
         self._watches = watches
@@ -53,15 +57,18 @@ class ScheduleActivities:
 
     @activity.defn
     async def reconcile(self) -> ReconcileReport:
-        """Wake streams, sweep watches, show orphans, seal the audit log, compact the tape."""
+        """Wake streams, sweep watches, tell positions, show orphans, seal the audit log, compact the tape."""
         woken = await self._wake_streams()
         swept = await self._sweep_watches()
+        told = await self._tell_positions()
         orphaned = await self._orphans.sweep()
         await self._audit.chain()
         now = self._clock.now()
         await self._tape.compact(now - TAPE_KEPT)
         await self._watches.prune(now - CLOSED_WATCHES_KEPT)
-        return ReconcileReport(streams_woken=woken, orphaned_rules=orphaned, swept_crossings=swept)
+        return ReconcileReport(
+            streams_woken=woken, positions_told=told, orphaned_rules=orphaned, swept_crossings=swept
+        )
 
     async def _wake_streams(self) -> int:
         """Every account with something unsettled, unconfirmed or held has its stream."""
@@ -69,6 +76,15 @@ class ScheduleActivities:
         for account in busy:
             await self._signals.wake_stream(account.account_id, account.venue, account.mode)
         return len(busy)
+
+    async def _tell_positions(self) -> int:
+        """Tell rules what is held when whoever booked it died before they were told."""
+        count = 0
+        for rule in await self._rules.untold(self._clock.now() - TELLING_TAKES):
+            if await self._signals.position_changed(rule.rule_id, PositionChanged(holding=rule.holding)):
+                log.warning("position.told_late", rule_id=rule.rule_id)
+                count += 1
+        return count
 
     async def _sweep_watches(self) -> int:
         """Signal armed watches that the tape shows beyond their level for the whole window."""

@@ -26,6 +26,7 @@ from storage.repositories.idempotency import Idempotency
 from storage.repositories.ledger import Ledger
 from storage.repositories.orders import Orders
 from storage.repositories.positions import Positions
+from storage.repositories.projections import Projections
 from storage.repositories.rules import Rules
 from storage.repositories.switches import Switches
 
@@ -41,7 +42,8 @@ async def build_api_services(settings: Settings) -> AsyncGenerator[Services]:
 def _services(settings: Settings, parts: Parts) -> Services:
     database, tuning = parts.database, settings.tuning
     ledger, rules = Ledger(database), Rules(database)
-    ingest = Ingest(ledger, rules, parts.venues, parts.signals, tuning=workflow_tuning(tuning))
+    projections = Projections(database, parts.hints)
+    ingest = Ingest(ledger, rules, parts.venues, parts.signals, projections, tuning=workflow_tuning(tuning))
     gateway = TemporalGateway(
         parts.client,
         task_queue=queue(settings.temporal, messages.QUEUE_CORE),

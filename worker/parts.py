@@ -32,7 +32,7 @@ def activities_of(parts: Parts) -> RoleActivities:
     database, tuning = parts.database, parts.settings.tuning
     ledger, rules = Ledger(database), Rules(database)
     projections = Projections(database, parts.hints)
-    ingest = Ingest(ledger, rules, parts.venues, parts.signals, tuning=workflow_tuning(tuning))
+    ingest = Ingest(ledger, rules, parts.venues, parts.signals, projections, tuning=workflow_tuning(tuning))
     return RoleActivities(
         trading=TradingActivities(
             claims=Claims(database, parts.hints),
@@ -73,6 +73,7 @@ def activities_of(parts: Parts) -> RoleActivities:
         ),
         schedules=ScheduleActivities(
             ledger=ledger,
+            rules=rules,
             orphans=Orphans(rules, projections, parts.signals, parts.clock, grace=tuning.orphan_grace),
             sweep=Sweep(database),
             tape=Tape(database),

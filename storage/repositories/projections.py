@@ -74,9 +74,10 @@ def document_of(
     claim: ClaimLine | None = None,
     *,
     rule_rows: bool = True,
+    more_events: tuple[EventRow, ...] = (),
 ) -> str:
     """Return the JSON argument of the step's statement; without `rule_rows` of the rule only its events."""
-    events = (*(rule.events if rule else ()), *(order.events if order else ()))
+    events = (*(rule.events if rule else ()), *(order.events if order else ()), *more_events)
     document = StepDocument(
         rule=rule.rule if rule and rule_rows else None,
         watch=rule.watch if rule and rule_rows else None,
@@ -190,3 +191,14 @@ class Projections:
             changed = await connection.fetchval(_APPLY, document)
         give_hints(self._hints, rule, order)
         return bool(changed)
+
+    async def tell(self, *events: EventRow) -> bool:
+        """Write events that belong to no step of a workflow; each key only once. Returns whether any was new.
+
+        Raises:
+            StorageUnavailable: Postgres cannot be reached now.
+        """
+        async with self._database.hot.connection() as connection:
+            added = await connection.fetchval(_APPLY, document_of(None, None, more_events=events))
+        self._hints.give(EVENTS)
+        return bool(added)

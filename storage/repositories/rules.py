@@ -8,13 +8,13 @@ from pydantic import TypeAdapter
 from sqlalchemy import Select, func, select, text
 
 from domain.ids import AccountId, RuleId, TokenId
-from domain.messages import RulePhase, RuleRow, RuleStatus, WatchRow
+from domain.messages import Holding, RulePhase, RuleRow, RuleStatus, WatchRow
 from domain.orders import Mode
 from domain.positions import PositionKey
 from storage.database import Database
 from storage.models.rules import OPEN, RuleRecord
 from storage.models.watches import WatchRecord
-from storage.records import Page, read_page, read_rows
+from storage.records import Page, read_all, read_page, read_rows
 
 _RULE = TypeAdapter(RuleRow)
 _OPEN_NOW = text(OPEN)
@@ -42,13 +42,37 @@ class OpenRule:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class UntoldRule:
+    """A rule that watches for another size, or another position, than the ledger holds."""
+
+    rule_id: RuleId
+    holding: Holding
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class _StatusCount:
     status: RuleStatus
     rules: int
 
 
 _OPEN = TypeAdapter(OpenRule)
+_UNTOLD = TypeAdapter(UntoldRule)
 _COUNT = TypeAdapter(_StatusCount)
+
+
+# What an armed rule watches for follows from the position as `RuleState.wanted_shares` has it.
+_UNTOLD_SELECT = """SELECT r.rule_id,
+        p.shares, p.average_entry, p.opened_at, p.episode, p.unconfirmed_shares, p.version
+    FROM rules AS r JOIN watches AS w USING (rule_id) JOIN positions AS p
+        ON p.account_id = r.account_id AND p.venue = r.venue AND p.mode = r.mode AND p.token_id = r.token_id
+    WHERE r.phase = 'armed' AND r.status = 'ACTIVE' AND p.episode > 0
+        AND r.updated_at < $1 AND p.updated_at < $1
+        AND (p.episode <> r.episode OR w.shares <> LEAST(
+            GREATEST(p.shares, 0),
+            CASE WHEN r.definition->'action'->>'type' = 'SELL_PARTIAL'
+                THEN GREATEST((r.definition->'action'->>'amount')::numeric - r.sold_shares, 0) END
+        ))
+    ORDER BY r.rule_id"""
 
 
 class Rules:
@@ -140,6 +164,16 @@ class Rules:
         async with self._database.transaction() as connection:
             rows = await read_rows(connection, statement, _RULE)
         return rows[0] if rows else None
+
+    async def untold(self, quiet_since: datetime) -> list[UntoldRule]:
+        """Return armed rules that have not heard of what is held, with it; for reconcile.
+
+        Args:
+            quiet_since: Neither rule nor position was written since; what is younger is being told just now.
+        """
+        async with self._database.hot.connection() as connection:
+            rows = await connection.fetch(_UNTOLD_SELECT, quiet_since)
+        return read_all(_UNTOLD, [{**row, "holding": dict(row)} for row in rows])
 
     async def watch_of(self, rule_id: RuleId) -> WatchRow | None:
         """Return what the feed watches for a rule, None when it has no watch."""

@@ -35,7 +35,7 @@ class Desk:
         self.rules = FakeRules()
         self.signals = FakeSignals()
         self.instruments = FakeInstruments()
-        self.ingest = Ingest(self.ledger, self.rules, self.venues, self.signals)
+        self.ingest = Ingest(self.ledger, self.rules, self.venues, self.signals, self.projections)
         self.activities = TradingActivities(
             claims=self.claims,
             projections=self.projections,

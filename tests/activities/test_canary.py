@@ -96,7 +96,7 @@ def refused_connection(request):
 def activities_with(trading):
     desk = Desk()
     venues = FakeVenues(trading, desk.data)
-    ingest = Ingest(desk.ledger, desk.rules, venues, desk.signals)
+    ingest = Ingest(desk.ledger, desk.rules, venues, desk.signals, desk.projections)
     clock = SystemClock()
     return RoleActivities(
         trading=TradingActivities(
@@ -132,6 +132,7 @@ def activities_with(trading):
         schedules=ScheduleActivities(
             ledger=Away(),
             orphans=Away(),
+            rules=Away(),
             sweep=Away(),
             tape=Away(),
             watches=Away(),

@@ -102,7 +102,7 @@ class Room:
             ledger=books,
             holdings=books,
             wallets=Wallets(len(sessions) if wallets is None else wallets),
-            ingest=Ingest(books, self.desk.rules, self.desk.venues, self.desk.signals),
+            ingest=Ingest(books, self.desk.rules, self.desk.venues, self.desk.signals, self.desk.projections),
             venues=self.desk.venues,
             clock=self.clock,
             apart=APART,

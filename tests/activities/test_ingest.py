@@ -6,7 +6,7 @@ import pytest
 
 from domain.fills import EntryKind, Fill, FillState
 from domain.ids import RuleId, adopting_order_id
-from domain.messages import RulePhase, RuleRow, RuleStatus
+from domain.messages import RulePhase, RuleRow, RuleStatus, Severity
 from domain.orders import Mode, Purpose, Side
 from domain.quotes import Quote
 from domain.rules.crossing import Crossing
@@ -157,8 +157,12 @@ async def test_what_comes_back_after_a_cancel_stays_with_its_owner(desk: Desk):
     desk.signals.closed.add(HOST)
     desk.rules.rows["rul_1"] = make_rule(RuleStatus.CANCELED)
     await book(desk, reversal())
+    await book(desk, reversal())
 
     assert desk.signals.adopted == []
+    [alarm] = desk.projections.told.values()
+    assert (alarm.type, alarm.severity, alarm.rule_id) == ("fill.reversed", Severity.ALARM, "rul_1")
+    assert (alarm.data["token_id"], alarm.data["shares"], alarm.account_id) == (TOKEN, "4", ACCOUNT)
 
 
 async def test_a_purchase_that_is_taken_back_is_not_sold(desk: Desk):
@@ -166,6 +170,7 @@ async def test_a_purchase_that_is_taken_back_is_not_sold(desk: Desk):
     await book(desk, reversal(side=Side.BUY))
 
     assert desk.signals.adopted == []
+    assert [alarm.severity for alarm in desk.projections.told.values()] == [Severity.ALARM]
 
 
 async def test_an_adoption_that_the_venue_delays_is_made_up_for(desk: Desk):

@@ -184,7 +184,7 @@ async def opened_world(
         events=Events(database),
         feeds=FeedStatuses(database),
         idempotency=Idempotency(database),
-        found_holdings=FoundHoldings(ledger, Ingest(ledger, all_rules, venues, signals), venues),
+        found_holdings=FoundHoldings(ledger, Ingest(ledger, all_rules, venues, signals, projections), venues),
         ledger=ledger,
         orders=Orders(database),
         positions=Positions(database),

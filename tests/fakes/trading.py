@@ -152,7 +152,12 @@ class FakeProjections:
 
     def __init__(self):
         self.written = []
+        self.told = {}
         self.away = 0
+
+    async def tell(self, *events):
+        self.told |= {event.event_key: event for event in events}
+        return True
 
     async def apply(self, rule=None, order=None):
         if self.away:

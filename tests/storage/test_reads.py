@@ -1,10 +1,13 @@
 """Lists: filters, pages, counts; and the event log that can be followed."""
 
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
+from decimal import Decimal
 
 from domain.ids import TokenId
 from domain.messages import OrderProjection, RulePhase, RuleStatus, Severity
 from domain.orders import Mode, OrderState
+from domain.rules.definition import SellPartial
 from storage.repositories.events import EventFilter, Events
 from storage.repositories.orders import OrderFilter, Orders
 from storage.repositories.projections import STEP_CTES, document_of
@@ -68,6 +71,23 @@ async def test_rules_that_were_written_lately_are_not_quiet(store: Store) -> Non
     assert rule in await quiet_since(now + timedelta(minutes=1))
     assert await rules.watch_of(rule) == projection.watch
     assert await rules.watch_of(rule_id()) is None
+
+
+async def test_rules_that_watch_another_size_than_is_held_were_not_told(store: Store) -> None:
+    rules, all_of_it, part, told = Rules(store.database), rule_id(), rule_id(), rule_id()
+    action = SellPartial(type="SELL_PARTIAL", amount=Decimal(7))
+    partly = store.definition().model_copy(update={"action": action})
+    await store.hold("10")
+    for rule, definition, watched in ((all_of_it, None, "4"), (part, partly, "10"), (told, None, "10")):
+        projection = store.rule_projection(rule, definition=definition)
+        assert projection.watch is not None
+        watch = replace(projection.watch, shares=Decimal(watched))
+        await store.projections.apply(replace(projection, watch=watch))
+
+    later = datetime.now(UTC) + timedelta(minutes=1)
+    found = {u.rule_id: u.holding.shares for u in await rules.untold(later)}
+    assert {r: s for r, s in found.items() if r in (all_of_it, part, told)} == {all_of_it: 10, part: 10}
+    assert all_of_it not in {u.rule_id for u in await rules.untold(later - timedelta(minutes=2))}
 
 
 async def test_orders_are_filtered_by_state_and_rule(store: Store) -> None:
