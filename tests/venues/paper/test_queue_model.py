@@ -8,7 +8,7 @@ from decimal import Decimal
 from itertools import count
 from typing import TypeAlias
 
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from domain.ids import VenueOrderId
@@ -171,6 +171,8 @@ class Play:
 
 @settings(deadline=None, max_examples=150)
 @given(side=st.sampled_from(Side), ahead=st.integers(0, 30), steps=STEPS)
+@example(side=Side.BUY, ahead=0, steps=[("offer", 50, 10), ("lift", 50, 10), ("look", 0, 0)])
+@example(side=Side.BUY, ahead=0, steps=[("offer", 49, 1), ("lift", 49, 1), ("rest", 49, 5), ("look", 0, 3)])
 def test_resting_orders_get_no_more_and_no_earlier_than_a_real_queue_gives(
     side: Side, ahead: int, steps: list[Step]
 ) -> None:
