@@ -5,12 +5,12 @@
 set -eu
 
 # Passwords stand in URLs as well, so they are hexadecimal.
-password() { openssl rand -hex 24; }
+password() { head -c 24 /dev/urandom | od -An -v -tx1 | tr -d ' \n'; }
 
 postgres=$(password)
 holdfast=$(password)
 temporal=$(password)
-master_key=$(openssl rand -base64 32)
+master_key=$(head -c 32 /dev/urandom | base64)
 pepper=$(password)
 admin_key=$(password)
 
