@@ -68,6 +68,7 @@ class OrderExecution:
         self._placing = Placing(self._desk, send_within_ms)
         self._confirms_always = confirms_always
         self._recalled = carry is not None
+        self._surprised = False  # a fresh read says that nothing is held, and no attempt of ours explains it
 
     # -- messages, called by the host's handlers ------------------------------------------------
 
@@ -192,12 +193,14 @@ class OrderExecution:
         young = now_ms() - desk.ladder_at_ms <= desk.tuning.ladder_fresh_ms
         if desk.ladder is not None and desk.log.next_attempt == 1 and young:
             return built
-        if isinstance(built, NoOrder) and built.reason is NoOrderReason.NOTHING_HELD:
+        if _is_nothing_held(built):
             return built  # no book changes that
         while not desk.cancel_requested and not await self._read_book():
             if not desk.cancel_requested:
                 await desk.hold_off("the venue's book cannot be read")
-        return self._build()
+        held_before, built = not _is_nothing_held(built), self._build()
+        self._surprised = held_before and bool(desk.log) and _is_nothing_held(built)
+        return built
 
     def _build(self) -> ExitBuild:
         desk = self._desk
@@ -232,13 +235,12 @@ class OrderExecution:
         return True
 
     def _sold_out(self, built: ExitBuild) -> bool:
-        nothing_held = isinstance(built, NoOrder) and built.reason is NoOrderReason.NOTHING_HELD
-        return nothing_held and built.shares == ZERO and self.totals.filled_shares > ZERO
+        return _is_nothing_held(built) and built.shares == ZERO and self.totals.filled_shares > ZERO
 
     async def _nothing_to_send(self, built: NoOrder) -> ExecutionEnd | None:
         """Judge why nothing can be built; None means: look again."""
         desk, reason = self._desk, built.reason
-        if await self._recall():
+        if await self._recall() or await self._recall_forgotten():
             return None
         if reason in (NoOrderReason.RESERVED, NoOrderReason.BELOW_FLOOR) and not desk.host.is_patient():
             desk.refused = reason.value.replace("_", " ")
@@ -267,12 +269,24 @@ class OrderExecution:
 
     async def _recall(self) -> bool:
         """Adopt claims of this order that an earlier history made (a reset, a restored backup)."""
-        desk = self._desk
-        if self._recalled or desk.log:
+        if self._recalled or self._desk.log:
             return False
         self._recalled = True
+        return await self._adopt_claims()
+
+    async def _recall_forgotten(self) -> bool:
+        """The same for attempts behind those that this history knows: it was rolled back between two."""
+        if not self._surprised or not workflow.patched("recalls-forgotten-attempts"):
+            return False
+        self._surprised = False
+        return await self._adopt_claims()
+
+    async def _adopt_claims(self) -> bool:
+        """Take up the claims behind the attempts that are settled; whether there were any."""
+        desk = self._desk
         stored = await calls.recall(desk.identity.order_id)
-        for claimed in stored.claims:
+        unknown = [c for c in stored.claims if c.attempt.attempt >= desk.log.next_attempt]
+        for claimed in unknown:
             record = desk.log.add(claimed.attempt, claimed.venue_order_id, claimed.last_post_at_ms)
             desk.journal.current = claimed.attempt
             desk.journal.note("order.adopted", f"Attempt {claimed.attempt.attempt} stood already")
@@ -280,7 +294,7 @@ class OrderExecution:
                 await follow(desk, record)
             await desk.refresh(record, look_up=False)
             desk.log.settle(record)
-        return bool(stored.claims)
+        return bool(unknown)
 
     # -- the end --------------------------------------------------------------------------------
 
@@ -310,3 +324,7 @@ class OrderExecution:
         else:
             state = OrderState.FAILED if end is ExecutionEnd.FAILED else OrderState.CANCELED
             self._desk.set(state, self._desk.refused or words)
+
+
+def _is_nothing_held(built: ExitBuild) -> bool:
+    return isinstance(built, NoOrder) and built.reason is NoOrderReason.NOTHING_HELD

@@ -126,6 +126,25 @@ async def test_a_reset_rule_whose_position_is_gone_recalls_its_order(floor: Floo
     assert len(exchange.orders) == 1
 
 
+async def test_a_rule_reset_between_two_attempts_finds_the_one_that_it_forgot(
+    floor: Floor, exchange: FakeExchange
+):
+    exchange.script(answers(AnswerKind.NO_LIQUIDITY))
+    rule = await floor.arm()
+    await rule.cross("0.39")
+    ended = await rule.result()
+    assert (ended.status, ended.sold_shares) == (RuleStatus.TRIGGERED, D(10))
+
+    events = await events_of(rule.handle)
+    waits = next(e for e in events if e.event_type == EventType.EVENT_TYPE_TIMER_STARTED)
+    await reset(floor, rule.handle, waits.timer_started_event_attributes.workflow_task_completed_event_id)
+    answer = await floor.client.get_workflow_handle(rule.handle.id, result_type=type(ended)).result()
+
+    assert (answer.status, answer.sold_shares) == (RuleStatus.TRIGGERED, D(10))
+    assert [order.attempt.attempt for order in exchange.orders.values() if order.filled] == [2]
+    assert exchange.rule.sold_shares == D(10)
+
+
 async def test_news_of_an_order_makes_an_armed_rule_recall_it(floor: Floor, exchange: FakeExchange):
     rule = await floor.arm()
     # An earlier history of this rule fired and sold a part; then Temporal was restored from a backup.
