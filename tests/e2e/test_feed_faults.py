@@ -1,6 +1,7 @@
 """The feed killed, paused or deaf while the price crosses."""
 
 import asyncio
+from datetime import UTC, datetime
 from decimal import Decimal
 
 from domain.ids import feed_workflow_id
@@ -16,11 +17,14 @@ FEED = feed_workflow_id("polymarket", 0)
 
 async def test_feed_killed_while_the_price_crosses_fires_after_its_return(holdfast: Holdfast) -> None:
     scene = await holdfast.protected()
-    generation = holdfast.kill_only(Part.WORKER_FEED)
+    generation, killed = holdfast.kill_only(Part.WORKER_FEED), datetime.now(UTC)
     await scene.market.quote("0.40")
     await holdfast.stack.wait_healthy(Part.WORKER_FEED, after=generation)
     row = await scene.rule.done()
     assert row["sold_shares"] == "10"
+    await holdfast.found(
+        "SELECT 1 FROM feed_gaps WHERE reason = 'restart' AND started_at <= $1 AND ended_at > $1", killed
+    )
     await scene.audit()
 
 
