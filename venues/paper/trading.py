@@ -6,26 +6,22 @@ from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from decimal import Decimal
-from itertools import accumulate
 
 import structlog
 
 from domain.errors import UnknownToken, VenueError
-from domain.fees import taker_fee
-from domain.fills import Fill, FillState
+from domain.fills import Fill
 from domain.ids import MarketId, TokenId, VenueOrderId
-from domain.money import from_micros, plain
 from domain.orders import (
     Answer,
     AnswerKind,
     Attempt,
     Instrument,
-    Side,
     TimeInForce,
     VenueOrder,
     VenueOrderStatus,
 )
-from domain.paper import PaperAccount, PaperFill, PaperOrder, Registration, UsedDepth
+from domain.paper import PaperAccount, PaperOrder, Registration, UsedDepth
 from domain.ports import (
     AccountEvent,
     AccountEventKind,
@@ -38,6 +34,7 @@ from domain.ports import (
 )
 from venues.paper import refusals
 from venues.paper.checks import refusal_at_book, refusal_before_book
+from venues.paper.fills import maker_fills, taker_fills
 from venues.paper.identity import paper_order_id
 from venues.paper.ledger import PaperLedger
 from venues.paper.matching import (
@@ -45,8 +42,7 @@ from venues.paper.matching import (
     Match,
     crosses,
     is_immediate,
-    match_budget,
-    match_shares,
+    match_attempt,
     matched,
 )
 from venues.paper.queue import join
@@ -139,9 +135,9 @@ class PaperTrading:
     async def _execute(
         self, attempt: Attempt, order_id: VenueOrderId, instrument: Instrument, book: Book
     ) -> Answer:
-        matches = _matches(attempt, book, await self._used(attempt.token_id))
+        matches = match_attempt(attempt, book, await self._used(attempt.token_id))
         order = self._order(attempt, order_id, book, matches)
-        fills = self._taker_fills(order, matches, instrument.fee_rate)
+        fills = taker_fills(order, matches, instrument.fee_rate, self._clock.now())
         registration = await self._ledger.register(order, fills, self._config.start_usd)
         if registration is Registration.DUPLICATE:
             return refusals.DUPLICATED.answer(order_id)
@@ -182,37 +178,6 @@ class PaperTrading:
     async def _used(self, token_id: TokenId) -> UsedDepth:
         since = self._clock.now() - USED_FOR
         return await self._ledger.used_depth(self._account, token_id, since)
-
-    def _taker_fills(
-        self, order: PaperOrder, matches: Sequence[Match], fee_rate: Decimal
-    ) -> tuple[PaperFill, ...]:
-        fees = [taker_fee(match.shares, match.price, fee_rate) for match in matches]
-        return self._fills(order, Decimal(0), matches, fees)
-
-    def _fills(
-        self, order: PaperOrder, before: Decimal, matches: Sequence[Match], fees_usd: Sequence[Decimal]
-    ) -> tuple[PaperFill, ...]:
-        """Return fills named by the order's matched shares with each; `before` them it had so many."""
-        places = accumulate((match.shares for match in matches), initial=before)
-        next(places)
-        return tuple(
-            PaperFill(fill=self._fill(order, place, match, fee), level_price=match.level_price)
-            for place, match, fee in zip(places, matches, fees_usd, strict=True)
-        )
-
-    def _fill(self, order: PaperOrder, place: Decimal, match: Match, fee_usd: Decimal) -> Fill:
-        return Fill(
-            fill_key=f"{order.venue_order_id}:{plain(place)}",
-            venue_order_id=order.venue_order_id,
-            market_id=order.market_id,
-            token_id=order.token_id,
-            side=order.side,
-            shares=match.shares,
-            notional_usd=match.notional_usd,
-            fee_usd=fee_usd,
-            state=FillState.CONFIRMED,
-            traded_at=self._clock.now(),
-        )
 
     async def find_order(self, venue_order_id: VenueOrderId, market_id: MarketId) -> VenueOrder | None:
         """Return the paper order, or None."""
@@ -282,9 +247,7 @@ class PaperTrading:
         )
         if after == order:
             return
-        # It rested first, so it pays no fee.
-        fees = [Decimal(0) for _ in found.matches]
-        fills = self._fills(order, order.matched_shares, found.matches, fees)
+        fills = maker_fills(order, found.matches, self._clock.now())
         # Another process may have changed it meanwhile, or it was canceled: the next look is on what it is.
         await self._ledger.record(order, after, fills)
 
@@ -353,15 +316,3 @@ class PaperTrading:
                     await self._end(order)
             if instrument.payout is not None:
                 await self._ledger.pay_out(self._account, token_id, instrument.payout)
-
-
-def _matches(attempt: Attempt, book: Book, used: UsedDepth) -> tuple[Match, ...]:
-    if attempt.side is Side.BUY and is_immediate(attempt.time_in_force):
-        budget = from_micros(attempt.maker_amount)
-        matches = match_budget(book, attempt.limit_price, budget, used)
-        # A full fill leaves less than a millionth of a share's price unspent.
-        complete = matched(matches) >= from_micros(attempt.taker_amount)
-    else:
-        matches = match_shares(book, attempt.side, attempt.limit_price, attempt.shares, used)
-        complete = matched(matches) >= attempt.shares
-    return () if attempt.time_in_force is TimeInForce.FOK and not complete else matches
