@@ -1,7 +1,7 @@
 """Rules whose workflow is gone or behind: terminated by hand, failed, lost, or rolled back with Temporal."""
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import replace
 from datetime import datetime, timedelta
 
@@ -53,19 +53,27 @@ class Orphans:
         """
         quiet = await self._quiet_rules()
         running = await self._workflows.running_rules()
+        await self._wake_exits_left_behind(quiet, running)
         shown = {rule.rule_id for rule in quiet if rule.phase is RulePhase.ORPHANED}
         for rule_id in sorted(shown & set(running)):
             # Somebody reset the workflow: it lives, and says so with its next rows.
             await self._workflows.show_rule(rule_id)
-        for rule in quiet:
-            if rule.phase in _EXITING and rule.rule_id in running:
-                # A workflow that an older Temporal file knows only as armed finds its exit by the claims.
-                await self._workflows.look_after_exit(rule.rule_id)
         missing = [rule.rule_id for rule in quiet if rule.rule_id not in running]
         found = [rule_id for rule_id in missing if rule_id not in shown]
         ends = await asyncio.gather(*self._confirmations(found))
         lost = [rule_id for rule_id, end in ends if end is not None and await self._show(rule_id, end)]
         return len(shown - set(running)) + len(lost)
+
+    async def _wake_exits_left_behind(self, quiet: Sequence[OpenRule], running: Collection[RuleId]) -> None:
+        """Let workflows that an older Temporal file knows only as armed find their exits, by the claims.
+
+        Their rows are exiting without news, or closed already; a workflow that has just ended is still listed
+        as running, and hears nothing any more.
+        """
+        exiting = [rule.rule_id for rule in quiet if rule.phase in _EXITING and rule.rule_id in running]
+        closed = sorted(set(running) - set(await self._rules.open_rule_ids()))
+        for rule_id in [*exiting, *closed[:CONFIRMED_IN_ONE_PASS]]:
+            await self._workflows.look_after_exit(rule_id)
 
     async def _quiet_rules(self) -> list[OpenRule]:
         quiet_since = self._clock.now() - self._grace

@@ -62,6 +62,9 @@ class Rows:
             :limit
         ]
 
+    async def open_rule_ids(self):
+        return [i for i, row in self.rows.items() if row.phase is not RulePhase.DONE]
+
     async def find_any(self, rule_id):
         row = self.rows.get(rule_id)
         return replace(row, phase=RulePhase.DONE) if rule_id in self.ending else row
@@ -243,3 +246,15 @@ async def test_quiet_exits_are_told_to_look_at_their_orders_and_armed_rules_are_
     await scene.orphans.sweep()
 
     assert scene.workflows.looked_after == [exiting, blocked]
+
+
+async def test_workflow_that_runs_though_its_row_is_closed_is_told_to_look_at_its_orders():
+    scene = Scene()
+    done = scene.open("rul_1", phase=RulePhase.DONE, status=RuleStatus.TRIGGERED)
+    armed = scene.open("rul_2")
+    scene.workflows.visible = {done, armed}
+
+    await scene.orphans.sweep()
+
+    assert scene.workflows.looked_after == [done]
+    assert scene.written == []
