@@ -15,6 +15,7 @@ from bench.chaos.client import Api
 from bench.chaos.collect import collect
 from bench.chaos.machine import MACHINE, kill
 from bench.chaos.options import ChaosOptions, Pace
+from bench.chaos.oracle import SUSTAINED_MS
 from bench.chaos.outages import Outages
 from bench.chaos.people import ALONE, PEOPLE
 from bench.chaos.plan import Act, Plan, make_plan
@@ -40,9 +41,14 @@ class _Timing:
 
     returning_ms: int
     settles_within_s: float
+    certain_after_ms: int
+    """How long after its last row a path is certain: what stands beyond a level so long has to fire."""
 
 
-_TIMING = {Pace.PRODUCT: _Timing(8_000, 120.0), Pace.FAST: _Timing(4_000, 18.0)}
+_TIMING = {
+    Pace.PRODUCT: _Timing(8_000, 120.0, SUSTAINED_MS + 1_000),
+    Pace.FAST: _Timing(4_000, 18.0, 0),
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -132,6 +138,9 @@ async def _tell(scene: Scene, plan: Plan, say: Say) -> None:
 
 async def _settled(scene: Scene, timing: _Timing, say: Say) -> Report:
     """Audit until nothing is found, or for as long as settling may take."""
+    certain_ms = scene.stage.start_ms + scene.stage.plan.length_ms + timing.certain_after_ms
+    say("settling")
+    await asyncio.sleep(max(0.0, (certain_ms - now_ms()) / 1000))
     deadline = asyncio.get_running_loop().time() + timing.settles_within_s
     while True:
         say("auditing")
