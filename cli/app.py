@@ -37,7 +37,6 @@ COMMANDS: Mapping[str, Entry] = {
     "simulator": Entry("cli.programs:simulator", "Run the local exchange alone."),
     "status": Entry("cli.status:status", "Show whether prices are watched, and how fresh they are."),
     "orders": Entry("cli.orders:orders", "List orders."),
-    "positions": Entry("cli.positions:positions", "List positions."),
     "events": Entry("cli.events:events", "List what happened to rules."),
     "record": Entry("cli.record:record", "Write a market's live quotes to a tape file."),
     "replay": Entry("cli.replay:replay", "Run a rule over a recorded tape; needs no server."),
@@ -49,6 +48,7 @@ GROUPS: Mapping[str, Entry] = {
     "credentials": Entry(
         "cli.credentials:app", "Store a venue's credentials, from a prompt or a descriptor."
     ),
+    "positions": Entry("cli.positions:app", "List positions, show their adjustments, import bare ones."),
     "rule": Entry("cli.rules:app", "Create, preview, explain, watch, replay, change and cancel rules."),
     "order": Entry("cli.orders:app", "Place, show and cancel an order of your own."),
 }
