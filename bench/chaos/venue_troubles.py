@@ -14,6 +14,7 @@ from simulator.client import SimulatorRefusedError
 
 _ORDER: dict[str, JsonValue] = {"method": "POST", "path": "/order"}
 _LOOKUPS = ("null", "404", "stale")
+_ON_THE_WAY = frozenset({"MATCHED", "MINED", "RETRYING"})
 NOTICED_MS = 15_000
 """Within this time after a silent socket speaks again, its books are sure to be whole."""
 _FAULTS: dict[Trouble, tuple[tuple[str, dict[str, JsonValue]], ...]] = {
@@ -67,10 +68,10 @@ async def failed_trades(scene: Scene, act: Act) -> None:
     await patiently(lambda: admin.settings(trade_mode="manual"))
     await asyncio.sleep(act.lasts_ms / 1000)
     await patiently(lambda: admin.settings(trade_mode="auto"))
-    waiting = [trade for trade in await patiently(admin.trades) if trade.status == "MATCHED"]
+    waiting = [trade for trade in await patiently(admin.trades) if trade.status in _ON_THE_WAY]
     sales = [trade.id for trade in waiting if trade.side == "SELL"]
     failed = sales[act.chance % len(sales)] if sales else None
-    for trade in waiting:  # what was matched by hand does not go on by itself
+    for trade in waiting:  # what met the manual mode does not go on by itself
         status = "FAILED" if trade.id == failed else "CONFIRMED"
         try:
             await patiently(lambda i=trade.id, s=status: admin.set_trade_status(i, s))
