@@ -1,13 +1,15 @@
 """The money path: claim, sign, post, follow, cancel. Idempotent by order id and attempt."""
 
 import asyncio
+from dataclasses import replace
 
 import structlog
 from temporalio import activity
+from temporalio.exceptions import ApplicationError
 
 from activities.ingest import Ingest
 from domain.claims import ClaimAnswer, Claimed, Granted, Held, Reduced, Refused, StoredClaim
-from domain.errors import CredentialsMissing, StorageUnavailable, VenueError
+from domain.errors import CredentialsMissing, StorageUnavailable, VenueBlocked, VenueError
 from domain.messages import (
     ClaimedAttempt,
     FollowOrder,
@@ -174,7 +176,7 @@ class TradingActivities:
         try:
             async with asyncio.timeout(self._look_up_limit_s):
                 found = await self._ingest.look_up(_ref_of(attempt, stored))
-        except (VenueError, TimeoutError) as error:
+        except (CredentialsMissing, VenueError, TimeoutError) as error:
             return Answer(
                 kind=AnswerKind.UNKNOWN, code="look_up_failed", detail=str(error) or "no answer in time"
             )
@@ -198,15 +200,22 @@ class TradingActivities:
     @activity.defn
     async def follow_order(self, request: FollowOrder) -> OrderFacts:
         """Return what is known of an attempt, asking the venue first when told to."""
-        looked_up = False
+        looked_up, blocked = False, ""
         if request.look_up:
-            looked_up = await self._look_up(request.ref)
-        return await self._ledger.order_facts(request.ref, looked_up=looked_up)
+            try:
+                looked_up = await self._look_up(request.ref)
+            except (CredentialsMissing, VenueBlocked) as error:
+                log.warning("order.look_up_blocked", order_id=request.ref.order_id, code=error.code)
+                blocked = str(error) or error.code
+        facts = await self._ledger.order_facts(request.ref, looked_up=looked_up)
+        return replace(facts, blocked=blocked) if blocked else facts
 
     async def _look_up(self, ref: OrderRef) -> bool:
         """Look up; False when the venue could not be asked, which the facts then say."""
         try:
             await self._ingest.look_up(ref)
+        except VenueBlocked:
+            raise
         except VenueError as error:
             log.warning("order.look_up_failed", order_id=ref.order_id, code=error.code)
             return False
@@ -215,7 +224,10 @@ class TradingActivities:
     @activity.defn
     async def confirm_absent(self, ref: OrderRef) -> bool:
         """Whether the venue has nothing of this attempt, and its refreshed balance equals the ledger."""
-        trading = await self._venues.trading(ref.account_id, ref.venue, ref.mode, ref.wallet_id)
+        try:
+            trading = await self._venues.trading(ref.account_id, ref.venue, ref.mode, ref.wallet_id)
+        except CredentialsMissing:
+            return False  # nobody can say; the next look-up tells why
         await trading.refresh_holding(ref.token_id)
         if await self._ingest.look_up(ref) is not None:
             return False
@@ -250,8 +262,15 @@ class TradingActivities:
 
     @activity.defn
     async def cancel_order(self, ref: OrderRef) -> CancelOutcome:
-        """Cancel at the venue, then book what the venue says of the order (a cancel's answer has no size)."""
-        trading = await self._venues.trading(ref.account_id, ref.venue, ref.mode, ref.wallet_id)
+        """Cancel at the venue, then book what the venue says of the order (a cancel's answer has no size).
+
+        Raises:
+            ApplicationError: the account has no credentials; the look-up that follows shows it as blocked.
+        """
+        try:
+            trading = await self._venues.trading(ref.account_id, ref.venue, ref.mode, ref.wallet_id)
+        except CredentialsMissing as error:
+            raise ApplicationError(str(error), type=error.code, non_retryable=True) from None
         outcome = await trading.cancel(ref.venue_order_id)
         await self._ingest.look_up(ref)
         return outcome

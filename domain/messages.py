@@ -354,6 +354,7 @@ class OrderFacts:
     fee_usd: Decimal
     looked_up: bool  # the venue was asked just now (not only the ledger)
     holding: Holding | None = None
+    blocked: str = ""  # why the venue cannot be asked before a person acted
 
     @property
     def settled(self) -> bool:

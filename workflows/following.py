@@ -28,6 +28,10 @@ async def follow(desk: OrderDesk, record: AttemptRecord) -> None:
             await desk.calls.cancel(record)
         booked = record.booked
         facts = await desk.refresh(record, look_up=cancelling or not signalled)
+        if facts.blocked and not facts.settled:
+            await desk.wait_for_person(facts.blocked)
+            desk.set(OrderState.FOLLOWING, "at the venue; fills are being booked")
+            continue
         if facts.settled or await _absent(desk, record, facts):
             return
         await _tell_of(desk, record, facts, news=facts.booked_shares != booked)

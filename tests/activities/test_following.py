@@ -4,7 +4,9 @@ from dataclasses import replace
 from decimal import Decimal
 
 import pytest
+from temporalio.exceptions import ApplicationError
 
+from domain.errors import CredentialsMissing
 from domain.messages import FollowOrder, ReadMarket, RecallOrder, ReleaseShares
 from domain.orders import Answer, AnswerKind, Mode, Side, TimeInForce, VenueOrderStatus
 from domain.quotes import MAX_LADDER_LEVELS
@@ -56,6 +58,22 @@ async def test_a_venue_that_cannot_be_asked_shows_in_the_facts(desk: Desk):
     facts = await desk.activities.follow_order(FollowOrder(ref=make_ref(), look_up=True))
 
     assert not facts.looked_up
+
+
+async def test_a_look_up_without_credentials_says_what_blocks_it(desk: Desk):
+    desk.venues.missing = CredentialsMissing("the account has no key")
+    facts = await desk.activities.follow_order(FollowOrder(ref=make_ref(), look_up=True))
+
+    assert (facts.looked_up, facts.blocked) == (False, "the account has no key")
+    assert not await desk.activities.confirm_absent(make_ref())
+
+
+async def test_a_cancel_without_credentials_is_not_tried_again(desk: Desk):
+    desk.venues.missing = CredentialsMissing("the account has no key")
+    with pytest.raises(ApplicationError) as raised:
+        await desk.activities.cancel_order(make_ref())
+
+    assert (raised.value.type, raised.value.non_retryable) == (CredentialsMissing.code, True)
 
 
 @pytest.mark.parametrize(("seen", "absent"), [("10", True), ("4", False)])

@@ -67,6 +67,7 @@ class FakeExchange:
         self.absent = True  # what `confirm_absent` finds
         self.refuses_cancel = 0
         self.unreadable = 0  # reads of the book that fail from now on
+        self.keyless = 0  # look-ups from now on for which the account has no key
         self.signals = True  # a stream tells hosts of fills
         self.posts: list[PlaceOrder] = []
         self.orders: dict[tuple[OrderId, int], Registered] = {}
@@ -227,7 +228,11 @@ class FakeExchange:
     async def follow_order(self, request: FollowOrder) -> OrderFacts:
         order = self.orders.get((request.ref.order_id, request.ref.attempt))
         await self._happened("look_up" if request.look_up else "follow_order")
-        return self._facts(order, looked_up=request.look_up)
+        facts = self._facts(order, looked_up=request.look_up)
+        if request.look_up and self.keyless:
+            self.keyless -= 1
+            return replace(facts, looked_up=False, blocked="no key")
+        return facts
 
     def _facts(self, order: Registered | None, *, looked_up: bool) -> OrderFacts:
         filled = order.filled if order else ZERO

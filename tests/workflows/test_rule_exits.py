@@ -7,7 +7,7 @@ from domain import messages
 from domain.messages import RulePhase, RuleStatus
 from domain.orders import AnswerKind, MarketState, OrderState, RebuildReason
 from domain.quotes import Quote
-from tests.fakes.exchange import FakeExchange, answers, fills, held, reduced, refused
+from tests.fakes.exchange import FakeExchange, accepts, answers, fills, held, reduced, refused
 from tests.workflows.floor import STOP, TARGET, Floor, now_ms, quick
 
 D = Decimal
@@ -299,6 +299,22 @@ async def test_what_is_too_little_to_sell_is_named_dust(floor: Floor, exchange: 
 
     assert answer.status is RuleStatus.TRIGGERED
     assert exchange.rule.dust_shares == D("0.005")
+    assert len(exchange.attempts) == 1
+
+
+async def test_an_order_that_cannot_be_looked_up_without_a_key_is_blocked_until_there_is_one(
+    floor: Floor, exchange: FakeExchange
+):
+    exchange.script(accepts())
+    exchange.keyless = 2
+    rule = await floor.arm()
+    await rule.cross("0.39")
+    await exchange.until(lambda: exchange.rule.phase is RulePhase.BLOCKED)
+    assert exchange.rule.detail == "no key"
+    await exchange.fill("10")
+    await rule.result()
+
+    assert exchange.alarms == ["order.blocked"]
     assert len(exchange.attempts) == 1
 
 
