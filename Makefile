@@ -56,16 +56,24 @@ demo: setup ## Protect a position end to end on the local exchange, live in the 
 up: setup ## Run the whole stack in the foreground (Ctrl-C stops it)
 	@$(BIN)/holdfast up $(ARGS)
 
-# Tests that kill Temporal or Postgres own a stack each and run alone, after the others. Both groups always run,
-# and the exit code is that of the first group that failed; pytest's own summary is the last thing printed.
-# A serial test depends on processes dying and coming back in time; on a loaded machine one that failed is run
-# once more, and named by that second summary. A crashed test process ends its group instead of hanging it.
+# Tests that kill Temporal or Postgres own a stack each and run one after another, in one serial group. They mostly
+# wait for processes to come back, so the others run beside them; one that failed is run once more when it is quiet,
+# and named by that second summary. The exit code is that of the first group that failed; pytest's own summary is the
+# last thing printed. A crashed test process ends its group instead of hanging it.
+SERIAL := $(BIN)/python -m pytest -q -m 'serial and not slow' -o cache_dir=.pytest_cache/serial
+SERIAL_LOG := $(VENV)/serial-tests.log
+
 test: setup ## Set up and run every test except the slow ones
 	@status=0; \
+	$(SERIAL) $(ARGS) >$(SERIAL_LOG) 2>&1 & serial=$$!; \
+	trap 'kill $$serial 2>/dev/null' EXIT; \
 	$(BIN)/python -m pytest -q -n $(JOBS) --dist loadgroup --max-worker-restart=0 -m 'not serial and not slow' $(ARGS) || status=$$?; \
-	$(BIN)/python -m pytest -q -m 'serial and not slow' $(ARGS) \
-		|| $(BIN)/python -m pytest -q -m 'serial and not slow' --last-failed --last-failed-no-failures none $(ARGS) \
-		|| status=$$((status ? status : $$?)); \
+	echo 'test: waiting for the serial group ($(SERIAL_LOG))'; \
+	if wait $$serial; then cat $(SERIAL_LOG); \
+	else \
+		cat $(SERIAL_LOG); \
+		$(SERIAL) --last-failed --last-failed-no-failures none $(ARGS) || status=$$((status ? status : $$?)); \
+	fi; \
 	exit $$status
 
 test-slow: setup ## Run the tests with many examples

@@ -51,7 +51,7 @@ _LOAD_MARKS = """SELECT DISTINCT ON (t.rule_id, t.condition_index)
     WHERE t.rule_id = ANY($1::text[])
     ORDER BY t.rule_id, t.condition_index, t.generation DESC"""
 _PRUNE = """WITH closed AS (
-        SELECT r.rule_id FROM rules AS r WHERE r.status NOT IN ('ACTIVE', 'TRIGGERED') AND r.updated_at < $1
+        SELECT r.rule_id FROM rules AS r WHERE r.phase = 'done' AND r.updated_at < $1
     ), marks AS (DELETE FROM trail_marks AS t USING closed AS c WHERE t.rule_id = c.rule_id RETURNING 1),
     gone AS (
         DELETE FROM watches AS w USING closed AS c WHERE w.rule_id = c.rule_id AND NOT w.armed RETURNING 1

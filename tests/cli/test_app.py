@@ -5,7 +5,7 @@ import json
 import pytest
 import typer
 
-from cli.app import COMMANDS, Entry, MissingCommand, run
+from cli.app import COMMANDS, GROUPS, Entry, MissingCommand, run
 from cli.client import CallFailed
 from cli.errors import EXIT_FAILED, EXIT_UNUSABLE, CommandFailed, report
 from runtime.embedded.ports import PortBusy
@@ -96,4 +96,4 @@ def test_names_of_the_overview_are_those_of_the_design() -> None:
         "positions",
         "events",
         "replay",
-    } <= set(COMMANDS)
+    } <= {*COMMANDS, *GROUPS}

@@ -20,7 +20,15 @@ from storage.repositories.rules import Rules
 from tests.storage.builders import VENUE, Store, order_id, pass_visible_edge, rule_id
 
 # Reads for the system's own work: they name no account on purpose and no route calls them.
-SYSTEM_READS = {"all_open", "open_rule_ids", "find_any", "watch_of", "listen", "busy_accounts"}
+SYSTEM_READS = {
+    "all_open",
+    "open_rule_ids",
+    "find_any",
+    "watch_of",
+    "untold",
+    "listen",
+    "busy_accounts",
+}
 
 
 class Owned:

@@ -4,7 +4,9 @@ import asyncio
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 
-from domain.messages import RuleStatus
+import pytest
+
+from domain.messages import RulePhase, RuleStatus
 from domain.rules.watch import TrailMark
 from storage.database import Database
 from storage.hints import NotifyHints
@@ -138,12 +140,16 @@ async def test_many_hints_at_once_become_few_notifications(store: Store) -> None
     await listener.close()
 
 
-async def test_prune_removes_what_closed_rules_left(empty_database: Database) -> None:
+@pytest.mark.parametrize("status", [RuleStatus.CANCELED, RuleStatus.TRIGGERED])
+async def test_prune_removes_what_closed_rules_left(empty_database: Database, status: RuleStatus) -> None:
     store = await alone_in(empty_database)
     watches, rule = Watches(empty_database), rule_id()
     await store.projections.apply(store.rule_projection(rule))
     await watches.save_marks([TrailMark(rule, 1, 0, Decimal("0.62"), True)])
     later = datetime.now(UTC) + timedelta(minutes=1)
     assert await watches.prune(later) == 0
-    await store.projections.apply(store.rule_projection(rule, status=RuleStatus.CANCELED, armed=False))
+    await store.projections.apply(store.rule_projection(rule, status=status, armed=False))
+    assert await watches.prune(later) == 0  # its exit may still go on
+    ended = store.rule_projection(rule, status=status, phase=RulePhase.DONE, armed=False)
+    await store.projections.apply(ended)
     assert await watches.prune(later) == 2
