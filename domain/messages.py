@@ -100,7 +100,6 @@ class Tuning:
     place_first_retry_ms: int = 200
     resting_cap_ms: int = 600_000  # longest pause between looks at an order that rests in the book
     rearm_ms: int = 1_000  # a crossing that came to nothing: so long nothing fires again
-    rearm_max_ms: int = 30_000  # the same after many in a row
     slippage_points: str = "0.05"
     max_history_events: int = 0  # continue as new from here on; 0 leaves it to the server's suggestion
 
@@ -509,7 +508,7 @@ class RuleCarry:
     not_before_ms: int | None = None
     fired: Crossing | None = None
     consumed: tuple[int, int] | None = None
-    fruitless: int = 0
+    targets_need_bid: bool = False  # a firing found that the book did not pay the level
     exit: ExecutionCarry | None = None
     former: tuple[ExecutionCarry, ...] = ()
     crossings: tuple[Crossed, ...] = ()

@@ -298,7 +298,7 @@ class RuleLife:
         state, self.exit = self.state, None
         last_words, now = host.execution.order_projection(), workflow.now()
         if end is ExecutionEnd.BELOW_LEVEL:
-            state.learn_unpaid(host.sold.shares)
+            state.learn_unpaid()
         state.rearm(now)
         self._former.append(host)
         self._drop_final()

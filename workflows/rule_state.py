@@ -30,7 +30,6 @@ with workflow.unsafe.imports_passed_through():
 from workflows.rule_rows import rule_row, watch_row
 
 ZERO = Decimal(0)
-MAX_DOUBLINGS = 16  # of the pause after a firing that came to nothing
 
 
 @dataclass(frozen=True)
@@ -73,7 +72,6 @@ class RuleState:
     sold_now: Sold = field(default_factory=Sold)  # by the present exit
     dust_shares: Decimal = ZERO
     not_before_ms: int | None = None
-    fruitless: int = 0  # firings in a row for which the book paid too little
     detail: str = ""
     events: list[EventRow] = field(default_factory=list[EventRow])
 
@@ -95,7 +93,11 @@ class RuleState:
             start=start,
             definition=carry.definition,
             resolved=resolve_for(
-                start, carry.definition, carry.holding, carry.armed_at, targets_need_bid=carry.fruitless > 0
+                start,
+                carry.definition,
+                carry.holding,
+                carry.armed_at,
+                targets_need_bid=carry.targets_need_bid,
             ),
             holding=carry.holding,
             instrument=carry.instrument,
@@ -108,7 +110,6 @@ class RuleState:
             consumed=carry.consumed,
             sold_for_good=Sold(carry.sold_shares, carry.proceeds_usd, carry.fee_usd),
             not_before_ms=carry.not_before_ms,
-            fruitless=carry.fruitless,
         )
 
     # -- changes --------------------------------------------------------------------------------
@@ -131,19 +132,14 @@ class RuleState:
         self.resolved = resolve_for(self.start, definition, self.holding, self.armed_at)
         self.definition = definition
         self.generation += 1
-        self.fruitless = 0
 
-    def learn_unpaid(self, sold_shares: Decimal) -> None:
+    def learn_unpaid(self) -> None:
         """Remember that the book did not pay a target's level: from now on a bid has to stand there."""
-        self.fruitless = 1 if sold_shares > ZERO else self.fruitless + 1
         self.resolved = self.resolved.model_copy(update={"targets_need_bid": True})
 
     def rearm(self, now: datetime) -> None:
         """Watch again, as the next generation, after a pause. What was sold is counted by the caller."""
-        tuning = self.start.tuning
-        doublings = min(max(self.fruitless - 1, 0), MAX_DOUBLINGS)
-        pause_ms = min(tuning.rearm_ms << doublings, tuning.rearm_max_ms)
-        not_before = now + timedelta(milliseconds=pause_ms)
+        not_before = now + timedelta(milliseconds=self.start.tuning.rearm_ms)
         self.generation += 1
         self.status, self.phase = RuleStatus.ACTIVE, RulePhase.ARMED
         self.not_before_ms = int(not_before.timestamp() * 1000)
@@ -315,7 +311,7 @@ class RuleState:
             not_before_ms=self.not_before_ms,
             fired=self.fired,
             consumed=self.consumed,
-            fruitless=self.fruitless,
+            targets_need_bid=self.resolved.targets_need_bid,
         )
 
 
