@@ -11,7 +11,7 @@ from domain.errors import VenueError
 from domain.ids import TokenId
 from domain.messages import Crossed
 from domain.ports import MarketData, Signals
-from domain.quotes import MAX_LADDER_LEVELS, Ladder, Level
+from domain.quotes import Level, ladder_for
 from domain.rules.crossing import Crossing
 
 log = structlog.get_logger()
@@ -85,15 +85,3 @@ class Delivery:
         for task in list(self._tasks):
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
-
-
-def ladder_for(bids: Sequence[Level], shares: Decimal) -> Ladder:
-    """Return the best bids that cover the size, at most ten; all of them when the size is unknown."""
-    taken: list[Level] = []
-    covered = Decimal(0)
-    for level in bids[:MAX_LADDER_LEVELS]:
-        taken.append(level)
-        covered += level.size
-        if Decimal(0) < shares <= covered:
-            break
-    return Ladder(tuple(taken))

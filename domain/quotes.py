@@ -1,11 +1,12 @@
 """What a market shows of one token, and the one price that a rule looks at."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from decimal import Decimal
 from enum import StrEnum
 from typing import NamedTuple
 
-from domain.money import Price, Shares
+from domain.money import EXACT, Price, Shares
 
 _ZERO = Decimal(0)
 _ONE = Decimal(1)
@@ -63,6 +64,18 @@ class Ladder:
     def __post_init__(self) -> None:
         if len(self.levels) > MAX_LADDER_LEVELS:
             raise ValueError(f"a ladder has at most {MAX_LADDER_LEVELS} levels")
+
+
+def ladder_for(bids: Sequence[Level], shares: Shares) -> Ladder:
+    """Return the best levels that cover the size, at most ten; all of these when the size is unknown (0)."""
+    taken: list[Level] = []
+    covered = _ZERO
+    for level in bids[:MAX_LADDER_LEVELS]:
+        taken.append(level)
+        covered = EXACT.add(covered, level.size)
+        if _ZERO < shares <= covered:
+            break
+    return Ladder(tuple(taken))
 
 
 @dataclass(frozen=True, slots=True)

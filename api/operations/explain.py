@@ -34,9 +34,10 @@ from domain.positions import PositionKey
 from domain.quotes import Level, Quote
 from domain.rules.cautions import Prospect, cautions
 from domain.rules.definition import RuleDefinition
-from domain.rules.exit_preview import ExitPreview, Seller, preview_exit, wanted_shares
+from domain.rules.exit_preview import ExitPreview, preview_exit
 from domain.rules.replay import replay_resolved
 from domain.rules.resolved import ResolvedRule
+from domain.rules.selling import Seller, wanted_shares
 from domain.rules.standing import Sight, seen_price, standings
 from domain.rules.tape import TapeRow
 from domain.rules.trace import Trace, trace, unix_ms

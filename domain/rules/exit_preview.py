@@ -4,38 +4,15 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from decimal import Decimal
 
-from domain.exits import ExitRequest, NoOrder, NoOrderReason, build_exit
+from domain.exits import NoOrder, NoOrderReason, build_exit
 from domain.fees import taker_fee
-from domain.ids import AccountId, OrderId
 from domain.money import EXACT, Price, Shares, Usd, floor_decimals
-from domain.orders import Instrument, Mode, WalletIdentity
-from domain.quotes import MAX_LADDER_LEVELS, Ladder, Level
-from domain.rules.definition import Action, ConditionType, SellPartial
-from domain.rules.resolved import FiringTime, PriceLevel, ResolvedRule, Trail
+from domain.quotes import Level, ladder_for
+from domain.rules.resolved import ResolvedRule
+from domain.rules.selling import Seller, exit_request, lowest_price, wanted_shares
 
 _ZERO = Decimal(0)
 _PRICE_PLACES = 6
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Seller:
-    """Whose exit it would be, and what it has to sell.
-
-    Attributes:
-        held_shares: what the position holds.
-        sold_shares: what the rule sold already; counts for a partial action.
-        slippage_points: how far below the covering bid an exit may sell.
-    """
-
-    order_id: OrderId
-    account_id: AccountId
-    venue: str
-    mode: Mode
-    wallet: WalletIdentity
-    instrument: Instrument
-    held_shares: Shares
-    sold_shares: Shares
-    slippage_points: Decimal
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,21 +52,6 @@ class ExitPreview:
     pnl_usd: Usd | None
 
 
-def wanted_shares(action: Action, held: Shares, sold: Shares) -> Shares:
-    """Return what a rule has to sell, by its action, the holding and what it sold before."""
-    held = max(held, _ZERO)
-    if isinstance(action, SellPartial):
-        return min(held, max(EXACT.subtract(action.amount, sold), _ZERO))
-    return held
-
-
-def lowest_price(condition: PriceLevel | Trail | FiringTime) -> Price | None:
-    """Return the level that a target never sells below; None for stops, trails and time exits."""
-    if isinstance(condition, PriceLevel) and condition.type is ConditionType.TAKE_PROFIT:
-        return condition.level
-    return None
-
-
 def preview_exit(
     seller: Seller,
     resolved: ResolvedRule,
@@ -112,20 +74,11 @@ def preview_exit(
         timestamp_ms: the moment, unix milliseconds.
     """
     wanted = wanted_shares(resolved.action, seller.held_shares, seller.sold_shares)
-    request = ExitRequest(
-        order_id=seller.order_id,
-        attempt=1,
-        account_id=seller.account_id,
-        venue=seller.venue,
-        mode=seller.mode,
-        wallet=seller.wallet,
-        instrument=seller.instrument,
-        wanted_shares=wanted,
-        available_shares=wanted,
-        ladder=_ladder(bids, wanted),
+    request = exit_request(
+        seller,
+        resolved,
+        ladder=ladder_for(bids, wanted),
         reference_price=reference_price,
-        slippage_points=seller.slippage_points,
-        floor=resolved.floor,
         lowest=lowest_price(resolved.conditions[condition_index]),
         timestamp_ms=timestamp_ms,
     )
@@ -166,18 +119,6 @@ def sell_into(bids: Sequence[Level], shares: Shares, limit: Price, fee_rate: Dec
         fee = EXACT.add(fee, taker_fee(part, level.price, fee_rate))
     average = floor_decimals(EXACT.divide(gross, sold), _PRICE_PLACES) if sold else None
     return Sale(sold, average, gross, fee)
-
-
-def _ladder(bids: Sequence[Level], shares: Shares) -> Ladder:
-    """Return the best bids that cover the size, at most ten, as the feed hands them to the rule."""
-    taken: list[Level] = []
-    covered = _ZERO
-    for level in bids[:MAX_LADDER_LEVELS]:
-        taken.append(level)
-        covered = EXACT.add(covered, level.size)
-        if _ZERO < shares <= covered:
-            break
-    return Ladder(tuple(taken))
 
 
 def _result(sale: Sale, entry_price: Price | None) -> Usd | None:

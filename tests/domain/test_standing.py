@@ -12,8 +12,9 @@ from domain.orders import MarketState, Mode
 from domain.quotes import Level, PriceRules, Quote
 from domain.rules.cautions import CautionCode, Prospect, cautions
 from domain.rules.definition import RuleDefinition
-from domain.rules.exit_preview import Seller, preview_exit, sell_into, wanted_shares
+from domain.rules.exit_preview import preview_exit, sell_into
 from domain.rules.levels import resolve
+from domain.rules.selling import Seller, wanted_shares
 from domain.rules.standing import Guard, Sight, standings
 from domain.rules.tape import TapeRow
 from domain.rules.trace import trace
