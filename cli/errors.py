@@ -44,7 +44,7 @@ FORESEEN: Mapping[str, str | None] = {
     "runtime.embedded.unprivileged:NoUnprivilegedUser": None,
     "runtime.embedded.postgres:PostgresUnusable": None,
     "runtime.embedded.supervisor:PartFailed": "run `holdfast doctor`, or read the log",
-    "runtime.embedded.stack:MigrationFailed": "restore a backup, or start with another --data-dir",
+    "runtime.embedded.local_stack:MigrationFailed": "restore a backup, or start with another --data-dir",
     "pydantic:ValidationError": "correct the named setting",
     "httpx2:TransportError": "is the stack running? start it with `holdfast up`",
 }

@@ -180,13 +180,22 @@ class PostgresCluster:
         except (OSError, TimeoutError, asyncpg.PostgresError, asyncpg.InterfaceError):
             return False
 
-    async def create_database(self, name: str = DATABASE, *, template: str | None = None) -> None:
-        """Creates a database when it is missing; `template` must have no connections then."""
+    async def has_database(self, name: str) -> bool:
+        """Tells whether a database is there."""
         connection = await asyncpg.connect(self.url("postgres"), ssl=False)
         try:
-            if await connection.fetchval("SELECT 1 FROM pg_database WHERE datname = $1", name) is None:
-                clause = f' TEMPLATE "{template}" STRATEGY file_copy' if template else ""
-                await connection.execute(f'CREATE DATABASE "{name}"{clause}')
+            return bool(await connection.fetchval("SELECT 1 FROM pg_database WHERE datname = $1", name))
+        finally:
+            await connection.close()
+
+    async def create_database(self, name: str = DATABASE, *, template: str | None = None) -> None:
+        """Creates a database when it is missing; `template` must have no connections then."""
+        if await self.has_database(name):
+            return
+        connection = await asyncpg.connect(self.url("postgres"), ssl=False)
+        try:
+            clause = f' TEMPLATE "{template}" STRATEGY file_copy' if template else ""
+            await connection.execute(f'CREATE DATABASE "{name}"{clause}')
         finally:
             await connection.close()
 
