@@ -10,6 +10,7 @@ from domain.errors import CredentialsMissing, StorageUnavailable, VenueError
 from domain.fills import Fill
 from domain.ids import AccountId, RuleId, adopting_order_id, hosted_rule, rule_workflow_id
 from domain.messages import (
+    ORDER_REVISION,
     EventRow,
     OrderRef,
     OrderStart,
@@ -131,6 +132,7 @@ class Ingest:
             adopts=True,
             created_at=entry.traded_at,
             tuning=self._tuning,
+            revision=ORDER_REVISION,
         )
         await self._signals.adopt_order(start)
         log.error("fill.reversed_and_adopted", host=host, fill_key=entry.fill_key, order_id=start.order_id)

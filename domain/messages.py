@@ -116,7 +116,10 @@ class Holding:
     version: int
 
 
-RULE_REVISION = 1  # 1: the search attributes follow the order, instead of going before it
+# 1: the search attributes follow the order, instead of going before it
+# 2: an exit looks for claims that its history forgot, before it ends
+RULE_REVISION = 2
+ORDER_REVISION = 1  # 1: the same for orders
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -399,6 +402,7 @@ class OrderStart:
     fingerprint: str = ""
     created_at: datetime | None = None
     tuning: Tuning = field(default_factory=Tuning)
+    revision: int = 0  # of the order's commands; a history replays by the one that it began with
     carry: "ExecutionCarry | None" = None
 
 

@@ -52,6 +52,7 @@ class OrderExecution:
         *,
         confirms_always: bool = False,
         send_within_ms: int | None = None,
+        recalls_at_end: bool = True,
     ) -> None:
         """Take what is fixed; nothing happens before `run`.
 
@@ -62,13 +63,14 @@ class OrderExecution:
             carry: What an earlier run handed over.
             confirms_always: A canceled or killed order, too, ends only when its fills are final.
             send_within_ms: An attempt is not sent later than this after it was built.
+            recalls_at_end: Before it ends, claims are sought that this history does not know of.
         """
         self.trading_over = False  # all is filled or canceled; only the venue's confirmation is awaited
         self._desk = OrderDesk(identity, tuning, host, carry)
         self._placing = Placing(self._desk, send_within_ms)
         self._confirms_always = confirms_always
+        self._recalls_at_end = recalls_at_end
         self._recalled = carry is not None
-        self._surprised = False  # a fresh read says that nothing is held, and no attempt of ours explains it
 
     # -- messages, called by the host's handlers ------------------------------------------------
 
@@ -140,7 +142,11 @@ class OrderExecution:
         """Work until nothing is left to do; `ladder` is the crossing's, None when there is none."""
         self._desk.ladder, self._desk.ladder_at_ms = ladder, ladder_at_ms
         try:
-            return await self._finish(await self._work_off())
+            end = await self._work_off()
+            # A history that was rolled back has forgotten what it sent since: its end may not be the end.
+            while self._recalls_at_end and await self._adopt_claims():
+                end = await self._work_off()
+            return await self._finish(end)
         except HistoryIsLong:
             return ExecutionEnd.CONTINUE
 
@@ -198,9 +204,7 @@ class OrderExecution:
         while not desk.cancel_requested and not await self._read_book():
             if not desk.cancel_requested:
                 await desk.hold_off("the venue's book cannot be read")
-        held_before, built = not _is_nothing_held(built), self._build()
-        self._surprised = held_before and bool(desk.log) and _is_nothing_held(built)
-        return built
+        return self._build()
 
     def _build(self) -> ExitBuild:
         desk = self._desk
@@ -240,7 +244,7 @@ class OrderExecution:
     async def _nothing_to_send(self, built: NoOrder) -> ExecutionEnd | None:
         """Judge why nothing can be built; None means: look again."""
         desk, reason = self._desk, built.reason
-        if await self._recall() or await self._recall_forgotten():
+        if await self._recall():
             return None
         if reason in (NoOrderReason.RESERVED, NoOrderReason.BELOW_FLOOR) and not desk.host.is_patient():
             desk.refused = reason.value.replace("_", " ")
@@ -272,13 +276,6 @@ class OrderExecution:
         if self._recalled or self._desk.log:
             return False
         self._recalled = True
-        return await self._adopt_claims()
-
-    async def _recall_forgotten(self) -> bool:
-        """The same for attempts behind those that this history knows: it was rolled back between two."""
-        if not self._surprised or not workflow.patched("recalls-forgotten-attempts"):
-            return False
-        self._surprised = False
         return await self._adopt_claims()
 
     async def _adopt_claims(self) -> bool:

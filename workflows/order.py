@@ -19,7 +19,15 @@ with workflow.unsafe.imports_passed_through():
         build_order,
         gtd_expiration_s,
     )
-    from domain.messages import CancelOrder, FreshRead, Holding, OrderAnswer, OrderStart, RuleProjection
+    from domain.messages import (
+        ORDER_REVISION,
+        CancelOrder,
+        FreshRead,
+        Holding,
+        OrderAnswer,
+        OrderStart,
+        RuleProjection,
+    )
     from domain.money import floor_decimals, plain
     from domain.orders import OrderState
     from domain.quotes import Ladder
@@ -50,6 +58,7 @@ class Order:
             start.carry,
             confirms_always=True,
             send_within_ms=start.send_within_ms,
+            recalls_at_end=start.revision >= 1,
         )
 
     @workflow.run
@@ -78,7 +87,9 @@ class Order:
             attributes.set_state(self._execution.state.value)
         await calls.project(self._execution.projection(), ends_task=self._execution.cancel_requested)
         if end is ExecutionEnd.CONTINUE:
-            workflow.continue_as_new(replace(self._start, carry=self._execution.carry()))
+            workflow.continue_as_new(
+                replace(self._start, revision=ORDER_REVISION, carry=self._execution.carry())
+            )
 
     @workflow.update(name=messages.UPDATE_CANCEL)
     async def cancel(self, request: CancelOrder) -> OrderAnswer:

@@ -40,6 +40,7 @@ class RuleExit:
             state.start.tuning,
             self,
             carry,
+            recalls_at_end=state.start.revision >= 2,
         )
 
     @property

@@ -10,7 +10,7 @@ from api.schemas.orders import OrderBody
 from domain.errors import InvalidInput
 from domain.exits import OrderRequest, build_order, gtd_expiration_s
 from domain.ids import OrderId, TokenId
-from domain.messages import OrderStart
+from domain.messages import ORDER_REVISION, OrderStart
 from domain.orders import Purpose, Side, TimeInForce
 from domain.positions import PositionKey
 
@@ -60,6 +60,7 @@ async def checked_order(
         fingerprint=fingerprint,
         created_at=now,
         tuning=services.tuning,
+        revision=ORDER_REVISION,
     )
     _check_build(start, now)
     return start

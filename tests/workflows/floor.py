@@ -176,6 +176,7 @@ class Floor:
             "budget_usd": None,
             "limit_price": Decimal("0.40"),
             "tuning": QUICK,
+            "revision": messages.ORDER_REVISION,
         }
         start = OrderStart(**{**values, **changes})
         handle = await self.client.start_workflow(

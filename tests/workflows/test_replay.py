@@ -8,7 +8,8 @@ from temporalio.client import WorkflowHistory
 from temporalio.worker import Replayer
 from temporalio.workflow import NondeterminismError
 
-from runtime.temporal import CONVERTER, workflow_runner
+from runtime.temporal import workflow_runner
+from runtime.temporal_payloads import CONVERTER
 from worker.registry import WORKFLOWS
 
 HISTORIES = sorted((Path(__file__).parent / "histories").glob("*.json"))

@@ -12,7 +12,7 @@ from domain.ids import exit_order_id
 from domain.messages import RulePhase, RuleStatus
 from domain.orders import AnswerKind
 from tests.fakes.exchange import FakeExchange, answers, fills
-from tests.workflows.floor import STOP, TARGET, Floor, quick
+from tests.workflows.floor import STOP, TARGET, Floor, RunningRule, quick
 
 D = Decimal
 UPSERTED = EventType.EVENT_TYPE_UPSERT_WORKFLOW_SEARCH_ATTRIBUTES
@@ -126,23 +126,64 @@ async def test_a_reset_rule_whose_position_is_gone_recalls_its_order(floor: Floo
     assert len(exchange.orders) == 1
 
 
+async def reset_between_two_attempts(floor: Floor, rule: RunningRule) -> WorkflowHandle:
+    """Forgets all that came after the pause behind the first attempt, but for the signals."""
+    ended = await rule.result()
+    events = await events_of(rule.handle)
+    waits = next(e for e in events if e.event_type == EventType.EVENT_TYPE_TIMER_STARTED)
+    await reset(floor, rule.handle, waits.timer_started_event_attributes.workflow_task_completed_event_id)
+    return floor.client.get_workflow_handle(rule.handle.id, result_type=type(ended))
+
+
 async def test_a_rule_reset_between_two_attempts_finds_the_one_that_it_forgot(
     floor: Floor, exchange: FakeExchange
 ):
     exchange.script(answers(AnswerKind.NO_LIQUIDITY))
     rule = await floor.arm()
     await rule.cross("0.39")
-    ended = await rule.result()
-    assert (ended.status, ended.sold_shares) == (RuleStatus.TRIGGERED, D(10))
-
-    events = await events_of(rule.handle)
-    waits = next(e for e in events if e.event_type == EventType.EVENT_TYPE_TIMER_STARTED)
-    await reset(floor, rule.handle, waits.timer_started_event_attributes.workflow_task_completed_event_id)
-    answer = await floor.client.get_workflow_handle(rule.handle.id, result_type=type(ended)).result()
+    answer = await (await reset_between_two_attempts(floor, rule)).result()
 
     assert (answer.status, answer.sold_shares) == (RuleStatus.TRIGGERED, D(10))
     assert [order.attempt.attempt for order in exchange.orders.values() if order.filled] == [2]
     assert exchange.rule.sold_shares == D(10)
+
+
+async def test_an_attempt_is_found_though_a_signal_told_the_reset_rule_that_all_is_sold(
+    floor: Floor, exchange: FakeExchange
+):
+    exchange.script(answers(AnswerKind.NO_LIQUIDITY), fills(confirmed=False))
+    rule = await floor.arm()
+    await rule.cross("0.39")
+    await exchange.until(lambda: "confirmation" in exchange.rule.detail)
+    await rule.holds("0")  # comes again after the reset, before the next look at the book
+    await exchange.confirm()
+    answer = await (await reset_between_two_attempts(floor, rule)).result()
+
+    assert (answer.status, answer.sold_shares) == (RuleStatus.TRIGGERED, D(10))
+    assert len(exchange.orders) == 2
+
+
+async def test_a_forgotten_attempt_that_sold_all_but_dust_is_found(floor: Floor, exchange: FakeExchange):
+    exchange.script(answers(AnswerKind.NO_LIQUIDITY), fills("9.995"))
+    rule = await floor.arm()
+    await rule.cross("0.39")
+    answer = await (await reset_between_two_attempts(floor, rule)).result()
+
+    assert (answer.status, answer.sold_shares) == (RuleStatus.TRIGGERED, D("9.995"))
+    assert exchange.rule.dust_shares == D("0.005")
+
+
+async def test_a_canceled_exit_that_was_reset_names_what_its_forgotten_attempt_sold(
+    floor: Floor, exchange: FakeExchange
+):
+    exchange.script(answers(AnswerKind.NO_LIQUIDITY), fills("4"), *[answers(AnswerKind.NO_LIQUIDITY)] * 50)
+    rule = await floor.arm(tuning=quick(retry_ms=200))
+    await rule.cross("0.39")
+    await exchange.until(lambda: exchange.rule.sold_shares == D(4))
+    await rule.cancel()
+    answer = await (await reset_between_two_attempts(floor, rule)).result()  # the cancel comes again, too
+
+    assert (answer.status, answer.sold_shares) == (RuleStatus.CANCELED, D(4))
 
 
 async def test_news_of_an_order_makes_an_armed_rule_recall_it(floor: Floor, exchange: FakeExchange):
