@@ -10,9 +10,8 @@ from activities.feed_gaps import Blind
 from activities.feed_intake import QuoteIntake
 from activities.feed_replay import Span, TapeReplay
 from domain.messages import FeedShard, WatchRow
-from domain.rules.watch import TrailMark
 from storage.repositories.tape import FeedGap, Tape
-from storage.repositories.watches import Watches
+from storage.repositories.watches import SavedMarks, Watches
 
 log = structlog.get_logger()
 
@@ -50,22 +49,25 @@ class Recovery:
         await self._replay(rows, marks)
         return edge
 
-    async def _replay(self, rows: Sequence[WatchRow], marks: Sequence[TrailMark]) -> None:
+    async def _replay(self, rows: Sequence[WatchRow], marks: SavedMarks) -> None:
         """Put the watches back and show each the tape since it was armed, by the very same index.
 
-        The saved marks come last. They are as high as the price ever went: a row from before that high would
-        lie below a level that did not stand yet, and sell for nothing.
+        A rule begins with the marks that its generation was armed with. Those reached since come last: they
+        are as high as the price ever went, and a row from before that high would lie below a level that did
+        not stand yet, and sell for nothing.
         """
         since = await self._watches.armed_since([row.rule_id for row in rows])
         oldest: dict[str, datetime] = {}
         for row in rows:
             oldest[row.token_id] = min(since[row.rule_id], oldest.get(row.token_id, since[row.rule_id]))
-        entries = await self._tape.since(self._shard.venue, oldest)
+        standing = await self._tape.standing(self._shard.venue, oldest)
         replay = TapeReplay(self._board, self._intake, await self._unseen(oldest.values()))
-        await replay.run(rows, since, entries)
-        self._board.restore([mark for mark in marks if mark.rule_id not in replay.fired], self._intake.now())
-        if entries:
-            log.info("feed.tape_replayed", rows=len(entries))
+        pages = self._tape.pages(self._shard.venue, oldest)
+        shown = await replay.run(rows, since, marks.carried, standing, pages)
+        reached = [mark for mark in marks.reached if mark.rule_id not in replay.fired]
+        self._board.restore(reached, self._intake.now())
+        if shown:
+            log.info("feed.tape_replayed", rows=shown)
 
     async def _unseen(self, since: Collection[datetime]) -> list[Span]:
         """Return the gaps of this shard since the oldest time, with the one that is open still."""

@@ -2,13 +2,15 @@
 
 import asyncio
 from collections import deque
-from collections.abc import Mapping, Sequence
+from collections.abc import AsyncIterable, Mapping, Sequence
 from datetime import datetime
 
 from activities.feed_board import Moment, QuoteBoard, unix_ms
 from activities.feed_intake import QuoteIntake
 from domain.ids import TokenId
 from domain.messages import WatchRow
+from domain.rules.crossing import Crossing
+from domain.rules.watch import TrailMark
 from storage.repositories.tape import TapeEntry
 
 ROWS_IN_ONE_GO = 1_000
@@ -30,36 +32,66 @@ class TapeReplay:
         self._intake = intake
         self._unseen = unseen
         self._now = intake.now()
+        self._waiting: deque[WatchRow] = deque()
+        self._armed: Mapping[str, datetime] = {}
+        self._carried: dict[str, list[TrailMark]] = {}
         self.fired: set[str] = set()
 
     async def run(
-        self, rows: Sequence[WatchRow], armed: Mapping[str, datetime], entries: Sequence[TapeEntry]
-    ) -> None:
+        self,
+        rows: Sequence[WatchRow],
+        armed: Mapping[str, datetime],
+        carried: Sequence[TrailMark],
+        standing: Sequence[TapeEntry],
+        pages: AsyncIterable[Sequence[TapeEntry]],
+    ) -> int:
         """Watch each rule from its own arming on, show it the tape since, and let timers run up to now.
 
         Args:
             rows: the watches.
             armed: when each rule was armed.
-            entries: the tape, in its order.
+            carried: the marks with which rules were armed.
+            standing: the change that stood on each token when its first rule was armed, oldest first.
+            pages: the tape since, in its order.
+
+        Returns:
+            How many rows of the tape were shown.
         """
-        waiting = deque(sorted(rows, key=lambda row: armed[row.rule_id]))
-        for count, entry in enumerate(entries):
-            if not count % ROWS_IN_ONE_GO:
-                await asyncio.sleep(0)  # heartbeats go on
-            while waiting and armed[waiting[0].rule_id] <= entry.ts:
-                row = waiting.popleft()
-                self._board.add(row, (), self._at(unix_ms(armed[row.rule_id])))
+        self._armed, shown = armed, 0
+        self._waiting = deque(sorted(rows, key=lambda row: armed[row.rule_id]))
+        for mark in carried:
+            self._carried.setdefault(mark.rule_id, []).append(mark)
+        for entry in standing:
             self._show(entry)
-        for row in waiting:
-            self._board.add(row, (), self._now)
+        async for page in pages:
+            for start in range(0, len(page), ROWS_IN_ONE_GO):
+                await asyncio.sleep(0)  # heartbeats go on
+                for entry in page[start : start + ROWS_IN_ONE_GO]:
+                    self._show(entry)
+            shown += len(page)
+        self._arm_until(self._now.wall_ms)
         self._run_timers(self._now.wall_ms)
+        return shown
+
+    def _arm_until(self, wall_ms: int) -> None:
+        """Watch the rules that were armed by a time, each judged by what stood on its token then."""
+        while self._waiting:
+            row = self._waiting[0]
+            armed_ms = min(unix_ms(self._armed[row.rule_id]), self._now.wall_ms)
+            if armed_ms > wall_ms:
+                return
+            self._waiting.popleft()
+            self._run_timers(armed_ms)
+            at = self._at(armed_ms)
+            self._board.add(row, self._carried.get(row.rule_id, ()), at)
+            if self._when_seen(armed_ms) == armed_ms:  # else what stood was not seen to stand still
+                self._fire(self._board.evaluate(row, at))
 
     def _show(self, entry: TapeEntry) -> None:
         wall_ms = min(unix_ms(entry.ts), self._now.wall_ms)
+        self._arm_until(wall_ms)
         self._run_timers(wall_ms)
-        crossings = self._board.take(TokenId(entry.token_id), entry.quote, self._at(wall_ms))
-        self.fired.update(crossing.rule_id for crossing in crossings)
-        self._intake.deliver(crossings)
+        self._fire(self._board.take(TokenId(entry.token_id), entry.quote, self._at(wall_ms)))
 
     def _run_timers(self, until_ms: int) -> None:
         """Let the timers before a time run, one moment after the other."""
@@ -67,9 +99,11 @@ class TapeReplay:
             seen_ms = self._when_seen(due_ms - self._now.mono_ms + self._now.wall_ms)
             if seen_ms is None or seen_ms >= until_ms:
                 return
-            crossings = self._board.due(self._at(seen_ms))
-            self.fired.update(crossing.rule_id for crossing in crossings)
-            self._intake.deliver(crossings)
+            self._fire(self._board.due(self._at(seen_ms)))
+
+    def _fire(self, crossings: Sequence[Crossing]) -> None:
+        self.fired.update(crossing.rule_id for crossing in crossings)
+        self._intake.deliver(crossings)
 
     def _when_seen(self, wall_ms: int) -> int | None:
         """Return a time, or the end of the gap that it lies in; None for a gap that lasts."""

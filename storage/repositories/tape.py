@@ -1,6 +1,6 @@
 """The tape: every change of the top of a book, its gaps, and what it is compacted to."""
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import AsyncGenerator, Collection, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from decimal import Decimal
@@ -61,9 +61,22 @@ _QUOTE = (
     "t.venue, t.token_id, t.ts,"
     " jsonb_build_object('bid', t.bid::text, 'ask', t.ask::text, 'last', t.last::text) AS quote"
 )
-_SINCE = f"""SELECT {_QUOTE} FROM unnest($2::text[], $3::timestamptz[]) AS wanted (token_id, ts)
+# A stretch of time bounds what one statement reads and sorts, a page what it returns.
+_PAGE = f"""SELECT t.id, {_QUOTE} FROM unnest($2::text[], $3::timestamptz[]) AS wanted (token_id, ts)
     JOIN tape AS t ON t.venue = $1 AND t.token_id = wanted.token_id AND t.ts >= wanted.ts
-    ORDER BY t.ts, t.id"""  # noqa: S608 - column names of ours
+        AND t.ts >= $4 AND t.ts < $5
+    WHERE (t.ts, t.id) > ($4, $6)
+    ORDER BY t.ts, t.id LIMIT $7"""  # noqa: S608 - column names of ours
+_FIRST = """SELECT MIN(t.ts) FROM unnest($2::text[], $3::timestamptz[]) AS wanted (token_id, ts)
+    CROSS JOIN LATERAL (
+        SELECT ts FROM tape WHERE venue = $1 AND token_id = wanted.token_id
+            AND ts >= GREATEST(wanted.ts, $4::timestamptz) ORDER BY ts LIMIT 1
+    ) AS t"""
+_STANDING = f"""SELECT {_QUOTE} FROM unnest($2::text[], $3::timestamptz[]) AS wanted (token_id, ts)
+    CROSS JOIN LATERAL (
+        SELECT * FROM tape WHERE venue = $1 AND token_id = wanted.token_id AND ts < wanted.ts
+            ORDER BY ts DESC, id DESC LIMIT 1
+    ) AS t ORDER BY t.ts, t.id"""  # noqa: S608
 _LATEST = f"""SELECT {_QUOTE} FROM unnest($2::text[]) AS wanted (token_id)
     CROSS JOIN LATERAL (
         SELECT * FROM tape WHERE venue = $1 AND token_id = wanted.token_id ORDER BY ts DESC, id DESC LIMIT 1
@@ -110,6 +123,8 @@ _COMPACT = """WITH gone AS (
         RETURNING 1
     ) SELECT COUNT(*) FROM gone"""
 _STEP = timedelta(minutes=1)
+_STRETCH = timedelta(minutes=10)
+ROWS_OF_A_PAGE = 10_000
 
 
 class Tape:
@@ -130,12 +145,54 @@ class Tape:
         async with self._database.hot.connection() as connection:
             await connection.copy_records_to_table("tape", records=records, columns=_COLUMNS)
 
-    async def since(self, venue: str, tokens: Mapping[str, datetime]) -> list[TapeEntry]:
-        """Return the changes of tokens, each from its own time on, in the order in which they happened."""
+    async def pages(
+        self, venue: str, tokens: Mapping[str, datetime], *, size: int = ROWS_OF_A_PAGE
+    ) -> AsyncGenerator[list[TapeEntry]]:
+        """Yield the changes of tokens, each from its own time on, in the order in which they happened.
+
+        No connection is held between two pages.
+
+        Args:
+            venue: whose tape.
+            tokens: from when on each of them is read.
+            size: most rows of a page.
+
+        Raises:
+            StorageUnavailable: Postgres cannot be reached now.
+        """
+        names, times = list(tokens), list(tokens.values())
+        start = min(times, default=None)
+        while start is not None and (start := await self._first_from(venue, names, times, start)):
+            end, after = start + _STRETCH, 0
+            while start < end:
+                async with self._database.hot.connection() as connection:
+                    rows = await connection.fetch(_PAGE, venue, names, times, start, end, after, size)
+                entries = read_all(_ENTRY, rows)
+                if entries:
+                    yield entries
+                if len(entries) < size:
+                    start = end
+                else:
+                    start, after = entries[-1].ts, int(str(rows[-1]["id"]))
+
+    async def _first_from(
+        self, venue: str, names: Sequence[str], times: Sequence[datetime], start: datetime
+    ) -> datetime | None:
+        """Return when the next change of any token was seen, so that quiet weeks cost one question."""
+        async with self._database.hot.connection() as connection:
+            first = await connection.fetchval(_FIRST, venue, names, times, start)
+        return first if isinstance(first, datetime) else None
+
+    async def standing(self, venue: str, tokens: Mapping[str, datetime]) -> list[TapeEntry]:
+        """Return the change that stood on each token at its own time, the last one before it, oldest first.
+
+        Raises:
+            StorageUnavailable: Postgres cannot be reached now.
+        """
         if not tokens:
             return []
         async with self._database.hot.connection() as connection:
-            rows = await connection.fetch(_SINCE, venue, list(tokens), list(tokens.values()))
+            rows = await connection.fetch(_STANDING, venue, list(tokens), list(tokens.values()))
         return read_all(_ENTRY, rows)
 
     async def latest(self, venue: str, tokens: Collection[str]) -> dict[str, TapeEntry]:

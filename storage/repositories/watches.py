@@ -15,6 +15,19 @@ from storage.records import read_all
 from storage.repositories.projections import WATCHES
 
 
+@dataclass(frozen=True, slots=True)
+class SavedMarks:
+    """Marks of rules, all named by the generation that is armed now.
+
+    Attributes:
+        carried: those with which it was armed: the newest of the generations before it.
+        reached: how high the price went since.
+    """
+
+    carried: tuple[TrailMark, ...] = ()
+    reached: tuple[TrailMark, ...] = ()
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _Armed:
     rule_id: str
@@ -45,11 +58,12 @@ _SAVE_MARKS = """INSERT INTO trail_marks AS t (rule_id, generation, condition_in
     FROM jsonb_populate_recordset(NULL::trail_marks, $1::jsonb)
     ON CONFLICT (rule_id, generation, condition_index) DO UPDATE SET
         mark = GREATEST(t.mark, EXCLUDED.mark), active = t.active OR EXCLUDED.active, updated_at = now()"""
-_LOAD_MARKS = """SELECT DISTINCT ON (t.rule_id, t.condition_index)
-        t.rule_id, w.generation, t.condition_index, t.mark, t.active
+# The present generation's marks, and the newest of those before it.
+_LOAD_MARKS = """SELECT DISTINCT ON (t.rule_id, t.condition_index, carried)
+        t.rule_id, w.generation, t.condition_index, t.mark, t.active, t.generation < w.generation AS carried
     FROM trail_marks AS t JOIN watches AS w ON w.rule_id = t.rule_id AND t.generation <= w.generation
     WHERE t.rule_id = ANY($1::text[])
-    ORDER BY t.rule_id, t.condition_index, t.generation DESC"""
+    ORDER BY t.rule_id, t.condition_index, carried, t.generation DESC"""
 _PRUNE = """WITH closed AS (
         SELECT r.rule_id FROM rules AS r WHERE r.phase = 'done' AND r.updated_at < $1
     ), marks AS (DELETE FROM trail_marks AS t USING closed AS c WHERE t.rule_id = c.rule_id RETURNING 1),
@@ -110,10 +124,18 @@ class Watches:
         async with self._database.hot.connection() as connection:
             await connection.fetchval(_SAVE_MARKS, _MARKS.dump_json(ordered).decode())
 
-    async def load_marks(self, rule_ids: Collection[str]) -> list[TrailMark]:
-        """Return the newest marks of rules, for their present generation: arming again keeps a mark."""
+    async def load_marks(self, rule_ids: Collection[str]) -> SavedMarks:
+        """Return the marks of rules; arming again keeps a mark.
+
+        Raises:
+            StorageUnavailable: Postgres cannot be reached now.
+        """
         async with self._database.hot.connection() as connection:
-            return read_all(_MARK, await connection.fetch(_LOAD_MARKS, list(rule_ids)))
+            rows = await connection.fetch(_LOAD_MARKS, list(rule_ids))
+        return SavedMarks(
+            carried=tuple(read_all(_MARK, [row for row in rows if row["carried"]])),
+            reached=tuple(read_all(_MARK, [row for row in rows if not row["carried"]])),
+        )
 
     async def prune(self, closed_before: datetime) -> int:
         """Remove watches and marks of rules that closed before a time; return how many rows went."""

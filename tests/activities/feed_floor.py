@@ -15,6 +15,7 @@ from domain.quotes import Level, PriceRules, Quote
 from domain.rules.definition import RuleDefinition
 from domain.rules.levels import resolve
 from storage.repositories.tape import TapeEntry
+from storage.repositories.watches import SavedMarks
 from tests.domain.builders import ACCOUNT, START, TOKEN, D, make_instrument
 
 SHARD = FeedShard(venue="polymarket")
@@ -47,6 +48,7 @@ class FeedFloor:
         self.rows = []
         self.armed = {}
         self.saved_marks = []
+        self.carried_marks = []  # those of the generation before
         self.books_at = {}  # token → bid and ask of the book by REST
         self.held = {}  # token → event that holds up a read of its book
         self.reads = []
@@ -186,7 +188,7 @@ class FeedFloor:
         return dict(self.armed)
 
     async def load_marks(self, rule_ids):
-        return list(self.saved_marks)
+        return SavedMarks(tuple(self.carried_marks), tuple(self.saved_marks))
 
     async def save_marks(self, marks):
         self.saved_marks.extend(marks)
@@ -194,9 +196,17 @@ class FeedFloor:
     async def listen(self, on_hint):
         await asyncio.Event().wait()
 
-    async def since(self, venue, tokens):
-        found = [row for row in self.entries if row.token_id in tokens and row.ts >= tokens[row.token_id]]
-        return sorted(found, key=lambda row: row.ts)
+    async def pages(self, venue, tokens):
+        for row in self._rows_of(tokens):
+            if row.ts >= tokens[row.token_id]:
+                yield [row]
+
+    async def standing(self, venue, tokens):
+        found = {row.token_id: row for row in self._rows_of(tokens) if row.ts < tokens[row.token_id]}
+        return sorted(found.values(), key=lambda row: row.ts)
+
+    def _rows_of(self, tokens):
+        return sorted((row for row in self.entries if row.token_id in tokens), key=lambda row: row.ts)
 
     async def append(self, rows):
         self._reach_storage()

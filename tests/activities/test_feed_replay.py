@@ -99,6 +99,35 @@ async def test_price_that_still_stood_at_the_earliest_moment_fires_then(floor):
     assert crossing.observed_at_ms == floor.unix_ms(-12)
 
 
+async def test_price_that_stood_beyond_when_the_rule_was_armed_is_confirmed_from_there_on(floor):
+    floor.taped(-30, "0.39", "0.40")
+    floor.watch(STOP, armed_s=-20, **FIVE_SECONDS)
+    (crossing,) = await replayed(floor)
+    assert (crossing.beyond_since_ms, crossing.observed_at_ms) == (floor.unix_ms(-20), floor.unix_ms(-15))
+
+
+async def test_rule_armed_while_no_feed_ran_is_not_judged_by_what_stood_before(floor):
+    floor.taped(-30, "0.39", "0.40")
+    floor.watch(STOP, armed_s=-20)
+    assert await replayed(floor, blind_s=-25) == []
+
+
+async def test_what_stood_before_a_rule_counts_no_update_for_another_one(floor):
+    floor.taped(-30, "0.39", "0.40")
+    floor.watch(STOP, rule="rul_early", armed_s=-40, confirm={"updates": 2})
+    floor.watch(STOP, rule="rul_late", armed_s=-20, confirm={"updates": 2})
+    assert await replayed(floor) == []
+
+
+async def test_mark_of_the_generation_before_stands_from_the_arming_on(floor):
+    row = floor.watch({"type": "trailing_stop", "percent": "10"}, armed_s=-60)
+    floor.carried_marks.append(TrailMark(row.rule_id, 1, 0, D("0.80"), active=True))
+    floor.taped(-20, "0.70", "0.72")
+    floor.taped(-10, "0.75", "0.77")
+    (crossing,) = await replayed(floor)
+    assert (crossing.mark, crossing.observed_at_ms) == (D("0.80"), floor.unix_ms(-20))
+
+
 async def test_mark_goes_on_from_where_it_was_saved(floor):
     row = floor.watch({"type": "trailing_stop", "percent": "10"}, armed_s=-60)
     floor.saved_marks.append(TrailMark(row.rule_id, 1, 0, D("0.80"), active=True))

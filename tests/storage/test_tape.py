@@ -21,6 +21,14 @@ def entry(
     )
 
 
+async def read(
+    tape: Tape, tokens: dict[str, datetime], *, venue: str = VENUE, size: int = 1000
+) -> list[TapeEntry]:
+    pages = [page async for page in tape.pages(venue, tokens, size=size)]
+    assert all(0 < len(page) <= size for page in pages)
+    return [row for page in pages for row in page]
+
+
 async def test_batch_reads_back_in_the_order_of_the_feed(store: Store) -> None:
     tape = Tape(store.database)
     rows = [
@@ -29,7 +37,7 @@ async def test_batch_reads_back_in_the_order_of_the_feed(store: Store) -> None:
         entry(store, 1, None, None, "0.5"),
     ]
     await tape.append(rows)
-    assert await tape.since(VENUE, {store.token_id: START}) == rows
+    assert await read(tape, {store.token_id: START}) == rows
 
 
 async def test_each_token_is_read_from_its_own_time_on_and_all_in_one_order(store: Store) -> None:
@@ -37,9 +45,27 @@ async def test_each_token_is_read_from_its_own_time_on_and_all_in_one_order(stor
     rows = [entry(store, 1, "0.1"), entry(other, 2, "0.2"), entry(store, 3, "0.3"), entry(other, 4, "0.4")]
     await tape.append(rows)
     since = {store.token_id: START + timedelta(seconds=2), other.token_id: START}
-    assert await tape.since(VENUE, since) == [rows[1], rows[2], rows[3]]
-    assert await tape.since("elsewhere", since) == []
-    assert await tape.since(VENUE, {}) == []
+    assert await read(tape, since) == [rows[1], rows[2], rows[3]]
+    assert await read(tape, since, venue="elsewhere") == []
+    assert await read(tape, {}) == []
+
+
+async def test_pages_lose_and_repeat_nothing_where_many_changes_share_a_moment(store: Store) -> None:
+    tape, other = Tape(store.database), store.with_token()
+    rows = [entry(store if number % 3 else other, number // 4, f"0.{number + 10}") for number in range(20)]
+    rows += [entry(store, 3_600, "0.5"), entry(other, 86_400, "0.6")]  # after hours without a change
+    await tape.append(rows)
+    since = {store.token_id: START, other.token_id: START - timedelta(days=90)}
+    for size in (1, 3, 1000):
+        assert await read(tape, since, size=size) == rows
+
+
+async def test_standing_change_is_the_last_one_before_each_tokens_time(store: Store) -> None:
+    tape, silent = Tape(store.database), store.with_token()
+    await tape.append([entry(store, 1, "0.1"), entry(store, 2, "0.2"), entry(store, 3, "0.3")])
+    since = {store.token_id: START + timedelta(seconds=3), silent.token_id: START + timedelta(seconds=3)}
+    assert await tape.standing(VENUE, since) == [entry(store, 2, "0.2")]
+    assert await tape.standing(VENUE, {}) == []
 
 
 async def test_latest_is_the_last_change_of_each_token_that_has_one(store: Store) -> None:
@@ -53,7 +79,7 @@ async def test_prices_keep_every_digit(store: Store) -> None:
     tape = Tape(store.database)
     rows = [entry(store, 0, "0.123456789012345678901234567890", "0.999")]
     await tape.append(rows)
-    assert await tape.since(VENUE, {store.token_id: START}) == rows
+    assert await read(tape, {store.token_id: START}) == rows
 
 
 async def test_gaps_of_the_shard_and_of_the_token_are_found(store: Store) -> None:
@@ -109,7 +135,7 @@ async def test_compaction_turns_old_minutes_into_candles_and_keeps_the_rest(empt
         ]
     )
     assert await tape.compact(START + timedelta(seconds=130)) == 5
-    left = await tape.since(VENUE, {store.token_id: START})
+    left = await read(tape, {store.token_id: START})
     assert [row.ts for row in left] == [START + timedelta(seconds=125)]
     first, second = await tape.candles(VENUE, store.token_id, START, START + timedelta(hours=1))
     prices = (first.open, first.high, first.low, first.close)

@@ -11,7 +11,7 @@ from domain.rules.watch import TrailMark
 from storage.database import Database
 from storage.hints import NotifyHints
 from storage.repositories.projections import STEP_CTES, WATCHES, Projections, document_of
-from storage.repositories.watches import Watches
+from storage.repositories.watches import SavedMarks, Watches
 from tests.storage.builders import VENUE, Store, alone_in, rule_id
 
 
@@ -83,20 +83,22 @@ async def test_mark_never_goes_down_and_an_active_trail_stays_active(store: Stor
     await watches.save_marks([TrailMark(rule, 1, 0, None, False)])
     await watches.save_marks([TrailMark(rule, 1, 0, Decimal("0.62"), True)])
     await watches.save_marks([TrailMark(rule, 1, 0, Decimal("0.61"), False)])
-    assert await watches.load_marks([rule]) == [TrailMark(rule, 1, 0, Decimal("0.62"), True)]
+    marks = await watches.load_marks([rule])
+    assert marks == SavedMarks(reached=(TrailMark(rule, 1, 0, Decimal("0.62"), True),))
 
 
-async def test_marks_are_loaded_for_the_generation_that_is_armed_now(store: Store) -> None:
+async def test_marks_of_the_generation_before_are_told_apart_from_those_reached_since(store: Store) -> None:
     watches, rule = Watches(store.database), rule_id()
     await store.projections.apply(store.rule_projection(rule))
     await watches.save_marks(
         [TrailMark(rule, 1, 0, Decimal("0.62"), True), TrailMark(rule, 1, 2, None, False)]
     )
     await store.projections.apply(store.rule_projection(rule, generation=2))
-    assert await watches.load_marks([rule]) == [
-        TrailMark(rule, 2, 0, Decimal("0.62"), True),
-        TrailMark(rule, 2, 2, None, False),
-    ]
+    carried = (TrailMark(rule, 2, 0, Decimal("0.62"), True), TrailMark(rule, 2, 2, None, False))
+    assert await watches.load_marks([rule]) == SavedMarks(carried=carried)
+    reached = TrailMark(rule, 2, 0, Decimal("0.70"), True)
+    await watches.save_marks([reached])
+    assert await watches.load_marks([rule]) == SavedMarks(carried=carried, reached=(reached,))
 
 
 async def test_hint_wakes_a_listener(store: Store) -> None:
