@@ -8,36 +8,8 @@ from rich.text import Text
 
 from cli.client import JsonObject, api, objects, text
 from cli.output import AccountOption, Json, console, field, print_facts, print_json, print_table
-from cli.rule_body import (
-    RULES,
-    ActivateOption,
-    AmountOption,
-    AtOption,
-    BeforeEndOption,
-    ConfirmMsOption,
-    EntryOption,
-    ExpectOption,
-    ExpiryOption,
-    FileOption,
-    FloorOption,
-    FollowOption,
-    ImmediateOption,
-    MarketOption,
-    MaxHoldOption,
-    SmallOption,
-    SourceOption,
-    SpreadOption,
-    StopOption,
-    TargetOption,
-    TokenOption,
-    TrailFloorOption,
-    TrailOption,
-    UpdatesOption,
-    conditions,
-    given,
-    rule_body,
-    trail,
-)
+from cli.rule_body import RULES, given
+from cli.rule_options import RuleOptions, takes
 
 SinceOption = Annotated[
     str | None, typer.Option("--since", help="2026-12-31T23:00:00Z; from arming when left out")
@@ -75,57 +47,11 @@ def explain(rule_id: str, account: AccountOption = None, json_output: Json = Fal
         print_table("Near misses", (("at", field("at")), ("what", field("text"))), misses, "")
 
 
-def preview(
-    token: TokenOption = None,
-    market: MarketOption = None,
-    stop: StopOption = None,
-    target: TargetOption = None,
-    trail_by: TrailOption = None,
-    trail_from: ActivateOption = None,
-    trail_floor: TrailFloorOption = None,
-    max_hold: MaxHoldOption = None,
-    before_end: BeforeEndOption = None,
-    at: AtOption = None,
-    amount: AmountOption = None,
-    entry_price: EntryOption = None,
-    floor: FloorOption = None,
-    price_source: SourceOption = None,
-    confirm_updates: UpdatesOption = None,
-    confirm_ms: ConfirmMsOption = None,
-    max_spread: SpreadOption = None,
-    expires_at: ExpiryOption = None,
-    follow_token: FollowOption = False,
-    allow_immediate: ImmediateOption = False,
-    expect_position: ExpectOption = False,
-    allow_small_percent: SmallOption = False,
-    file: FileOption = None,
-    account: AccountOption = None,
-    json_output: Json = False,
-) -> None:
+@takes(RuleOptions)
+def preview(options: RuleOptions, account: AccountOption = None, json_output: Json = False) -> None:
     """Show what a rule would do before it is armed, with warnings; takes what `rule create` takes."""
-    trailing = trail(trail_by, trail_from, trail_floor) if trail_by is not None else None
-    body = rule_body(
-        file,
-        found=conditions(
-            stop=stop, target=target, trailing=trailing, max_hold=max_hold, before_end=before_end, at=at
-        ),
-        amount=amount,
-        confirm_updates=confirm_updates,
-        confirm_ms=confirm_ms,
-        token_id=token,
-        market_id=market,
-        entry_price=entry_price,
-        floor=floor,
-        price_source=price_source,
-        max_spread=max_spread,
-        expires_at=expires_at,
-        follow_token=follow_token,
-        allow_immediate=allow_immediate,
-        expect_position=expect_position,
-        allow_small_percent=allow_small_percent,
-    )
     with api(account) as client:
-        found = client.post(f"{RULES}/preview", body)
+        found = client.post(f"{RULES}/preview", options.body())
     if json_output:
         print_json(found)
     else:

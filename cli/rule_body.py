@@ -1,10 +1,9 @@
-"""From the options of `holdfast rule create|patch` to the body of the API's rules."""
+"""From options such as `--stop 10%` to the body of the API's rules."""
 
 import json
 import re
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Annotated
 
 import typer
 from pydantic import JsonValue, TypeAdapter, ValidationError
@@ -16,43 +15,6 @@ _DURATION = re.compile(r"(\d+)([smhd]?)\Z")
 _BODY = TypeAdapter(JsonObject)
 
 RULES = "/api/v2/rules"
-LEVEL_HELP = "0.40 (price), 10% (of the entry price) or 0.05pt (below or above it in price units)"
-
-StopOption = Annotated[list[str] | None, typer.Option("--stop", help=f"sell at or below: {LEVEL_HELP}")]
-TargetOption = Annotated[list[str] | None, typer.Option("--target", help=f"sell at or above: {LEVEL_HELP}")]
-TrailOption = Annotated[
-    str | None, typer.Option("--trail", help="sell this far below the highest price: 5% or 0.03pt")
-]
-ActivateOption = Annotated[
-    str | None, typer.Option("--trail-from", help="the trail starts at this price (0.60) or gain (10%)")
-]
-TrailFloorOption = Annotated[
-    str | None, typer.Option("--trail-floor", help="price at or below which the trail sells in any case")
-]
-MaxHoldOption = Annotated[str | None, typer.Option("--max-hold", help="sell after: 90s, 30m, 4h, 2d")]
-BeforeEndOption = Annotated[
-    str | None, typer.Option("--before-end", help="sell this long before the market's end: 30m, 4h")
-]
-AtOption = Annotated[str | None, typer.Option("--at", help="sell at a moment: 2026-12-31T23:00:00Z")]
-AmountOption = Annotated[str | None, typer.Option("--amount", help="shares to sell; all when left out")]
-
-
-MarketOption = Annotated[str | None, typer.Option("--market", help="market (condition) id")]
-TokenOption = Annotated[str | None, typer.Option("--token", help="token id")]
-EntryOption = Annotated[str | None, typer.Option("--entry-price", help="when the ledger does not know it")]
-FloorOption = Annotated[str | None, typer.Option("--floor", help="never sell below this price")]
-SourceOption = Annotated[str | None, typer.Option("--price-source", help="display, bid, ask, mid or last")]
-UpdatesOption = Annotated[
-    int | None, typer.Option("--confirm-updates", help="quotes in a row beyond the level")
-]
-ConfirmMsOption = Annotated[int | None, typer.Option("--confirm-ms", help="milliseconds beyond the level")]
-SpreadOption = Annotated[str | None, typer.Option("--max-spread", help="wider quotes do not fire it")]
-ExpiryOption = Annotated[str | None, typer.Option("--expires-at", help="end unfired: 2026-12-31T23:00:00Z")]
-FollowOption = Annotated[bool, typer.Option("--follow-token", help="outlive the position")]
-ImmediateOption = Annotated[bool, typer.Option("--allow-immediate", help="may fire at once")]
-ExpectOption = Annotated[bool, typer.Option("--expect-position", help="bought later")]
-SmallOption = Annotated[bool, typer.Option("--allow-small-percent", help="less than 0.5 % is meant")]
-FileOption = Annotated[Path | None, typer.Option("--file", help="body as JSON; options win over it")]
 
 
 def level(value: str) -> JsonObject:
@@ -129,22 +91,6 @@ def given(options: Mapping[str, JsonValue]) -> JsonObject:
         for name, value in options.items()
         if value is not None and value is not False and value != []
     }
-
-
-def rule_body(
-    file: Path | None,
-    *,
-    found: list[JsonValue],
-    amount: str | None,
-    confirm_updates: int | None,
-    confirm_ms: int | None,
-    **members: JsonValue,
-) -> JsonObject:
-    """Return the body of a rule: a file's members, with those of the options that were given over them."""
-    confirm = given({"updates": confirm_updates, "ms": confirm_ms})
-    body = body_of_file(file) if file is not None else {}
-    sold = action(amount) if amount is not None else None
-    return body | given({"conditions": found, "action": sold, "confirm": confirm or None, **members})
 
 
 def body_of_file(path: Path) -> JsonObject:

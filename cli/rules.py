@@ -18,37 +18,8 @@ from cli.output import (
     print_table,
     shortened,
 )
-from cli.rule_body import (
-    RULES,
-    ActivateOption,
-    AmountOption,
-    AtOption,
-    BeforeEndOption,
-    ConfirmMsOption,
-    EntryOption,
-    ExpectOption,
-    ExpiryOption,
-    FileOption,
-    FloorOption,
-    FollowOption,
-    ImmediateOption,
-    MarketOption,
-    MaxHoldOption,
-    SmallOption,
-    SourceOption,
-    SpreadOption,
-    StopOption,
-    TargetOption,
-    TokenOption,
-    TrailFloorOption,
-    TrailOption,
-    UpdatesOption,
-    action,
-    conditions,
-    given,
-    rule_body,
-    trail,
-)
+from cli.rule_body import RULES, given
+from cli.rule_options import LevelOptions, RuleOptions, takes
 from cli.watch import watch
 
 app = typer.Typer(help="Rules that protect positions.", no_args_is_help=True)
@@ -68,61 +39,16 @@ _COLUMNS = (
 
 
 @app.command()
+@takes(RuleOptions)
 def create(
-    token: TokenOption = None,
-    market: MarketOption = None,
-    stop: StopOption = None,
-    target: TargetOption = None,
-    trail_by: TrailOption = None,
-    trail_from: ActivateOption = None,
-    trail_floor: TrailFloorOption = None,
-    max_hold: MaxHoldOption = None,
-    before_end: BeforeEndOption = None,
-    at: AtOption = None,
-    amount: AmountOption = None,
-    entry_price: EntryOption = None,
-    floor: FloorOption = None,
-    price_source: SourceOption = None,
-    confirm_updates: UpdatesOption = None,
-    confirm_ms: ConfirmMsOption = None,
-    max_spread: SpreadOption = None,
-    expires_at: ExpiryOption = None,
-    follow_token: FollowOption = False,
-    allow_immediate: ImmediateOption = False,
-    expect_position: ExpectOption = False,
-    allow_small_percent: SmallOption = False,
-    file: FileOption = None,
-    key: KeyOption = None,
-    account: AccountOption = None,
-    json_output: Json = False,
+    options: RuleOptions, key: KeyOption = None, account: AccountOption = None, json_output: Json = False
 ) -> None:
     """Arm a rule: the first of its conditions that is met sells.
 
     Example: holdfast rule create --token 713… --stop 0.40 --target 0.75
     """
-    trailing = trail(trail_by, trail_from, trail_floor) if trail_by is not None else None
-    body = rule_body(
-        file,
-        found=conditions(
-            stop=stop, target=target, trailing=trailing, max_hold=max_hold, before_end=before_end, at=at
-        ),
-        amount=amount,
-        confirm_updates=confirm_updates,
-        confirm_ms=confirm_ms,
-        token_id=token,
-        market_id=market,
-        entry_price=entry_price,
-        floor=floor,
-        price_source=price_source,
-        max_spread=max_spread,
-        expires_at=expires_at,
-        follow_token=follow_token,
-        allow_immediate=allow_immediate,
-        expect_position=expect_position,
-        allow_small_percent=allow_small_percent,
-    )
     with api(account) as client:
-        rule = client.post(RULES, body, key)
+        rule = client.post(RULES, options.body(), key)
     _show(rule, json_output)
 
 
@@ -157,38 +83,25 @@ def show(rule_id: str, account: AccountOption = None, json_output: Json = False)
 
 
 @app.command()
+@takes(LevelOptions)
 def patch(
+    options: LevelOptions,
     rule_id: str,
-    stop: StopOption = None,
-    target: TargetOption = None,
-    trail_by: TrailOption = None,
-    trail_from: ActivateOption = None,
-    trail_floor: TrailFloorOption = None,
-    max_hold: MaxHoldOption = None,
-    before_end: BeforeEndOption = None,
-    at: AtOption = None,
-    amount: AmountOption = None,
-    floor: FloorOption = None,
-    expires_at: ExpiryOption = None,
-    allow_immediate: ImmediateOption = False,
     version: Annotated[int | None, typer.Option(help="refuse when the rule changed since")] = None,
     account: AccountOption = None,
     json_output: Json = False,
 ) -> None:
     """Change a rule's levels: conditions of the same kind are replaced, the others stay."""
-    trailing = trail(trail_by, trail_from, trail_floor) if trail_by is not None else None
-    changed = conditions(
-        stop=stop, target=target, trailing=trailing, max_hold=max_hold, before_end=before_end, at=at
-    )
+    changed, trail_floor = options.conditions(), options.trail_floor
     with api(account) as client:
         rule = client.get(f"{RULES}/{rule_id}")
         body = given(
             {
                 "conditions": _merged(rule, changed, trail_floor) if changed or trail_floor else None,
-                "action": action(amount) if amount is not None else None,
-                "floor": floor,
-                "expires_at": expires_at,
-                "allow_immediate": allow_immediate,
+                "action": options.action(),
+                "floor": options.floor,
+                "expires_at": options.expires_at,
+                "allow_immediate": options.allow_immediate,
             }
         )
         body["version"] = version if version is not None else rule.get("version")

@@ -18,6 +18,7 @@ from domain.messages import RuleStatus
 from storage.database import Database
 from tests.api.conftest import ADMIN_KEY, Caller, World, log, opened_world
 from tests.api.fakes import SIGNER, YES
+from tests.api.test_adoption import orphan
 
 
 @dataclass
@@ -172,6 +173,33 @@ async def test_crossing_that_won_is_a_failure_with_the_rule_to_look_at(
 
     assert ran.code == 1
     assert f"holdfast rule show {rule['id']}" in ran.err
+
+
+async def test_orphaned_rule_is_adopted_and_shown_as_armed_again(world: World, holdfast: Terminal) -> None:
+    caller = await world.account()
+    rule_id = await orphan(world, caller)
+
+    adopted = await holdfast("rule", "adopt", rule_id, key=caller.key)
+    shown = await holdfast("rule", "show", rule_id, "--json")
+
+    assert (adopted.code, shown.json["phase"]) == (0, "armed")
+    assert rule_id in adopted.out
+    assert "armed" in adopted.out
+
+
+async def test_rule_that_lives_is_not_adopted_and_the_refusal_says_why(
+    world: World, holdfast: Terminal
+) -> None:
+    caller = await world.account()
+    body = {"token_id": YES, "conditions": [{"type": "stop_loss", "price": "0.4"}]}
+    rule_id = (await caller.post("/api/v2/rules", body)).json()["id"]
+
+    people = await holdfast("rule", "adopt", rule_id, key=caller.key)
+    programs = await holdfast("rule", "adopt", rule_id, "--json")
+
+    assert (people.code, programs.code) == (1, 1)
+    assert "next:" in people.err
+    assert json.loads(programs.err)["code"] == "not_orphaned"
 
 
 async def test_orders_are_placed_listed_and_cancelled(world: World, holdfast: Terminal) -> None:
