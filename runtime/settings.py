@@ -21,7 +21,7 @@ from pydantic import AliasChoices, BeforeValidator, Field, SecretStr, field_vali
 from pydantic_settings import BaseSettings, EnvSettingsSource, PydanticBaseSettingsSource, SettingsConfigDict
 
 DEFAULT_DATA_DIR = Path(".holdfast")
-MASTER_KEY_BYTES = 32
+RING_KEY_BYTES = 32
 MIN_PEPPER_LENGTH = 32
 SCALED_FLOORS = {
     # A loaded machine needs this long for honest work; shorter limits would only test the scheduler.
@@ -100,6 +100,18 @@ class Concern(BaseSettings):
         return init_settings, _EnvironmentSource(settings_cls)
 
 
+@dataclass(frozen=True, slots=True)
+class RingKey:
+    """One key of a ring; `key` never shows in a repr."""
+
+    key_id: str
+    key: SecretStr
+
+    def raw(self) -> bytes:
+        """Returns the 32 key bytes."""
+        return base64.b64decode(self.key.get_secret_value(), validate=True)
+
+
 class TemporalSettings(Concern):
     """Where Temporal is and how to speak to it; TLS is needed beyond loopback."""
 
@@ -115,6 +127,21 @@ class TemporalSettings(Concern):
     tls_server_ca: Path | None = None
     tls_client_cert: Path | None = None
     tls_client_key: Path | None = None
+    payload_keys: SecretStr | None = None
+    """Keys that encrypt payloads, as `id:base64,id:base64`: the first encrypts, all of them decrypt."""
+    payload_encrypt: bool = True
+    """False only decrypts: every process must know a key before the first one writes with it."""
+
+    @field_validator("payload_keys")
+    @classmethod
+    def _ring_is_readable(cls, value: SecretStr | None) -> SecretStr | None:
+        if value is not None:
+            parse_key_ring(value)
+        return value
+
+    def payload_key_ring(self) -> tuple[RingKey, ...]:
+        """Returns the payload keys, encrypting key first; none when payloads are not encrypted."""
+        return parse_key_ring(self.payload_keys) if self.payload_keys is not None else ()
 
 
 class DatabaseSettings(Concern):
@@ -193,18 +220,6 @@ class TradeManagerSettings(Concern):
     ] = timedelta(seconds=60)
 
 
-@dataclass(frozen=True, slots=True)
-class MasterKey:
-    """One key of the ring that wraps data keys; `key` never shows in a repr."""
-
-    key_id: str
-    key: SecretStr
-
-    def raw(self) -> bytes:
-        """Returns the 32 key bytes."""
-        return base64.b64decode(self.key.get_secret_value(), validate=True)
-
-
 class SecuritySettings(Concern):
     """Master key ring and API key pepper.
 
@@ -230,7 +245,7 @@ class SecuritySettings(Concern):
             raise ValueError(f"needs at least {MIN_PEPPER_LENGTH} characters")
         return value
 
-    def key_ring(self) -> tuple[MasterKey, ...]:
+    def key_ring(self) -> tuple[RingKey, ...]:
         """Returns the ring, sealing key first; raises MissingSetting when there is none."""
         if self.master_keys is None:
             raise MissingSetting("HOLDFAST_SECURITY_MASTER_KEYS")
@@ -243,24 +258,24 @@ class SecuritySettings(Concern):
         return self.api_key_pepper
 
 
-def parse_key_ring(value: SecretStr) -> tuple[MasterKey, ...]:
+def parse_key_ring(value: SecretStr) -> tuple[RingKey, ...]:
     """Returns the keys of `id:base64,id:base64`.
 
     Raises:
         ValueError: A part is malformed, a key is not 32 bytes long, or an id stands twice; never shows a key.
     """
-    ring: list[MasterKey] = []
+    ring: list[RingKey] = []
     for part in value.get_secret_value().split(","):
         key_id, colon, encoded = part.strip().partition(":")
         try:
             length = len(base64.b64decode(encoded, validate=True))
         except binascii.Error:
             length = 0
-        if not (key_id and colon) or length != MASTER_KEY_BYTES:
-            raise ValueError("each master key is an id, a colon and 32 bytes in base64")
-        ring.append(MasterKey(key_id, SecretStr(encoded)))
+        if not (key_id and colon) or length != RING_KEY_BYTES:
+            raise ValueError("each key is an id, a colon and 32 bytes in base64")
+        ring.append(RingKey(key_id, SecretStr(encoded)))
     if len({key.key_id for key in ring}) != len(ring):
-        raise ValueError("a master key id stands twice")
+        raise ValueError("a key id stands twice")
     return tuple(ring)
 
 

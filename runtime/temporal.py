@@ -7,7 +7,7 @@ from temporalio.worker.workflow_sandbox import SandboxedWorkflowRunner, SandboxR
 
 from domain.messages import Tuning
 from runtime.settings import TemporalSettings, TuningSettings
-from runtime.temporal_payloads import CONVERTER
+from runtime.temporal_payloads import converter_of
 
 # Only `workflows` is imported anew for each run: importing all of it costs several times the CPU of a
 # start, and passing everything through would switch the sandbox off in all but name.
@@ -26,7 +26,7 @@ async def connect(settings: TemporalSettings, *, lazy: bool = False) -> Client:
     return await Client.connect(
         settings.address,
         namespace=settings.namespace,
-        data_converter=CONVERTER,
+        data_converter=converter_of(settings),
         api_key=settings.api_key.get_secret_value() if settings.api_key else None,
         tls=_tls(settings),
         lazy=lazy,

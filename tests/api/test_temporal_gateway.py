@@ -29,7 +29,8 @@ from domain.messages import (
 )
 from domain.orders import Mode, OrderState, Purpose, Side, TimeInForce
 from domain.rules.definition import RuleDefinition, StopLoss
-from runtime.temporal import CONVERTER, workflow_runner
+from runtime.temporal import workflow_runner
+from runtime.temporal_payloads import CONVERTER
 from tests.api.fakes import NOW, WALLET, YES, instrument
 from tests.api.stand_ins import GOING, StandInOrder, StandInRule
 
