@@ -2,12 +2,14 @@
 
 import asyncio
 import io
+import signal
 from datetime import UTC, datetime
 from decimal import Decimal
 
 import pytest
 
-from cli.record import Recording, tape_line
+from cli.ending import Ending
+from cli.recording import Recording, recorded, tape_line
 from domain.errors import UnknownToken
 from domain.ids import TokenId
 from domain.quotes import Quote
@@ -71,6 +73,32 @@ async def test_token_that_the_venue_does_not_know_is_refused() -> None:
         with pytest.raises(UnknownToken):
             await Recording(TokenId("404"), Lines()).run(data)
         await data.aclose()
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_end_that_was_asked_for_before_a_loop_ran_ends_the_recording(number: signal.Signals) -> None:
+    lines = io.StringIO()
+    with Ending() as ending:
+        signal.raise_signal(number)
+        rows = asyncio.run(recorded("polymarket", TokenId("1"), lines, None, ending))
+
+    assert (rows, lines.getvalue()) == (0, "")
+
+
+def test_end_that_is_asked_for_while_a_loop_sleeps_wakes_it_and_the_signal_is_given_back() -> None:
+    before = signal.getsignal(signal.SIGINT)
+
+    async def asked(ending: Ending) -> None:
+        waiting = asyncio.create_task(ending.asked())
+        await asyncio.sleep(0)
+        signal.raise_signal(signal.SIGINT)
+        async with asyncio.timeout(5):
+            await waiting
+
+    with Ending() as ending:
+        asyncio.run(asked(ending))
+
+    assert signal.getsignal(signal.SIGINT) is before
 
 
 def test_equal_quotes_are_one_row() -> None:
