@@ -194,6 +194,32 @@ class ApiSettings(Concern):
         return key
 
 
+class TelemetrySettings(Concern):
+    """Metrics of a process: each serves its own on loopback, unless told otherwise."""
+
+    model_config = SettingsConfigDict(env_prefix="HOLDFAST_METRICS_")
+
+    enabled: bool = True
+    host: str = "127.0.0.1"
+    """Where workers serve `/metrics`; there is no key, so beyond loopback only where nobody else listens."""
+    port: Annotated[int, Field(ge=0, le=65535)] = 0
+    """0 takes a free port. The API serves its metrics beside everything else, on its own port."""
+    dir: Path | None = None
+    """Folder in which each process names its endpoint, as Prometheus's file-based discovery reads it."""
+    process: str = ""
+    """Name of the process in that folder; its role where there is none."""
+
+
+class LogSettings(Concern):
+    """How the programs write their logs."""
+
+    model_config = SettingsConfigDict(env_prefix="HOLDFAST_LOG_")
+
+    level: Literal["debug", "info", "warning", "error"] = "info"
+    format: Literal["auto", "json", "console"] = "auto"
+    """`auto` writes colours to a terminal and JSON lines to everything else."""
+
+
 class PolymarketSettings(Concern):
     """Hosts of the venue; the defaults are production (Polymarket documentation, Endpoints)."""
 
@@ -386,6 +412,8 @@ class Settings:
     security: SecuritySettings
     embedded: EmbeddedSettings
     tuning: TuningSettings
+    telemetry: TelemetrySettings
+    log: LogSettings
 
 
 def env_file_path() -> Path | None:
@@ -442,6 +470,8 @@ def load(overrides: Mapping[str, str] | None = None, *, env_file: Path | None = 
             security=SecuritySettings(),
             embedded=EmbeddedSettings(),
             tuning=TuningSettings(),
+            telemetry=TelemetrySettings(),
+            log=LogSettings(),
         )
     finally:
         _environment.reset(token)
