@@ -13,6 +13,9 @@ from domain.rules.crossing import Crossing
 from domain.rules.index import TriggerIndex
 from domain.rules.watch import TrailMark, Watch
 
+# Marks of rules that ended stay among those kept until as many others have come.
+MOST_KEPT = 10_000
+
 
 class Moment(NamedTuple):
     """One instant on both clocks, in milliseconds: the index lives by the one, evidence by the other."""
@@ -48,6 +51,8 @@ class QuoteBoard:
         self._rows: dict[str, WatchRow] = {}
         self._by_token: dict[TokenId, int] = {}
         self._seen: dict[TokenId, Seen] = {}
+        self._kept: dict[str, list[TrailMark]] = {}  # of rules that fired or were disarmed, oldest first
+        self._carried: list[TrailMark] = []  # taken over by a new generation, and not saved under its number
 
     @property
     def rules(self) -> int:
@@ -112,8 +117,11 @@ class QuoteBoard:
         return self._index.due(at.mono_ms, wall_ms=at.wall_ms)
 
     def delivered(self, rule_id: str, generation: int) -> None:
-        """Take a rule out of the index whose crossing has reached it."""
+        """Take a rule out of the index whose crossing has reached it; armed again, it goes on with its marks."""
+        marks = self._index.marks(rule_id)
         self._index.delivered(rule_id, generation)
+        if rule_id not in self._index:
+            self._keep(rule_id, marks)
 
     # -- rules ----------------------------------------------------------------------------------
 
@@ -145,9 +153,11 @@ class QuoteBoard:
         if known is not None and known.generation == row.generation and row.rule_id in self._index:
             self._rows[row.rule_id] = row  # only the size changed
             return ()
-        kept = [replace(mark, generation=row.generation) for mark in self._index.marks(row.rule_id)]
         self._remove(row.rule_id)
-        self.add(row, kept, at)
+        kept = self._kept.pop(row.rule_id, ())
+        carried = [replace(mark, generation=row.generation) for mark in kept]
+        self._carried += carried
+        self.add(row, carried, at)
         return self.evaluate(row, at)
 
     def evaluate(self, row: WatchRow, at: Moment) -> Sequence[Crossing]:
@@ -155,14 +165,11 @@ class QuoteBoard:
         seen = self._seen.get(row.token_id)
         if seen is None:
             return ()
-        crossings = self._index.evaluate(row.rule_id, at.mono_ms, wall_ms=at.wall_ms)
-        if not crossings and self._by_token.get(row.token_id) == 1:
-            # The index forgets a token without rules; this one is alone on it now.
-            age = at.mono_ms - seen.confirmed_ms
-            crossings = self._index.on_quote(
-                row.token_id, seen.quote, at.mono_ms, age_ms=age, wall_ms=at.wall_ms
-            )
-        return crossings
+        if self._index.quote(row.token_id) is not None:
+            return self._index.evaluate(row.rule_id, at.mono_ms, wall_ms=at.wall_ms)
+        # The index forgets a token without rules; whatever stands there now has not seen the quote.
+        age = at.mono_ms - seen.confirmed_ms
+        return self._index.on_quote(row.token_id, seen.quote, at.mono_ms, age_ms=age, wall_ms=at.wall_ms)
 
     def forget(self, tokens: Iterable[TokenId]) -> None:
         """Drop the quotes of tokens that nobody follows any more."""
@@ -174,6 +181,7 @@ class QuoteBoard:
 
     def _remove(self, rule_id: str) -> None:
         row = self._rows.pop(rule_id, None)
+        self._keep(rule_id, self._index.marks(rule_id))
         self._index.remove(rule_id)
         if row is not None:
             left = self._by_token[row.token_id] - 1
@@ -184,9 +192,16 @@ class QuoteBoard:
 
     # -- marks ----------------------------------------------------------------------------------
 
+    def _keep(self, rule_id: str, marks: list[TrailMark]) -> None:
+        if marks:
+            self._kept[rule_id] = marks
+            if len(self._kept) > MOST_KEPT:
+                del self._kept[next(iter(self._kept))]
+
     def take_changed_marks(self) -> list[TrailMark]:
-        """Return the marks of watched rules that moved since the last call."""
-        return [mark for mark in self._index.take_changed_marks() if mark.rule_id in self._rows]
+        """Return the marks that moved or changed their generation since the last call, newest last."""
+        carried, self._carried = self._carried, []
+        return carried + self._index.take_changed_marks()
 
     def restore(self, saved: Iterable[TrailMark], at: Moment) -> None:
         """Raise marks to where they were saved; what the tape still showed has raised them already."""

@@ -98,6 +98,11 @@ class TriggerIndex:
         """Return the tokens that rules stand on."""
         return frozenset(self._tokens)
 
+    def quote(self, token_id: str) -> Quote | None:
+        """Return the newest quote of a token, None without one: it leaves with the token's last rule."""
+        token = self._tokens.get(token_id)
+        return None if token is None else token.quote
+
     def generation(self, rule_id: str) -> int | None:
         """Return the generation of a rule that is watched, None for one that is not."""
         armed = self._armed.get(rule_id)
