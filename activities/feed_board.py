@@ -117,7 +117,7 @@ class QuoteBoard:
         return self._index.due(at.mono_ms, wall_ms=at.wall_ms)
 
     def delivered(self, rule_id: str, generation: int) -> None:
-        """Take a rule out of the index whose crossing has reached it; armed again, it goes on with its marks."""
+        """Take a rule out whose crossing has reached it; armed again, it goes on with its marks."""
         marks = self._index.marks(rule_id)
         self._index.delivered(rule_id, generation)
         if rule_id not in self._index:
