@@ -35,8 +35,13 @@ class BookReader:
         self._stream = stream
         self._clock = clock
 
-    async def read(self, tokens: Sequence[TokenId]) -> None:
-        """Take fresh books; what cannot be read now is read again by the silence check or the next poll."""
+    async def read(self, tokens: Sequence[TokenId]) -> list[TokenId]:
+        """Take fresh books; what cannot be read now is read again by the silence check or the next poll.
+
+        Returns:
+            The tokens whose book was news: no frame had told of it.
+        """
+        news: list[TokenId] = []
         for start in range(0, len(tokens), BOOKS_AT_ONCE):
             asked_ms = self._clock.monotonic_ms()
             try:
@@ -44,8 +49,8 @@ class BookReader:
             except VenueError as error:
                 log.warning("feed.books_unreadable", code=error.code)
                 continue
-            for book in books:
-                self._intake.take_book(book, asked_ms)
+            news += [book.token_id for book in books if self._intake.take_book(book, asked_ms)]
+        return news
 
     async def poll(self, every_s: float) -> None:
         """Read all books for ever: the only source when the websocket is switched off."""
@@ -67,10 +72,7 @@ class BookReader:
         return seen is None or seen.confirmed_ms < since_ms
 
     async def _compare(self, silent: Sequence[TokenId]) -> None:
-        known = {token: self._board.seen(token) for token in silent}
-        before = {token: seen.quote for token, seen in known.items() if seen is not None}
-        await self.read(silent)
-        wrong = [t for t in silent if t not in before or self._board.is_change(t, before[t])]
-        if wrong:
-            log.warning("feed.silence", tokens=len(wrong))
-            await self._stream.resubscribe(wrong)
+        missed = await self.read(silent)
+        if missed:
+            log.warning("feed.silence", tokens=len(missed))
+            await self._stream.resubscribe(missed)

@@ -39,25 +39,29 @@ class QuoteIntake:
         if changed:
             self._batch.add(token_id, self._clock.now(), quote)
 
-    def take_book(self, book: Book, asked_ms: int) -> None:
+    def take_book(self, book: Book, asked_ms: int) -> bool:
         """Take a book read by REST: one that equals the newest quote confirms it.
 
         Args:
             book: as the venue answered.
             asked_ms: monotonic time of the question. A frame that came since is newer than the answer may
                 be; the stream's own book sorts both by the venue's time.
+
+        Returns:
+            Whether it was news: no frame had told of it.
         """
         self._stream.replace_book(book)
         seen = self._board.seen(book.token_id)
         if seen is not None and seen.confirmed_ms > asked_ms:
-            return
+            return False
         quote = book.quote
         if seen is not None and book.last is None:
             quote = replace(quote, last=seen.quote.last)
         if seen is not None and seen.quote == quote:
             self.deliver(self._board.confirm(book.token_id, self.now()))
-        else:
-            self.take(book.token_id, quote, self._clock.monotonic_ms(), book.venue_timestamp_ms)
+            return False
+        self.take(book.token_id, quote, self._clock.monotonic_ms(), book.venue_timestamp_ms)
+        return True
 
     def change(self, row: WatchRow) -> None:
         """Take in that a watch was armed, changed or disarmed."""

@@ -52,6 +52,7 @@ class FeedFloor:
         self.books_at = {}  # token → bid and ask of the book by REST
         self.held = {}  # token → event that holds up a read of its book
         self.reads = []
+        self.resubscribed = []
         self.instruments_read = []
         self.entries = []  # the tape
         self.recorded = []  # gaps
@@ -113,6 +114,10 @@ class FeedFloor:
         async with asyncio.timeout(LIMIT_S), self._news:
             await self._news.wait_for(holds)
 
+    async def next_read(self):
+        seen = len(self.reads)
+        await self.until(lambda: len(self.reads) > seen)
+
     async def happened(self):
         async with self._news:
             self._news.notify_all()
@@ -151,6 +156,10 @@ class FeedFloor:
 
     async def unsubscribe(self, tokens):
         pass
+
+    async def resubscribe(self, tokens):
+        self.resubscribed.append(list(tokens))
+        await self.happened()
 
     def ladder(self, token_id, depth):
         return (), ()
