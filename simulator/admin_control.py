@@ -89,8 +89,7 @@ def control_routes(controls: Controls) -> APIRouter:
             settings = Settings.model_validate({**state.settings.model_dump(), **change})
         except ValidationError as error:
             raise HTTPException(422, error.errors(include_url=False, include_context=False)) from error
-        with controls.exchange.transaction():
-            state.save_settings(settings)
+        controls.exchange.change_settings(settings)
         return settings.model_dump(mode="json")
 
     async def sockets(spec: SocketSpec) -> Json:

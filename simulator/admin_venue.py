@@ -25,16 +25,21 @@ class NewMarket(Body):
     fee_rate: Amount = "0"
     end_date: str | None = None
     slug: str | None = None
+    seconds_delay: int = Field(default=0, ge=0)
+    short_hold: bool = False
     token_ids: list[str] | None = Field(default=None, min_length=2, max_length=2)
 
 
 class MarketState(Body):
-    """Flags of a market to change."""
+    """Flags and holds of a market to change."""
 
     active: bool | None = None
     closed: bool | None = None
     accepting_orders: bool | None = None
     enable_order_book: bool | None = None
+    uma_statuses: list[str] | None = None
+    seconds_delay: int | None = Field(default=None, ge=0)
+    short_hold: bool | None = None
 
 
 class TickChange(Body):
@@ -136,6 +141,9 @@ def admin_market_json(market: Market) -> Json:
         "closed": market.closed,
         "accepting_orders": market.accepting_orders,
         "enable_order_book": market.enable_order_book,
+        "uma_statuses": list(market.uma_statuses),
+        "seconds_delay": market.seconds_delay,
+        "short_hold": market.short_hold,
         "resolved": market.resolved,
         "winner": market.winner,
         "last_prices": list(market.last_prices),
@@ -165,6 +173,8 @@ def _new_market(exchange: Exchange, spec: NewMarket) -> Market:
         fee_rate=to_text(micro(spec.fee_rate)),
         created_ms=exchange.clock.now_ms(),
         end_date=spec.end_date,
+        seconds_delay=spec.seconds_delay,
+        short_hold=spec.short_hold,
         stamp_ms=exchange.clock.now_ms(),
     )
 

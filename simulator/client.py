@@ -184,6 +184,8 @@ class SimulatorAdmin:
         end_date: str | None = None,
         slug: str | None = None,
         token_ids: Sequence[str] | None = None,
+        seconds_delay: int = 0,
+        short_hold: bool = False,
     ) -> AdminMarket:
         """Opens a market."""
         body: dict[str, JsonValue] = {
@@ -196,6 +198,8 @@ class SimulatorAdmin:
             "end_date": end_date,
             "slug": slug,
             "token_ids": None if token_ids is None else list(token_ids),
+            "seconds_delay": seconds_delay,
+            "short_hold": short_hold,
         }
         return AdminMarket.model_validate(await self._call("POST", "/markets", body))
 
@@ -205,10 +209,10 @@ class SimulatorAdmin:
         rows = answer if isinstance(answer, list) else []
         return [AdminMarket.model_validate(row) for row in rows]
 
-    async def set_market_state(self, condition_id: str, **flags: bool) -> AdminMarket:
-        """Changes active, closed, accepting_orders, enable_order_book."""
+    async def set_market_state(self, condition_id: str, **changes: JsonValue) -> AdminMarket:
+        """Changes active, closed, accepting_orders, enable_order_book, uma_statuses and the holds."""
         path = f"/markets/{condition_id}/state"
-        return AdminMarket.model_validate(await self._call("POST", path, dict(flags)))
+        return AdminMarket.model_validate(await self._call("POST", path, changes))
 
     async def set_tick_size(self, condition_id: str, tick_size: str) -> AdminMarket:
         """Changes the tick."""

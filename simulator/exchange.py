@@ -12,11 +12,12 @@ from simulator.clock import Clock
 from simulator.coverage import Coverage, asset_given, reserved_by
 from simulator.events import Outlet
 from simulator.markets import Market
-from simulator.matching import Plan, plan_matches
+from simulator.matching import Plan, crosses, plan_matches
 from simulator.money import MICRO
 from simulator.orders import Order, OrderStatus, OrderType, SignedOrder, Submission
 from simulator.publication import Print, Publisher
 from simulator.refusals import Refusal, bad
+from simulator.settings import Settings
 from simulator.settlement import Settlement
 from simulator.state import State
 from simulator.trades import Trade, TradeStatus
@@ -79,12 +80,18 @@ class Exchange:
 
     def resume(self) -> None:
         """Restarts timers after a start; overdue ones fire at once."""
-        for trade in list(self.state.trades.values()):
-            if not trade.status.final:
-                self._schedule(trade)
+        self._schedule_trades()
         for orders in list(self.state.open_orders.values()):
             for order in list(orders.values()):
                 self._schedule_expiry(order)
+                if order.status is OrderStatus.DELAYED:
+                    self._schedule_release(order)
+
+    def change_settings(self, settings: Settings) -> None:
+        """Replaces the switches; trades that fell due while nobody moved them go on at once."""
+        with self.transaction():
+            self.state.save_settings(settings)
+        self._schedule_trades()
 
     def identify(self, signed: SignedOrder) -> str | None:
         """Returns the id the order has here, or None for an unknown token."""
@@ -92,6 +99,16 @@ class Exchange:
         if market is None:
             return None
         return self.admission.digest(signed, market)[1]
+
+    def short_hold_ms(self, submission: Submission) -> int:
+        """Returns how long the call must wait before this order may meet the book; zero for most."""
+        signed = submission.signed
+        market = self.state.market_of_token.get(signed.token_id)
+        if market is None or not market.short_hold:
+            return 0
+        book, index = self.state.books[market.condition_id], market.index_of(signed.token_id)
+        held = crosses(book, signed, index, immediate=submission.order_type.immediate)
+        return self.state.settings.short_hold_ms if held else 0
 
     def place(self, submission: Submission, account: str, owner: str) -> Placement:
         """Takes a signed order.
@@ -123,7 +140,11 @@ class Exchange:
             order = self._new_order(submission, market, order_id, price, account)
             plan = plan_matches(self.state.books[market.condition_id], order, Coverage(self.state).covers)
             self._check_plan(order, plan, market)
-            return self._accept(order, plan, market)
+            if plan.steps and market.seconds_delay:
+                return self._hold(order, market)
+            self._register(order)
+            self.publisher.order(order, "PLACEMENT")
+            return self._execute(order, plan, market)
 
     def cancel(self, account: str, order_ids: list[str]) -> Cancellation:
         """Cancels orders by id; foreign and unknown ones are reported as not found."""
@@ -133,6 +154,8 @@ class Exchange:
                 order = self.state.orders.get(order_id)
                 if order is None or order.account != account:
                     outcome.not_canceled[order_id] = refusals.ORDER_NOT_FOUND
+                elif order.status is OrderStatus.DELAYED:
+                    outcome.not_canceled[order_id] = refusals.ORDER_HELD
                 elif not order.open:
                     outcome.not_canceled[order_id] = refusals.ALREADY_DONE
                 else:
@@ -246,16 +269,14 @@ class Exchange:
             self._refuse(order, bad(refusals.POST_ONLY_CROSSES, keeps_id=settings.post_only_refusal_keeps_id))
         if plan.steps or order.order_type.immediate:
             validation.check_marketable_minimum(order.signed, settings)
-        self._check_balance(order, plan, market)
-        if order.order_type is OrderType.FOK and not self._fills_whole(order, plan):
-            self._kill(order, refusals.FOK_KILLED)
-        if order.order_type is OrderType.FAK and not plan.steps:
-            self._kill(order, refusals.FAK_UNMATCHED)
+        refusal = self._balance_refusal(order, plan, market)
+        if refusal is not None:
+            self._refuse(order, refusal)
+        killed = _kill_text(order, plan)
+        if killed:
+            self._kill(order, killed)
 
-    def _fills_whole(self, order: Order, plan: Plan) -> bool:
-        return (plan.usd if order.spends_budget else plan.shares) == order.remaining
-
-    def _check_balance(self, order: Order, plan: Plan, market: Market) -> None:
+    def _balance_refusal(self, order: Order, plan: Plan, market: Market) -> Refusal | None:
         keeps_id = self.state.settings.balance_refusal_keeps_id
         wallet = self.state.wallet(order.wallet)
         amount = order.signed.maker_amount + self.settlement.fees_of(plan, order, market)
@@ -263,12 +284,13 @@ class Exchange:
         active = sum(
             reserved_by(other)
             for other in self.state.open_orders[order.wallet.lower()].values()
-            if other.condition_id == order.condition_id and asset_given(other) == asset_given(order)
+            if other is not order
+            and other.condition_id == order.condition_id
+            and asset_given(other) == asset_given(order)
         )
         if visible - active < amount:
-            self._refuse(order, refusals.short_balance(visible, active, amount, keeps_id=keeps_id))
-        if not wallet.approved:
-            self._refuse(order, refusals.short_allowance(amount, keeps_id=keeps_id))
+            return refusals.short_balance(visible, active, amount, keeps_id=keeps_id)
+        return None if wallet.approved else refusals.short_allowance(amount, keeps_id=keeps_id)
 
     def _refuse(self, order: Order, refusal: Refusal) -> None:
         """Raises the refusal; where its switch says so the id is occupied from now on."""
@@ -289,11 +311,50 @@ class Exchange:
         self.state.save_meta()
         self.state.save_order(order)
 
-    def _accept(self, order: Order, plan: Plan, market: Market) -> Placement:
+    def _hold(self, order: Order, market: Market) -> Placement:
+        """Registers a marketable order that meets the book later, as it stands then."""
+        order.status = OrderStatus.DELAYED
+        order.held_until_ms = order.created_ms + market.seconds_delay * 1000
         self._register(order)
+        self.publisher.order(order, "PLACEMENT")
+        self._schedule_release(order)
+        return Placement(order)
+
+    def _schedule_release(self, order: Order) -> None:
+        self.clock.call_later(order.held_until_ms - self.clock.now_ms(), lambda: self._release(order))
+
+    def _release(self, order: Order) -> None:
+        """Lets a held order meet the book; what would refuse a new order now ends it."""
+        if order.status is not OrderStatus.DELAYED:
+            return
+        market = self.state.markets[order.condition_id]
+        with self.transaction():
+            plan = plan_matches(self.state.books[market.condition_id], order, Coverage(self.state).covers)
+            if self._ends_at_release(order, plan, market):
+                self._close(order, order.status)
+                self._publish_depths()
+                return
+            # It stands behind those that came to rest during its hold.
+            order.sequence = self.state.meta.order_sequence + 1
+            order.status = OrderStatus.LIVE if plan.steps else OrderStatus.UNMATCHED
+            self._register(order)
+            self._execute(order, plan, market)
+
+    def _ends_at_release(self, order: Order, plan: Plan, market: Market) -> bool:
+        """Writes why a held order ends without meeting the book, if it does."""
+        refusal = self._balance_refusal(order, plan, market)
+        if not market.active or not market.accepting_orders or market.closed:
+            order.status, order.reason = OrderStatus.INVALID, refusals.NOT_READY
+        elif refusal is not None:
+            order.status, order.reason = OrderStatus.INVALID, refusal.text
+        elif text := _kill_text(order, plan):
+            order.status, order.reason = OrderStatus.CANCELED, text
+        return not order.open
+
+    def _execute(self, order: Order, plan: Plan, market: Market) -> Placement:
+        """Settles the planned fills of a registered order, and lets its rest stand or end."""
         for stale in plan.uncovered:
             self._close(stale, OrderStatus.INVALID)
-        self.publisher.order(order, "PLACEMENT")
         trades = self.settlement.execute(market, order, plan.steps)
         makers = {step.maker.id: step.maker for step in plan.steps if step.maker is not None}
         for maker in makers.values():
@@ -316,7 +377,7 @@ class Exchange:
             self.state.books[market.condition_id].rest(order)
             self._schedule_expiry(order)
         self.state.save_order(order)
-        if order.filled:
+        if order.filled or order.status is OrderStatus.UNMATCHED:
             self.publisher.order(order, "UPDATE")
 
     def _after_fill(self, maker: Order) -> None:
@@ -401,6 +462,11 @@ class Exchange:
             self.publisher.depth(self.state.markets[condition_id])
         self._touched.clear()
 
+    def _schedule_trades(self) -> None:
+        for trade in list(self.state.trades.values()):
+            if not trade.status.final:
+                self._schedule(trade)
+
     def _schedule(self, trade: Trade) -> None:
         step = self.settlement.next_step(trade)
         if step is not None:
@@ -425,6 +491,16 @@ class Exchange:
             with self.transaction():
                 self._close(order, OrderStatus.CANCELED)
                 self._publish_depths()
+
+
+def _kill_text(order: Order, plan: Plan) -> str:
+    """Returns why an immediate order ends without a fill; an empty text when it does not."""
+    filled = plan.usd if order.spends_budget else plan.shares
+    if order.order_type is OrderType.FOK and filled != order.remaining:
+        return refusals.FOK_KILLED
+    if order.order_type is OrderType.FAK and not plan.steps:
+        return refusals.FAK_UNMATCHED
+    return ""
 
 
 def _mirrored_level(level: HiddenLevel | None) -> HiddenLevel | None:

@@ -116,6 +116,7 @@ class Gate:
             spoiled = await self._fault_before(request)
             if spoiled is not None:
                 return spoiled
+        await self._short_hold(request)
         reply = self._work(request)
         if self._barriers.any:
             if request.incoming.places_orders and any(e.outcome is Outcome.ACCEPTED for e in request.entries):
@@ -124,6 +125,15 @@ class Gate:
         if self._faults.any:
             return await self._fault_after(request, reply)
         return reply
+
+    async def _short_hold(self, request: Request) -> None:
+        """Lets the call wait where the venue holds marketable orders for a moment."""
+        orders = [order for order in request.submissions if isinstance(order, Submission)]
+        hold_ms = max((self._exchange.short_hold_ms(order) for order in orders), default=0)
+        if hold_ms:
+            over = asyncio.Event()
+            self._exchange.clock.call_later(hold_ms, over.set)
+            await over.wait()
 
     def _work(self, request: Request) -> Reply:
         """Runs the request and journals its ledger entries before the answer leaves."""

@@ -49,6 +49,11 @@ class Market:
     stamp_ms: int = 0
     """Time of the newest public change; strictly increasing, so a frame names its moment."""
     seconds_delay: int = 0
+    """Hold of marketable orders in sports markets: the reply is ``delayed`` at once."""
+    short_hold: bool = False
+    """Hold of marketable orders in short crypto and finance markets: the call waits for the result."""
+    uma_statuses: list[str] = field(default_factory=list[str])
+    """How the outcome was proposed and disputed, oldest first; Gamma shows it."""
 
     @property
     def tick(self) -> int:

@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 
 from simulator.book import Book
 from simulator.money import MICRO, notional, shares_for
-from simulator.orders import Order, Side
+from simulator.orders import Order, Side, SignedOrder
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,10 +67,17 @@ class Appetite:
         self._left -= usd if self._budget else shares
 
 
-def accepts(order: Order, price: int) -> bool:
+def accepts(signed: SignedOrder, price: int) -> bool:
     """Tells whether a price of the order's own token is within its exact limit."""
-    paid, worth = price * order.signed.shares, order.signed.usd * MICRO
-    return paid <= worth if order.signed.side is Side.BUY else paid >= worth
+    paid, worth = price * signed.shares, signed.usd * MICRO
+    return paid <= worth if signed.side is Side.BUY else paid >= worth
+
+
+def crosses(book: Book, signed: SignedOrder, token_index: int, *, immediate: bool) -> bool:
+    """Tells whether an order would trade with the best price on the other side, were it taken now."""
+    makers_bid = (signed.side is Side.SELL) == (token_index == 0)
+    best = book.prices(makers_bid, hidden=immediate)[:1]
+    return any(accepts(signed, price if token_index == 0 else MICRO - price) for price in best)
 
 
 def plan_matches(book: Book, order: Order, covers: Covers) -> Plan:
@@ -79,7 +86,7 @@ def plan_matches(book: Book, order: Order, covers: Covers) -> Plan:
     makers_bid = not order.bids
     for book_price in book.prices(makers_bid, hidden=order.order_type.immediate):
         price = book_price if order.token_index == 0 else MICRO - book_price
-        if appetite.satisfied or not accepts(order, price):
+        if appetite.satisfied or not accepts(order.signed, price):
             break
         _meet_traders(book, order, plan, appetite, book_price, price, covers)
         _meet_house(book, order, plan, appetite, book_price, price)

@@ -44,9 +44,13 @@ class SignatureType(IntEnum):
 
 
 class OrderStatus(StrEnum):
-    """Order states of REST and user socket; the POST reply writes the first two in lower case."""
+    """Order states of REST and user socket; the POST reply writes some of them in lower case."""
 
     LIVE = "LIVE"
+    DELAYED = "DELAYED"
+    """Held for a while before it meets the book; it binds its balance and cannot be cancelled."""
+    UNMATCHED = "UNMATCHED"
+    """The hold is over, nothing matched, the order rests."""
     MATCHED = "MATCHED"
     CANCELED = "CANCELED"
     CANCELED_MARKET_RESOLVED = "CANCELED_MARKET_RESOLVED"
@@ -120,6 +124,8 @@ class Order:
     filled: int = 0
     usd_filled: int = 0
     trade_ids: list[str] = field(default_factory=list[str])
+    held_until_ms: int = 0
+    """When a held order meets the book; zero for those that were never held."""
 
     @property
     def spends_budget(self) -> bool:
@@ -135,8 +141,13 @@ class Order:
 
     @property
     def open(self) -> bool:
-        """Whether it rests in the book."""
-        return self.status is OrderStatus.LIVE
+        """Whether it may still trade: it rests in the book, or is held before it."""
+        return self.resting or self.status is OrderStatus.DELAYED
+
+    @property
+    def resting(self) -> bool:
+        """Whether it stands in the book."""
+        return self.status in (OrderStatus.LIVE, OrderStatus.UNMATCHED)
 
     @property
     def bids(self) -> bool:

@@ -66,6 +66,8 @@ KEY_EXISTS = "Could not create api key"
 KEY_MISSING = "Could not derive api key!"
 ALREADY_DONE = "already canceled or matched"
 ORDER_NOT_FOUND = "order not found"
+ORDER_HELD = "order is delayed and can't be canceled"
+"""Undocumented: only the fact is documented, not the text."""
 
 
 def bad(text: str, *, keeps_id: bool = False) -> Refusal:

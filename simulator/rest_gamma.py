@@ -92,7 +92,7 @@ class GammaRoutes:
             "orderMinSize": to_number(market.minimum_size),
             "makerBaseFee": 1000,
             "takerBaseFee": 1000,
-            "umaResolutionStatuses": _text(["resolved"] if market.resolved else []),
+            "umaResolutionStatuses": _text(market.uma_statuses + (["resolved"] if market.resolved else [])),
             "volume": "0",
             "volumeNum": 0,
             "liquidity": "0",

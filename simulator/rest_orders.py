@@ -223,7 +223,7 @@ def placement_json(placement: Placement) -> Json:
         "orderID": order.id,
         "takingAmount": taking,
         "makingAmount": making,
-        "status": "matched" if placement.trades else "live",
+        "status": "matched" if placement.trades else order.status.value.lower(),
     }
     if placement.trades:
         body["tradeIDs"] = [trade.id for trade in placement.trades]

@@ -45,6 +45,8 @@ class Settings(BaseModel):
     price_side: PriceSide = PriceSide.BEST_BID
     gtd_minimum_s: int = Field(default=180, ge=0)
     gtd_early_s: int = Field(default=60, ge=0)
+    short_hold_ms: int = Field(default=150, ge=0)
+    """How long the call waits in markets with a short hold; the changelog says 150, other pages 250."""
     batch_limit: int = Field(default=15, ge=1)
     cancel_limit: int = Field(default=1000, ge=1)
     """One page of the venue says 1,000, another 3,000."""

@@ -52,7 +52,7 @@ class State:
         self.api_keys: dict[str, ApiKey] = {}
         self.orders: dict[str, Order] = {}
         self.open_orders: defaultdict[str, dict[str, Order]] = defaultdict(dict)
-        """Resting orders by lower-case wallet."""
+        """Orders that may still trade, by lower-case wallet: those that rest, and those that are held."""
         self.orders_of: defaultdict[str, list[Order]] = defaultdict(list)
         """Orders by account, oldest first."""
         self.trades: dict[str, Trade] = {}
@@ -97,15 +97,15 @@ class State:
         self.journal.put(Kind.API_KEY, key.key, key)
 
     def save_order(self, order: Order) -> None:
-        """Adds or updates an order and keeps the index of resting orders true."""
+        """Adds or updates an order and keeps the index of open orders true."""
         if order.id not in self.orders:
             self.orders[order.id] = order
             self.orders_of[order.account].append(order)
-        resting = self.open_orders[order.wallet.lower()]
+        open_orders = self.open_orders[order.wallet.lower()]
         if order.open:
-            resting[order.id] = order
+            open_orders[order.id] = order
         else:
-            resting.pop(order.id, None)
+            open_orders.pop(order.id, None)
         self.journal.put(Kind.ORDER, order.id, order)
 
     def save_trade(self, trade: Trade) -> None:
@@ -139,6 +139,7 @@ class State:
             self.orders_of[order.account].append(order)
             if order.open:
                 self.open_orders[order.wallet.lower()][order.id] = order
+            if order.resting:
                 self.books[order.condition_id].rest(order)
 
     def _index_market(self, market: Market) -> None:

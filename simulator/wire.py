@@ -216,4 +216,6 @@ def compact_market_json(market: Market) -> Json:
     }
     if market.neg_risk:
         body["nr"] = True
+    if market.short_hold:
+        body["itode"] = True
     return body

@@ -36,6 +36,28 @@ async def test_trade_goes_from_matched_over_mined_to_confirmed_by_the_clock(http
         ]
 
 
+async def test_trade_that_fell_due_in_manual_mode_goes_on_after_the_switch_back(
+    http: httpx2.AsyncClient,
+) -> None:
+    clock = ManualClock()
+    async with serve(None, clock=clock) as running, SimulatorAdmin(running.admin_url) as admin:
+        await admin.settings(hmac_window_s=None, trade_mined_ms=2_000, trade_confirmed_ms=60_000)
+        token = (await admin.create_market("?")).token_ids[0]
+        trader = await Trader(running.url, KEY, http).log_in()
+        await admin.set_wallet(trader.address, collateral="100")
+        await admin.set_book(token, asks=[("0.50", "1000")])
+        await trader.buy(token, "0.50", "10")  # its timer rings in manual mode and finds nothing to do
+        await admin.settings(trade_mode="manual")
+        await trader.buy(token, "0.50", "10")  # and this one never gets a timer
+        clock.advance(3_000)
+        assert {trade.status for trade in await admin.trades()} == {"MATCHED"}
+        await admin.settings(trade_mode="auto")
+        clock.advance(0)
+        assert {trade.status for trade in await admin.trades()} == {"MINED"}
+        clock.advance(60_000)
+        assert {trade.status for trade in await admin.trades()} == {"CONFIRMED"}
+
+
 @pytest.mark.usefixtures("manual")
 async def test_failed_trade_gives_everything_back(trader: Trader, admin: SimulatorAdmin, token: str) -> None:
     before = await admin.wallet(trader.address)
