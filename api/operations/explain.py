@@ -111,7 +111,7 @@ async def explain_rule(services: Services, context: AccountContext, rule_id: str
     )
     seller = await _seller(services, context.in_mode(row.mode), row, market.instrument)
     exits = _exits(seller, resolved, market, row.entry_price)
-    found = zip(standings(resolved, sight, traced), exits, strict=True)
+    found = zip(standings(resolved, sight, marks=traced.marks, runs=traced.runs), exits, strict=True)
     return ExplanationAnswer(
         id=row.rule_id,
         status=row.status.value,
@@ -155,7 +155,8 @@ async def preview_rule(
     exits = _exits(seller, resolved, market, entry)
     first = () if market.quote is None else (TapeRow(now.isoformat(), now, market.quote),)
     sight = Sight(quote=market.quote, age_ms=market.age_ms, tick=market.instrument.tick, now=now)
-    found = standings(resolved, sight, trace(resolved, first, tick=market.instrument.tick))
+    traced = trace(resolved, first, tick=market.instrument.tick)
+    found = standings(resolved, sight, marks=traced.marks, runs=traced.runs)
     prospect = Prospect(
         resolved=resolved,
         instrument=market.instrument,

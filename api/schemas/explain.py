@@ -7,12 +7,13 @@ from pydantic import AwareDatetime, Field
 
 from api.schemas.common import Amount, Answer, Body
 from api.schemas.rules import QuoteAnswer
+from domain.rules.approaches import Approach
 from domain.rules.cautions import Caution
 from domain.rules.exit_preview import ExitPreview
 from domain.rules.replay import Firing, ReplayOutcome, TrailStep
 from domain.rules.standing import ConditionStanding, Confirmation, Distance
 from domain.rules.tape import TapeRow
-from domain.rules.trace import Approach, Extreme, Trace
+from domain.rules.trace import Extreme, Trace
 from domain.rules.wording import approach_text, caution_text, describe, exit_text, guard_text, standing_text
 
 

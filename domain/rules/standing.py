@@ -1,5 +1,6 @@
 """How a rule stands at one quote: each condition's level, the way to it, and the guard that holds it back."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from decimal import Decimal
@@ -7,10 +8,12 @@ from enum import StrEnum
 
 from domain.money import EXACT, floor_decimals
 from domain.quotes import Quote, SourcePrice, source_price
+from domain.rules.approaches import distance_to, level_of
+from domain.rules.armed import Run
 from domain.rules.crossing import Refusal, refusal_of
 from domain.rules.definition import ConditionType
 from domain.rules.resolved import FiringTime, PriceLevel, ResolvedRule, Trail
-from domain.rules.trace import Trace, distance_to, level_of, unix_ms
+from domain.rules.trace import unix_ms
 
 _MILLISECOND = timedelta(milliseconds=1)
 _SHOWN_DECIMALS = 2
@@ -116,18 +119,21 @@ class Sight:
     not_before: datetime | None = None
 
 
-def standings(resolved: ResolvedRule, sight: Sight, traced: Trace) -> tuple[ConditionStanding, ...]:
+def standings(
+    resolved: ResolvedRule, sight: Sight, *, marks: Mapping[int, Decimal | None], runs: Mapping[int, Run]
+) -> tuple[ConditionStanding, ...]:
     """Return how each condition stands, by the functions that judge a crossing.
 
     Args:
         resolved: the rule with its levels.
         sight: the quote and the moment.
-        traced: the rule's run over what was recorded: its marks and the confirmations under way.
+        marks: the highest source price of each trailing condition, by its place in the rule's list.
+        runs: confirmations under way, since wall times in unix milliseconds.
     """
     return tuple(
         _time_standing(index, condition, sight)
         if isinstance(condition, FiringTime)
-        else _price_standing(index, condition, resolved, sight, traced)
+        else _price_standing(index, condition, resolved, sight, marks.get(index), runs.get(index))
         for index, condition in enumerate(resolved.conditions)
     )
 
@@ -155,14 +161,18 @@ def _time_standing(index: int, condition: FiringTime, sight: Sight) -> Condition
 
 
 def _price_standing(
-    index: int, condition: PriceLevel | Trail, resolved: ResolvedRule, sight: Sight, traced: Trace
+    index: int,
+    condition: PriceLevel | Trail,
+    resolved: ResolvedRule,
+    sight: Sight,
+    mark: Decimal | None,
+    run: Run | None,
 ) -> ConditionStanding:
-    mark = traced.marks.get(index)
     level = level_of(condition, mark)
     seen = seen_price(resolved, sight.quote)
     away = None if level is None or seen is None else distance_to(condition.type, level, seen.price)
     reached = away is not None and away <= 0
-    confirmation = _confirmation(index, resolved, sight, traced)
+    confirmation = _confirmation(resolved, sight, run)
     return ConditionStanding(
         index=index,
         condition=condition.type,
@@ -208,8 +218,8 @@ def _guard(
     return Guard.NOT_CONFIRMED if reached and not _is_confirmed(resolved, confirmation) else None
 
 
-def _confirmation(index: int, resolved: ResolvedRule, sight: Sight, traced: Trace) -> Confirmation | None:
-    run, needed = traced.runs.get(index), resolved.confirm
+def _confirmation(resolved: ResolvedRule, sight: Sight, run: Run | None) -> Confirmation | None:
+    needed = resolved.confirm
     if run is None or (needed.updates == 1 and not needed.ms):
         return None
     return Confirmation(run.count, needed.updates, max(unix_ms(sight.now) - run.since_ms, 0), needed.ms)

@@ -12,13 +12,13 @@ from domain.claims import KillSwitch
 from domain.exits import NoOrderReason
 from domain.money import plain
 from domain.orders import MarketState
+from domain.rules.approaches import Approach
 from domain.rules.cautions import Caution, CautionCode
 from domain.rules.crossing import Refusal
 from domain.rules.definition import ConditionType
 from domain.rules.exit_preview import ExitPreview
 from domain.rules.resolved import FiringTime, PriceLevel, ResolvedRule, Trail
 from domain.rules.standing import ConditionStanding, Guard
-from domain.rules.trace import Approach
 
 
 class LevelLine(TypedDict):

@@ -59,7 +59,8 @@ def standing_of(condition, *prices, rows=(), age_ms=0, armed=True, not_before=No
         armed=armed,
         not_before=not_before,
     )
-    (standing,) = standings(resolved, sight, trace(resolved, tape, tick=D("0.01")))
+    traced = trace(resolved, tape, tick=D("0.01"))
+    (standing,) = standings(resolved, sight, marks=traced.marks, runs=traced.runs)
     return standing
 
 
@@ -250,7 +251,7 @@ def codes(*conditions, prices=("0.44", "0.46", "0.45"), bids=BIDS, held="100", f
         resolved=resolved,
         instrument=MARKET,
         quote=quote,
-        standings=standings(resolved, sight, trace(resolved, (), tick=D("0.01"))),
+        standings=standings(resolved, sight, marks={}, runs={}),
         exits=exits,
         entry_price=D("0.50"),
         entry_fee_usd=None if fee is None else D(fee),

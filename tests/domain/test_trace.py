@@ -8,12 +8,13 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from domain.quotes import PriceRules, Quote
+from domain.rules.approaches import near_zone
 from domain.rules.crossing import Refusal
 from domain.rules.definition import ConditionType, RuleDefinition
 from domain.rules.levels import resolve
 from domain.rules.replay import replay
 from domain.rules.tape import TapeRow
-from domain.rules.trace import near_zone, trace
+from domain.rules.trace import trace
 from domain.rules.watch import TrailMark
 from tests.domain.rule_paths import bodies, quotes
 from tests.domain.tapes import START, locked, moment
