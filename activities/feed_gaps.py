@@ -1,12 +1,14 @@
 """Spans in which a feed could not see: a spike in one may be missed, and the span is recorded."""
 
 from collections import deque
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum
 
 import structlog
 
+from domain.ids import TokenId
 from domain.messages import FeedShard
 from storage.repositories.tape import FeedGap, Tape
 
@@ -39,19 +41,23 @@ class GapLog:
         self._tape = tape
         self._waiting: deque[FeedGap] = deque()
 
-    def end(self, blind: Blind, at: datetime) -> None:
-        """Take in that the feed sees again."""
-        log.warning("feed.gap", venue=self._shard.venue, reason=blind.reason.value, since=blind.since)
-        self._waiting.append(
-            FeedGap(
-                venue=self._shard.venue,
-                shard=self._shard.shard,
-                token_id=None,
-                started_at=min(blind.since, at),
-                ended_at=at,
-                reason=blind.reason,
-            )
+    def end(self, blind: Blind, at: datetime, *, tokens: Sequence[TokenId] | None = None) -> None:
+        """Take in that the feed sees again: the whole shard, or only these tokens of it."""
+        told = "all" if tokens is None else len(tokens)
+        log.warning(
+            "feed.gap", venue=self._shard.venue, reason=blind.reason.value, since=blind.since, tokens=told
         )
+        for token in (None,) if tokens is None else tokens:
+            self._waiting.append(
+                FeedGap(
+                    venue=self._shard.venue,
+                    shard=self._shard.shard,
+                    token_id=token,
+                    started_at=min(blind.since, at),
+                    ended_at=at,
+                    reason=blind.reason,
+                )
+            )
 
     async def flush(self) -> None:
         """Write what waits; on a failure it goes on waiting.

@@ -1,7 +1,8 @@
 """Reads that frames call for, beside the frames: a slow answer must not hold up other tokens' quotes."""
 
 import asyncio
-from dataclasses import dataclass
+from collections.abc import Collection, Sequence
+from dataclasses import dataclass, field
 
 from activities.feed_board import QuoteBoard
 from activities.feed_books import BookReader
@@ -13,12 +14,20 @@ from domain.ports import Clock
 AT_ONCE = 8
 
 
+@dataclass(frozen=True, slots=True)
+class Loss:
+    """Frames that were missed: of which tokens (None for all of them), and since when."""
+
+    blind: Blind
+    tokens: Collection[TokenId] | None = None
+
+
 @dataclass(slots=True)
 class _Wanted:
-    """What is to be read of one token; without a token every book."""
+    """What is to be read of one token; without a token the books of all that was lost."""
 
     instrument: bool = False
-    blind: Blind | None = None
+    losses: list[Loss] = field(default_factory=list[Loss])
 
 
 class Rereads:
@@ -43,10 +52,9 @@ class Rereads:
         wanted = self._ask(token_id)
         wanted.instrument = wanted.instrument or instrument
 
-    def ask_all(self, blind: Blind) -> None:
-        """Ask for every book: frames were missed. The gap ends when the books were read."""
-        wanted = self._ask(None)
-        wanted.blind = wanted.blind or blind
+    def ask_lost(self, loss: Loss) -> None:
+        """Ask for the books of tokens whose frames were missed. The gap ends when they were read."""
+        self._ask(None).losses.append(loss)
 
     async def run(self) -> None:
         """Read what is asked for, until cancelled."""
@@ -73,10 +81,24 @@ class Rereads:
 
     async def _read(self, subject: TokenId | None, wanted: _Wanted) -> None:
         if subject is None:
-            await self._books.read(self._board.tokens())
-        else:
-            if wanted.instrument:
-                await self._delivery.market_changed(subject, self._board.rules_on(subject))
-            await self._books.read([subject])
-        if wanted.blind is not None:
-            self._gaps.end(wanted.blind, self._clock.now())
+            await self._read_lost(wanted.losses)
+            return
+        if wanted.instrument:
+            await self._delivery.market_changed(subject, self._board.rules_on(subject))
+        await self._books.read([subject])
+
+    async def _read_lost(self, losses: Sequence[Loss]) -> None:
+        watched = self._board.tokens()
+        concerned = [
+            None if loss.tokens is None else set(watched).intersection(loss.tokens) for loss in losses
+        ]
+        everything = None in concerned
+        await self._books.read(
+            [t for t in watched if everything or any(t in lost for lost in concerned if lost)]
+        )
+        now = self._clock.now()
+        for loss, lost in zip(losses, concerned, strict=True):
+            if lost is None or len(lost) == len(watched):
+                self._gaps.end(loss.blind, now)
+            elif lost:
+                self._gaps.end(loss.blind, now, tokens=sorted(lost))

@@ -16,7 +16,7 @@ from activities.feed_delivery import Delivery
 from activities.feed_gaps import Blind, GapLog, GapReason
 from activities.feed_intake import QuoteIntake
 from activities.feed_recovery import Recovery
-from activities.feed_rereads import Rereads
+from activities.feed_rereads import Loss, Rereads
 from activities.feed_tape import MarkBatch, TapeBatch
 from activities.feed_watching import WatchFollower
 from domain.errors import StorageUnavailable
@@ -185,12 +185,18 @@ class FeedSession:
         if event.kind is MarketEventKind.QUOTE and event.token_id is not None and event.quote is not None:
             self._intake.take(event.token_id, event.quote, event.received_ms, event.venue_timestamp_ms)
         elif event.kind is MarketEventKind.GAP:
-            unseen = timedelta(milliseconds=self._clock.monotonic_ms() - self._frame_ms)
-            self._rereads.ask_all(Blind(self._clock.now() - unseen, GapReason.SOCKET))
+            self._rereads.ask_lost(self._loss_of(event))
         elif event.token_id is not None:
             # A tick or state changed, or the local book went wrong: ask the venue.
             self._rereads.ask_token(event.token_id, instrument=event.kind is not MarketEventKind.DESYNC)
         self._frame_ms = max(self._frame_ms, event.received_ms)
+
+    def _loss_of(self, event: MarketEvent) -> Loss:
+        """Return what a gap is about: the tokens of the lost socket, or all when nothing is known of it."""
+        heard_ms = self._frame_ms if event.lost is None else event.lost.heard_ms
+        unseen = timedelta(milliseconds=self._clock.monotonic_ms() - heard_ms)
+        blind = Blind(self._clock.now() - unseen, GapReason.SOCKET)
+        return Loss(blind, None if event.lost is None else event.lost.tokens)
 
     async def _fire_timers(self) -> None:
         while True:

@@ -63,10 +63,19 @@ class MarketTrade:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class LostSocket:
+    """The tokens of a socket that was lost and is back, and when it was last heard (local monotonic)."""
+
+    tokens: frozenset[TokenId]
+    heard_ms: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class MarketEvent:
     """One token's change out of one frame; a frame yields each touched token once, with its end state.
 
-    `trades` are those of the frame, in its order; an event without a QUOTE has none.
+    `trades` are those of the frame, in its order; an event without a QUOTE has none. `lost` is what a GAP is
+    about; without it, every token from an unknown time on.
     """
 
     kind: MarketEventKind
@@ -75,6 +84,7 @@ class MarketEvent:
     venue_timestamp_ms: int | None
     received_ms: int  # local monotonic clock
     trades: tuple[MarketTrade, ...] = ()
+    lost: LostSocket | None = None
 
 
 class MarketStream(Protocol):
@@ -254,8 +264,14 @@ class Venues(Protocol):
         """
         ...
 
-    async def wallet(self, account_id: AccountId, venue: str, mode: Mode) -> WalletIdentity:
-        """Return the public identity that orders of this account are signed for."""
+    async def wallet(
+        self, account_id: AccountId, venue: str, mode: Mode, *, holding: TokenId | None = None
+    ) -> WalletIdentity:
+        """Return the public identity that orders of this account are signed for.
+
+        What sells a token names it as `holding`: of several wallets the one that holds most of it signs,
+        the newest where none holds any.
+        """
         ...
 
 

@@ -94,7 +94,7 @@ class FeedFloor:
         at = self.clock.now() + timedelta(seconds=seconds)
         self.entries.append(TapeEntry(venue=SHARD.venue, token_id=token, ts=at, quote=quote(bid, ask)))
 
-    async def frame(self, kind, token=TOKEN, bid=None, ask=None):
+    async def frame(self, kind, token=TOKEN, bid=None, ask=None, lost=None):
         """A frame of one event arrives at the session."""
         told = quote(bid, ask) if kind is MarketEventKind.QUOTE else None
         self._frames.put_nowait(
@@ -104,6 +104,7 @@ class FeedFloor:
                 quote=told,
                 venue_timestamp_ms=None,
                 received_ms=self.clock.monotonic_ms(),
+                lost=lost,
             )
         )
 

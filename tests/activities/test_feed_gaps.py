@@ -7,10 +7,12 @@ import pytest
 
 from activities.feed_gaps import Blind, GapReason
 from activities.feed_session import FeedRestart
-from domain.ports import MarketEventKind
+from domain.ids import TokenId
+from domain.ports import LostSocket, MarketEventKind
 from tests.activities.feed_floor import LIMIT_S, FeedFloor
 from tests.domain.builders import TOKEN
 
+OTHER = TokenId("other")
 STOP = {"type": "stop_loss", "price": "0.40"}
 
 
@@ -91,6 +93,21 @@ async def test_lost_socket_is_a_gap_from_its_last_frame_to_fresh_books(floor):
         floor.held[TOKEN].set()
         await floor.until(lambda: floor.recorded)
     assert spans(floor) == [("socket", seen, seen + timedelta(seconds=2))]
+
+
+async def test_one_lost_socket_of_several_is_a_gap_of_its_tokens_since_it_was_last_heard(floor):
+    floor.watch(STOP, rule="rul_2", token=OTHER)
+    async with floor.running():
+        heard, heard_ms = floor.clock.now(), floor.clock.monotonic_ms()
+        floor.clock.pass_s(2)
+        await floor.quoted("0.51", "0.53", OTHER)
+        await floor.until(lambda: floor.entries[1:])
+        lost = LostSocket(tokens=frozenset({TOKEN, TokenId("left")}), heard_ms=heard_ms)
+        await floor.frame(MarketEventKind.GAP, None, lost=lost)
+        await floor.until(lambda: floor.recorded)
+    (gap,) = floor.recorded
+    assert (gap.token_id, gap.started_at, gap.ended_at) == (TOKEN, heard, floor.clock.now())
+    assert floor.reads[1:] == [(TOKEN,)]
 
 
 async def restart_of(running):

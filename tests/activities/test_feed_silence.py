@@ -24,7 +24,7 @@ def floor():
 async def compared(floor):
     """Lets what was silent be compared, and that be over: the next comparison has begun."""
     for _ in range(2):
-        floor.clock.pass_s(1)
+        floor.clock.pass_s(0.1)
         await floor.next_read()
 
 
@@ -51,7 +51,7 @@ async def test_token_without_any_book_keeps_its_socket(floor):
 async def test_frame_that_came_during_the_read_shows_that_the_socket_lives(floor):
     async with floor.running(silence_s=0.02):
         floor.held[TOKEN] = asyncio.Event()
-        floor.clock.pass_s(1)
+        floor.clock.pass_s(0.1)
         await floor.next_read()
         floor.clock.pass_s(0.1)
         await floor.quoted("0.51", "0.53")

@@ -9,7 +9,7 @@ from typing import Self
 import orjson
 
 from domain.ids import TokenId
-from domain.ports import Book, MarketEvent, MarketEventKind
+from domain.ports import Book, LostSocket, MarketEvent, MarketEventKind
 from domain.quotes import Level
 from venues.polymarket.config import PolymarketConfig
 from venues.polymarket.market_frames import FrameCounters, FrameReader, LocalBooks
@@ -148,6 +148,7 @@ class _Shard:
             on_opened=self._opened,
         )
         self._task: asyncio.Task[None] | None = None
+        self._heard_ms = monotonic_ms()
 
     @property
     def connected(self) -> bool:
@@ -186,6 +187,7 @@ class _Shard:
         return orjson.dumps(message).decode()
 
     def _frame(self, text: bytes, received_ms: int) -> None:
+        self._heard_ms = received_ms
         self._stream.take(self._reader.read(text, received_ms))
 
     def _opened(self, again: bool) -> None:
@@ -194,17 +196,18 @@ class _Shard:
             return
         for token in self.tokens:
             self._books.expect_snapshot(token)
-        self._stream.take((gap_event(),))
+        self._stream.take((gap_event(LostSocket(tokens=frozenset(self.tokens), heard_ms=self._heard_ms)),))
 
 
-def gap_event() -> MarketEvent:
-    """Return the event that says: frames were missed, read every book again."""
+def gap_event(lost: LostSocket | None = None) -> MarketEvent:
+    """Return the event that says: frames were missed, read the books again; all of them unless said whose."""
     return MarketEvent(
         kind=MarketEventKind.GAP,
         token_id=None,
         quote=None,
         venue_timestamp_ms=None,
         received_ms=monotonic_ms(),
+        lost=lost,
     )
 
 

@@ -118,8 +118,32 @@ async def test_lost_socket_comes_back_with_every_token_and_a_gap() -> None:
         await venue.say(1, book(20, bids=[]))
         (gap,) = await frame(events)
         assert (gap.kind, gap.token_id) == (K.GAP, None)
+        assert gap.lost is not None
+        assert gap.lost.tokens == {A, B}
+        assert gap.lost.heard_ms <= gap.received_ms
         (event,) = await frame(events)
         assert event.quote == Quote(None, D("0.50"), None)
+
+
+async def test_gap_names_the_tokens_of_the_lost_socket_and_when_it_was_last_heard() -> None:
+    async with scripted_socket() as venue, MarketSockets(quick(venue.url, tokens_per_socket=1)) as stream:
+        events = stream.events()
+        await stream.subscribe([A, B])
+        (first,) = await venue.messages(0, 1)
+        await venue.messages(1, 1)
+        lost = A if first["assets_ids"] == [A] else B
+        await venue.say(0, book(10, lost))
+        (before,) = await frame(events)
+        await venue.say(1, book(10, B if lost == A else A))
+        (other,) = await frame(events)
+        await venue.connections[0].close()
+        await venue.messages(2, 1)
+        (gap,) = await frame(events)
+    assert (before.token_id, gap.kind) == (lost, K.GAP)
+    assert gap.lost is not None
+    assert gap.lost.tokens == {lost}
+    assert before.received_ms <= gap.lost.heard_ms <= gap.received_ms
+    assert other.token_id != lost
 
 
 async def test_book_is_not_trusted_between_loss_and_new_snapshot() -> None:
