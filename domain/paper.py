@@ -99,6 +99,22 @@ UsedDepth: TypeAlias = Mapping[tuple[Side, Decimal], Decimal]
 """Shares that paper orders of a side have lately used of the live level at a price."""
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DepthSeen:
+    """The used depth of a token by which fills were judged: what fills since a time had used.
+
+    Another process may use more before they are booked; they then have to be judged anew.
+    """
+
+    since: datetime
+    used: UsedDepth
+
+
+def uses_depth(fills: Sequence[PaperFill]) -> bool:
+    """Say whether any of the fills takes its shares out of a live level."""
+    return any(each.level_price is not None for each in fills)
+
+
 def needed(order: PaperOrder, fills: Sequence[PaperFill]) -> Decimal:
     """Return what a new order must find free: shares for a SELL, USD with fees for a BUY.
 
@@ -122,6 +138,7 @@ class Registration(StrEnum):
     NEW = "new"
     DUPLICATE = "duplicate"  # the id is taken: nothing was changed
     SHORT = "short"  # shares or collateral do not cover it: nothing was changed
+    OUTDATED = "outdated"  # more depth was used than its fills were judged by: nothing was changed
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -17,6 +17,7 @@ from domain.fills import Fill, FillState
 from domain.ids import MarketId, TokenId, VenueOrderId
 from domain.orders import Side
 from domain.paper import (
+    DepthSeen,
     PaperAccount,
     PaperChanges,
     PaperFill,
@@ -24,6 +25,7 @@ from domain.paper import (
     Registration,
     UsedDepth,
     needed,
+    uses_depth,
 )
 from domain.ports import HeldToken
 from storage.database import Database
@@ -97,20 +99,32 @@ class PaperOrders:
         self._database = database
 
     async def register(
-        self, order: PaperOrder, fills: Sequence[PaperFill], start_usd: Decimal
+        self,
+        order: PaperOrder,
+        fills: Sequence[PaperFill],
+        start_usd: Decimal,
+        seen: DepthSeen | None = None,
     ) -> Registration:
-        """Take a new order with its first fills, if its id is new and the account can cover it."""
+        """Take a new order with its first fills, if its id is new, the account can cover it, depth stands."""
         async with self._locked(order.account) as connection:
             if await connection.fetchval(_EXISTS, order.venue_order_id):
                 return Registration.DUPLICATE
             if await self._free(connection, order, start_usd) < needed(order, fills):
                 return Registration.SHORT
+            if uses_depth(fills) and not await _is_current(connection, order, seen):
+                return Registration.OUTDATED
             await self._insert(connection, order)
             await self._insert_fills(connection, order.account, fills)
         return Registration.NEW
 
-    async def record(self, before: PaperOrder, after: PaperOrder, fills: Sequence[PaperFill]) -> bool:
-        """Change an order and add its fills, unless it has changed since `before` was read."""
+    async def record(
+        self,
+        before: PaperOrder,
+        after: PaperOrder,
+        fills: Sequence[PaperFill],
+        seen: DepthSeen | None = None,
+    ) -> bool:
+        """Change an order and add its fills, unless it has changed since `before` was read, or its depth."""
         known = before.queue
         values = (
             before.venue_order_id,
@@ -123,6 +137,8 @@ class PaperOrders:
             *_queue_values(after),
         )
         async with self._locked(before.account) as connection:
+            if uses_depth(fills) and not await _is_current(connection, before, seen):
+                return False
             if await connection.fetchval(_CHANGE, *values) is None:
                 return False
             await self._insert_fills(connection, before.account, fills)
@@ -131,8 +147,7 @@ class PaperOrders:
     async def used_depth(self, account: PaperAccount, token_id: TokenId, since: datetime) -> UsedDepth:
         """Return what fills since a time have used of the token's live levels."""
         async with self._database.hot.connection() as connection:
-            rows = await connection.fetch(_USED, account.account_id, account.venue, token_id, since)
-        return {(used.side, used.level_price): used.shares for used in read_all(_LEVEL_USED, rows)}
+            return await _used(connection, account, token_id, since)
 
     async def find(self, account: PaperAccount, venue_order_id: VenueOrderId) -> PaperOrder | None:
         """Return one order of the account."""
@@ -269,6 +284,20 @@ def _queue_values(order: PaperOrder) -> tuple[Decimal | int | datetime | None, .
     if queue is None:
         return None, None, None, None, order.touched_at
     return queue.ahead, queue.credited, queue.credited_ms, queue.seen_ms, order.touched_at
+
+
+async def _used(
+    connection: asyncpg.Connection, account: PaperAccount, token_id: TokenId, since: datetime
+) -> UsedDepth:
+    rows = await connection.fetch(_USED, account.account_id, account.venue, token_id, since)
+    return {(used.side, used.level_price): used.shares for used in read_all(_LEVEL_USED, rows)}
+
+
+async def _is_current(connection: asyncpg.Connection, order: PaperOrder, seen: DepthSeen | None) -> bool:
+    """Say whether nobody has used more depth than fills were judged by; ask behind the account's lock."""
+    if seen is None:
+        return False
+    return await _used(connection, order.account, order.token_id, seen.since) == seen.used
 
 
 async def _held(connection: asyncpg.Connection, account: PaperAccount, token_id: TokenId) -> Decimal:

@@ -8,6 +8,7 @@ from domain.fills import Fill
 from domain.ids import MarketId, TokenId, VenueOrderId
 from domain.orders import Side, VenueOrderStatus
 from domain.paper import (
+    DepthSeen,
     PaperAccount,
     PaperChanges,
     PaperFill,
@@ -16,6 +17,7 @@ from domain.paper import (
     UsedDepth,
     bound,
     needed,
+    uses_depth,
 )
 from domain.ports import HeldToken
 
@@ -28,24 +30,41 @@ class PaperMemory:
         self._place = 0
 
     async def register(
-        self, order: PaperOrder, fills: Sequence[PaperFill], start_usd: Decimal
+        self,
+        order: PaperOrder,
+        fills: Sequence[PaperFill],
+        start_usd: Decimal,
+        seen: DepthSeen | None = None,
     ) -> Registration:
         if order.venue_order_id in self._orders:
             return Registration.DUPLICATE
         if await self._free(order, start_usd) < needed(order, fills):
             return Registration.SHORT
+        if uses_depth(fills) and not await self._is_current(order, seen):
+            return Registration.OUTDATED
         self._put(order, fills)
         return Registration.NEW
 
-    async def record(self, before: PaperOrder, after: PaperOrder, fills: Sequence[PaperFill]) -> bool:
+    async def record(
+        self,
+        before: PaperOrder,
+        after: PaperOrder,
+        fills: Sequence[PaperFill],
+        seen: DepthSeen | None = None,
+    ) -> bool:
         place, known = self._orders[before.venue_order_id]
-        if known != before:
+        if known != before or (uses_depth(fills) and not await self._is_current(before, seen)):
             return False
         if (before.matched_shares, before.status) == (after.matched_shares, after.status):
             self._orders[after.venue_order_id] = (place, after)
         else:
             self._put(after, fills)
         return True
+
+    async def _is_current(self, order: PaperOrder, seen: DepthSeen | None) -> bool:
+        if seen is None:
+            return False
+        return await self.used_depth(order.account, order.token_id, seen.since) == seen.used
 
     def _put(self, order: PaperOrder, fills: Sequence[PaperFill]) -> None:
         self._place += 1

@@ -8,6 +8,7 @@ from typing import Protocol
 from domain.fills import Fill
 from domain.ids import MarketId, TokenId, VenueOrderId
 from domain.paper import (
+    DepthSeen,
     PaperAccount,
     PaperChanges,
     PaperFill,
@@ -22,18 +23,30 @@ class PaperLedger(Protocol):
     """Paper orders and fills. Everything of one account happens one after another, in any process."""
 
     async def register(
-        self, order: PaperOrder, fills: Sequence[PaperFill], start_usd: Decimal
+        self,
+        order: PaperOrder,
+        fills: Sequence[PaperFill],
+        start_usd: Decimal,
+        seen: DepthSeen | None = None,
     ) -> Registration:
         """Take a new order with its first fills, if its id is new and the account can cover it.
 
         What it needs is `domain.paper.needed`; shares and collateral bound by open orders
         (`domain.paper.bound`) are not free. `start_usd` is the collateral that the account began with.
+        Fills that use depth are taken only while nobody has used more of it than `seen` says.
         """
         ...
 
-    async def record(self, before: PaperOrder, after: PaperOrder, fills: Sequence[PaperFill]) -> bool:
+    async def record(
+        self,
+        before: PaperOrder,
+        after: PaperOrder,
+        fills: Sequence[PaperFill],
+        seen: DepthSeen | None = None,
+    ) -> bool:
         """Change an order and add its fills, unless it has changed since `before` was read.
 
+        As with `register`, fills that use depth are taken only while `seen` stands.
         Returns whether it was changed. A new place in the queue alone is no change that `changes` tells.
         """
         ...

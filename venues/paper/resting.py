@@ -26,12 +26,16 @@ class Look:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Found:
-    """What a look found for one order: its place now, what it got, whether the price was touched."""
+    """What a look found for one order: its place now, what it got, whether the price was touched.
+
+    `used` is the used depth that it was judged by, with what orders before it got.
+    """
 
     order: PaperOrder
     queue: QueuePlace
     matches: tuple[Match, ...]
     touched: bool
+    used: UsedDepth
 
 
 def look_at(orders: Sequence[PaperOrder], look: Look, used: UsedDepth) -> list[Found]:
@@ -46,12 +50,13 @@ def look_at(orders: Sequence[PaperOrder], look: Look, used: UsedDepth) -> list[F
         before = order.queue or join(look.book, order.side, order.limit_price, look.at_ms)
         queue, from_trades, touched = _served(order, before, look.trades, left)
         depth: tuple[Match, ...] = ()
+        judged_by = used
         if is_news(before, look.at_ms):
             queue, depth = _shown(order, queue, look, order.remaining - from_trades, used)
             used = also_used(used, order.side, depth)
             touched = touched or crosses(look.book, order.side, order.limit_price)
         matches = _at_own_price(order, from_trades, depth)
-        found.append(Found(order=order, queue=queue, matches=matches, touched=touched))
+        found.append(Found(order=order, queue=queue, matches=matches, touched=touched, used=judged_by))
     return found
 
 

@@ -21,7 +21,7 @@ from domain.orders import (
     VenueOrder,
     VenueOrderStatus,
 )
-from domain.paper import PaperAccount, PaperOrder, Registration, UsedDepth
+from domain.paper import DepthSeen, PaperAccount, PaperOrder, Registration
 from domain.ports import (
     AccountEvent,
     AccountEventKind,
@@ -135,10 +135,10 @@ class PaperTrading:
     async def _execute(
         self, attempt: Attempt, order_id: VenueOrderId, instrument: Instrument, book: Book
     ) -> Answer:
-        matches = match_attempt(attempt, book, await self._used(attempt.token_id))
-        order = self._order(attempt, order_id, book, matches)
-        fills = taker_fills(order, matches, instrument.fee_rate, self._clock.now())
-        registration = await self._ledger.register(order, fills, self._config.start_usd)
+        registration, matches, order = await self._register(attempt, order_id, instrument, book)
+        while registration is Registration.OUTDATED:
+            # Another process was first to use this depth, so each new turn has one fewer to wait for.
+            registration, matches, order = await self._register(attempt, order_id, instrument, book)
         if registration is Registration.DUPLICATE:
             return refusals.DUPLICATED.answer(order_id)
         if registration is Registration.SHORT:
@@ -147,6 +147,17 @@ class PaperTrading:
             killed = attempt.time_in_force is TimeInForce.FOK
             return (refusals.FOK_KILLED if killed else refusals.FAK_UNMATCHED).answer(order_id)
         return Answer(kind=AnswerKind.ACCEPTED, code="accepted", venue_order_id=order_id, status=order.status)
+
+    async def _register(
+        self, attempt: Attempt, order_id: VenueOrderId, instrument: Instrument, book: Book
+    ) -> tuple[Registration, Sequence[Match], PaperOrder]:
+        """Match an order with the depth that is left now, and register what that came to."""
+        seen = await self._depth_seen(attempt.token_id)
+        matches = match_attempt(attempt, book, seen.used)
+        order = self._order(attempt, order_id, book, matches)
+        fills = taker_fills(order, matches, instrument.fee_rate, self._clock.now())
+        registration = await self._ledger.register(order, fills, self._config.start_usd, seen)
+        return registration, matches, order
 
     def _order(
         self, attempt: Attempt, order_id: VenueOrderId, book: Book, matches: Sequence[Match]
@@ -175,9 +186,10 @@ class PaperTrading:
             touched_at=now if crosses(book, side, price) else None,
         )
 
-    async def _used(self, token_id: TokenId) -> UsedDepth:
+    async def _depth_seen(self, token_id: TokenId) -> DepthSeen:
         since = self._clock.now() - USED_FOR
-        return await self._ledger.used_depth(self._account, token_id, since)
+        used = await self._ledger.used_depth(self._account, token_id, since)
+        return DepthSeen(since=since, used=used)
 
     async def find_order(self, venue_order_id: VenueOrderId, market_id: MarketId) -> VenueOrder | None:
         """Return the paper order, or None."""
@@ -233,10 +245,11 @@ class PaperTrading:
                 resting.append(order)
         if not resting:
             return
-        for found in look_at(resting, look, await self._used(token_id)):
-            await self._book(found)
+        seen = await self._depth_seen(token_id)
+        for found in look_at(resting, look, seen.used):
+            await self._book(found, replace(seen, used=found.used))
 
-    async def _book(self, found: Found) -> None:
+    async def _book(self, found: Found, seen: DepthSeen) -> None:
         order, got = found.order, matched(found.matches)
         after = replace(
             order,
@@ -248,8 +261,9 @@ class PaperTrading:
         if after == order:
             return
         fills = maker_fills(order, found.matches, self._clock.now())
-        # Another process may have changed it meanwhile, or it was canceled: the next look is on what it is.
-        await self._ledger.record(order, after, fills)
+        # Another process may have changed it meanwhile, or used the depth, or it was canceled: the next look
+        # is on what it is.
+        await self._ledger.record(order, after, fills, seen)
 
     def _has_expired(self, order: PaperOrder) -> bool:
         if order.time_in_force is not TimeInForce.GTD:
