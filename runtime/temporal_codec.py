@@ -45,7 +45,7 @@ class UnknownPayloadKey(PayloadUnreadable):
 
     def __init__(self, key_id: str) -> None:
         super().__init__(
-            f"a payload is encrypted with the key {key_id!r}, which HOLDFAST_TEMPORAL_PAYLOAD_KEYS lacks"
+            f"a payload is encrypted with the key {key_id}, which HOLDFAST_TEMPORAL_PAYLOAD_KEYS lacks"
         )
         self.key_id = key_id
 
