@@ -14,6 +14,8 @@ from domain.rules.resolved import PriceLevel, ResolvedRule, Trail
 _NEAR = Decimal("0.05")
 _NEAR_TRAIL = Decimal("0.25")
 _NEAR_TICKS = Decimal(2)
+_NEAR_BELOW = Decimal("0.952")  # a level whose zone reaches a price lies above price / 1.05 …
+_NEAR_ABOVE = Decimal("1.053")  # … or, for a target, below price / 0.95
 _ONE = Decimal(1)
 
 
@@ -67,6 +69,17 @@ def near_zone(
         return zone
     trailing = EXACT.subtract(mark, level)
     return max(min(zone, EXACT.multiply(trailing, _NEAR_TRAIL)), tick)
+
+
+def near_span(lowest: Decimal, highest: Decimal, tick: Decimal) -> tuple[Decimal, Decimal]:
+    """Return levels outside of which no near zone reaches prices between `lowest` and `highest`.
+
+    Stops and trails below the first and targets above the second are far from all of these prices. The span
+    is a little wider than the zones: what stands in it still has to be compared.
+    """
+    ticks = EXACT.multiply(tick, _NEAR_TICKS)
+    low = min(EXACT.multiply(lowest, _NEAR_BELOW), EXACT.subtract(lowest, ticks))
+    return low, max(EXACT.multiply(highest, _NEAR_ABOVE), EXACT.add(highest, ticks))
 
 
 class ApproachWatch:

@@ -74,12 +74,14 @@ class Armed:
     Attributes:
         in_flight: a crossing of it is on its way to the rule, so it must not fire again.
         waiting: its `not_before` lies ahead.
+        since_ms: local monotonic time from which on it is watched.
     """
 
-    __slots__ = ("entries", "in_flight", "waiting", "watch")
+    __slots__ = ("entries", "in_flight", "since_ms", "waiting", "watch")
 
-    def __init__(self, watch: Watch) -> None:
+    def __init__(self, watch: Watch, since_ms: int) -> None:
         self.watch = watch
+        self.since_ms = since_ms
         self.in_flight = False
         self.waiting = False
         self.entries = tuple(

@@ -5,10 +5,12 @@ and moves no mark costs a few comparisons however many rules stand on the token;
 what it crosses.
 """
 
-from collections.abc import Sequence
+from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass, field
+from decimal import Decimal
 
-from domain.quotes import PriceRules, PriceSource, Quote, is_sound, price_of_sound, spread
+from domain.quotes import PriceRules, PriceSource, Quote, is_sound, price_of_sound, source_price, spread
+from domain.rules.approaches import near_span
 from domain.rules.armed import Armed, Entry, Run, Sighting
 from domain.rules.crossing import Crossing
 from domain.rules.lane import UNREACHABLY_HIGH, UNREACHABLY_LOW, Lane, LaneSettings
@@ -119,6 +121,27 @@ class TriggerIndex:
         entries = () if armed is None else armed.entries
         return {entry.index: entry.run for entry in entries if entry.run is not None}
 
+    def is_watching(self, armed: Armed) -> bool:
+        """Say whether a rule is watched still as it was, and may fire."""
+        here = self._armed.get(armed.watch.rule_id)
+        return here is armed and not (armed.in_flight or armed.waiting)
+
+    def near(self, token_id: str, quotes: Collection[Quote], tick: Decimal) -> Iterator[Entry]:
+        """Yield conditions that may fire and that some of the quotes came near to, or beyond.
+
+        Only looks: nothing moves. Costs the logarithm of the levels, plus what is found (a little more than
+        what is near: see `near_span`). The index must not be changed before the last one was taken.
+        """
+        token = self._tokens.get(token_id)
+        for view in token.views.values() if token is not None else ():
+            prices = [
+                seen.price for quote in quotes if (seen := source_price(quote, view.source, view.prices))
+            ]
+            if prices:
+                low, high = near_span(min(prices), max(prices), tick)
+                for lane in view.lanes.values():
+                    yield from lane.within(low, high)
+
     def add(self, watch: Watch, now_ms: int, *, mark: TrailMark | Sequence[TrailMark] | None = None) -> None:
         """Watch a rule from now on, in place of an older generation of it.
 
@@ -132,7 +155,7 @@ class TriggerIndex:
         # Counted before the older one leaves, so that the token and its newest quote stay.
         self._tokens.setdefault(watch.token_id, _Token()).rules += 1
         self.remove(watch.rule_id)
-        armed = Armed(watch)
+        armed = Armed(watch, now_ms)
         self._armed[watch.rule_id] = armed
         if watch.not_before_ms is not None and watch.not_before_ms > now_ms:
             armed.waiting = True

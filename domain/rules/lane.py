@@ -1,6 +1,6 @@
 """Rules on one token that share price source and guards, so that one look at a quote judges them all."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from decimal import Decimal
 from typing import NamedTuple
 
@@ -125,6 +125,15 @@ class Lane:
         fired = [] if self._skips_firing(sighting) else self._fired(sighting)
         self.bound()
         return fired
+
+    def within(self, low: Decimal, high: Decimal) -> Iterator[Entry]:
+        """Yield stops and trails with levels from `low` on, and targets with levels up to `high`."""
+        if self._settings.silent:
+            return
+        yield from self._stops.at_or_above(low)
+        for trails in (self._trails_by_percent, self._trails_by_points):
+            yield from trails.reached(low)
+        yield from self._targets.at_or_below(high)
 
     def bound(self) -> None:
         """Renew the bounds between which a price changes nothing."""

@@ -17,6 +17,7 @@ from domain.rules.cautions import Caution, CautionCode
 from domain.rules.crossing import Refusal
 from domain.rules.definition import ConditionType
 from domain.rules.exit_preview import ExitPreview
+from domain.rules.notices import Notice
 from domain.rules.resolved import FiringTime, PriceLevel, ResolvedRule, Trail
 from domain.rules.standing import ConditionStanding, Guard
 
@@ -208,6 +209,25 @@ def approach_text(approach: Approach) -> str:
     return f"{name} at {level} was missed by {plain(approach.distance)}: the price came to {price}."
 
 
+def notice_text(notice: Notice) -> str:
+    """Return near misses of one condition as a sentence, and how many there were."""
+    nearest = approach_text(notice.nearest)
+    if notice.goes_on:
+        return f"{nearest} It goes on since {_shown_time(notice.first)}."
+    if notice.count < 1:
+        return f"{nearest} It ended at {_shown_time(notice.last)}."
+    if notice.count == 1:
+        return nearest
+    span = f"from {_shown_time(notice.first)} to {_shown_time(notice.last)}"
+    return f"{nearest} The nearest of {notice.count}, {span}."
+
+
+def evaluation_text(price: Decimal | None, found: Sequence[ConditionStanding]) -> str:
+    """Return how a rule stands at a price, in a sentence for each condition."""
+    seen = "There is no price to look at." if price is None else f"The price is {plain(price)}."
+    return " ".join([seen, *(standing_text(standing) for standing in found)])
+
+
 def exit_text(preview: ExitPreview) -> str:
     """Return what would be sent now, and what it would bring, as a sentence."""
     if preview.nothing is not None:
@@ -231,6 +251,10 @@ def hindrances(account: KillSwitch, installation: KillSwitch, market: MarketStat
     if market is not MarketState.OPEN:
         said.append(f"The market is {market.value.replace('_', ' ')}.")
     return said
+
+
+def _shown_time(moment: datetime) -> str:
+    return moment.isoformat(timespec="seconds")
 
 
 def _figure(figure: Decimal | datetime | str) -> str:

@@ -1,0 +1,166 @@
+"""What nearly fired: the watched rules that quotes came near to, or beyond while a guard held them back.
+
+The trigger index does not look for near misses, so that a quote costs what it cost without them. What it was
+shown is looked through again, a batch at a time, and only the conditions near to those quotes are compared.
+"""
+
+from collections import deque
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from decimal import Decimal
+from itertools import islice
+from typing import NamedTuple
+
+from domain.quotes import Quote, source_price
+from domain.rules.approaches import Approach, ApproachWatch
+from domain.rules.armed import Entry
+from domain.rules.index import TriggerIndex
+from domain.rules.resolved import Trail
+
+QUOTES_KEPT = 256
+CONDITIONS_COMPARED = 2_000
+"""At most so many conditions of a token in one look, those nearest to the price first."""
+
+
+class SeenQuote(NamedTuple):
+    """A quote as the index was shown it: local monotonic milliseconds and wall time."""
+
+    quote: Quote
+    mono_ms: int
+    at: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class Miss:
+    """An approach of a rule that came to nothing, or that goes on (then `ended_at` is None).
+
+    Attributes:
+        again: it was told of before, while it went on.
+    """
+
+    rule_id: str
+    generation: int
+    approach: Approach
+    again: bool
+
+
+class _UnderWay:
+    """A condition that a price is near to: whose, and what is known of it."""
+
+    __slots__ = ("armed", "told", "watch")
+
+    def __init__(self, entry: Entry) -> None:
+        self.armed = entry.armed
+        self.watch = ApproachWatch(entry.index, entry.condition, QUOTES_KEPT)
+        self.told: datetime | None = None  # beginning of the approach that was told of while it went on
+
+
+class Noticing:
+    """Looks through the quotes that an index was shown. Pure: nothing of the index is changed."""
+
+    def __init__(self, index: TriggerIndex) -> None:
+        self._index = index
+        self._quotes: dict[str, deque[SeenQuote]] = {}
+        self._under_way: dict[str, dict[Entry, _UnderWay]] = {}
+        self._misses: list[Miss] = []
+
+    def saw(self, token_id: str, quote: Quote, mono_ms: int, at: datetime) -> None:
+        """Keep a quote that the index was shown, for the next look; the latest ones of a token."""
+        seen = self._quotes.get(token_id)
+        if seen is None:
+            seen = self._quotes[token_id] = deque(maxlen=QUOTES_KEPT)
+        seen.append(SeenQuote(quote, mono_ms, at))
+
+    def take_quotes(self) -> dict[str, Sequence[SeenQuote]]:
+        """Return the quotes kept since the last call, by token."""
+        taken, self._quotes = self._quotes, {}
+        return {token_id: tuple(seen) for token_id, seen in taken.items()}
+
+    def look(self, token_id: str, quotes: Sequence[SeenQuote], tick: Decimal) -> Iterator[None]:
+        """Compare what stands near to a token's quotes; hands back after each condition, to give way.
+
+        Args:
+            token_id: the token.
+            quotes: what it showed since the last look, in order.
+            tick: its price step.
+        """
+        near = self._index.near(token_id, [seen.quote for seen in quotes], tick)
+        # Taken at once: the index may change whenever this gives way.
+        entries = dict.fromkeys(islice(near, CONDITIONS_COMPARED))
+        known = self._under_way.setdefault(token_id, {})
+        for entry in entries:
+            if self._index.is_watching(entry.armed):
+                under_way = known.setdefault(entry, _UnderWay(entry))
+                self._compare(entry, under_way, quotes, tick)
+            yield
+        if quotes and len(entries) < CONDITIONS_COMPARED:
+            for entry, under_way in known.items():
+                if entry not in entries and self._index.is_watching(entry.armed):
+                    under_way.watch.leave(quotes[0].at)
+                    self._collect(under_way)
+        self._forget(token_id)
+
+    def take_misses(self) -> list[Miss]:
+        """Return what came to nothing since the last call."""
+        taken, self._misses = self._misses, []
+        return taken
+
+    def tell_lasting(self, since: datetime) -> None:
+        """Count approaches as misses that went on before `since` already; each once, and again at its end."""
+        for token_id in list(self._under_way):
+            self._forget(token_id)
+            for under_way in self._under_way.get(token_id, {}).values():
+                current = under_way.watch.current
+                if current is not None and current.began_at <= since and under_way.told != current.began_at:
+                    under_way.told = current.began_at
+                    self._misses.append(_miss(under_way, current))
+
+    def _compare(
+        self, entry: Entry, under_way: _UnderWay, quotes: Sequence[SeenQuote], tick: Decimal
+    ) -> None:
+        resolved, watch = entry.armed.watch.resolved, under_way.watch
+        watch.mark = entry.mark
+        for seen in quotes[_first_of(entry, quotes) :]:
+            price = source_price(seen.quote, resolved.price_source, resolved.prices)
+            if price is not None:
+                watch.see(seen.quote, seen.at, price.price, resolved, tick)
+        self._collect(under_way)
+
+    def _forget(self, token_id: str) -> None:
+        """Drop what the price went away from, and conditions that fired, changed or are gone."""
+        kept = {
+            entry: under_way
+            for entry, under_way in self._under_way.get(token_id, {}).items()
+            if under_way.watch.current is not None and self._index.is_watching(entry.armed)
+        }
+        if kept:
+            self._under_way[token_id] = kept
+        else:
+            self._under_way.pop(token_id, None)
+
+    def _collect(self, under_way: _UnderWay) -> None:
+        self._misses += [_miss(under_way, approach) for approach in under_way.watch.missed]
+        under_way.watch.missed.clear()
+
+
+def _first_of(entry: Entry, quotes: Sequence[SeenQuote]) -> int:
+    """Return from which quote on an entry may be compared.
+
+    Those from before its arming say nothing, nor those from before its mark was reached: its level stood
+    elsewhere then.
+    """
+    resolved, since = entry.armed.watch.resolved, entry.armed.since_ms
+    first = next((place for place, seen in enumerate(quotes) if seen.mono_ms > since), len(quotes))
+    if not isinstance(entry.condition, Trail) or entry.mark is None:
+        return first
+    for place in range(first, len(quotes)):
+        price = source_price(quotes[place].quote, resolved.price_source, resolved.prices)
+        if price is not None and price.price >= entry.mark:
+            return place
+    return first
+
+
+def _miss(under_way: _UnderWay, approach: Approach) -> Miss:
+    watch, again = under_way.armed.watch, under_way.told == approach.began_at
+    return Miss(watch.rule_id, watch.generation, approach, again and approach.ended_at is not None)
