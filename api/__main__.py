@@ -15,6 +15,7 @@ def main() -> None:
     """Serve until the process is asked to end."""
     logging.configure()
     settings = load()
+    logging.configure_by(settings.log)
 
     def open_services() -> AbstractAsyncContextManager[Services]:
         return build_api_services(settings)

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 from temporalio.client import Client
 
+from activities.telemetry import UNMEASURED, Telemetry
 from runtime.clock import SystemClock
 from runtime.settings import Settings
 from runtime.temporal_signals import TemporalSignals
@@ -35,12 +36,15 @@ class Parts:
     venues: AccountVenues
     signals: TemporalSignals
     clock: SystemClock
+    telemetry: Telemetry
     polymarket: PolymarketConfig
     adapters: Mapping[str, VenueAdapter]
 
 
 @asynccontextmanager
-async def build_parts(settings: Settings, client: Client) -> AsyncGenerator[Parts]:
+async def build_parts(
+    settings: Settings, client: Client, *, telemetry: Telemetry = UNMEASURED
+) -> AsyncGenerator[Parts]:
     """Build the parts of a process and close them at its end."""
     async with AsyncExitStack() as stack:
         database = _database(settings)
@@ -73,6 +77,7 @@ async def build_parts(settings: Settings, client: Client) -> AsyncGenerator[Part
             venues=venues,
             signals=TemporalSignals(client, settings.temporal),
             clock=clock,
+            telemetry=telemetry,
             polymarket=config,
             adapters=known,
         )

@@ -9,6 +9,8 @@ import structlog
 from pydantic import SecretBytes, SecretStr
 from structlog.typing import EventDict, Processor, WrappedLogger
 
+from runtime.settings import LogSettings
+
 REDACTED = "[redacted]"
 SECRET_FIELDS = frozenset(
     {
@@ -112,6 +114,12 @@ def configure(*, level: int = logging.INFO, stream: TextIO | None = None, json: 
         wrapper_class=structlog.stdlib.BoundLogger,
         cache_logger_on_first_use=False,
     )
+
+
+def configure_by(settings: LogSettings) -> None:
+    """Sets up the loggers as the settings say, on standard error."""
+    level = logging.getLevelNamesMapping()[settings.level.upper()]
+    configure(level=level, json=None if settings.format == "auto" else settings.format == "json")
 
 
 def bind_ids(**ids: str) -> None:

@@ -3,6 +3,7 @@
 from datetime import timedelta
 
 from temporalio.client import Client, TLSConfig
+from temporalio.runtime import Runtime
 from temporalio.worker.workflow_sandbox import SandboxedWorkflowRunner, SandboxRestrictions
 
 from domain.messages import Tuning
@@ -21,8 +22,13 @@ def workflow_runner() -> SandboxedWorkflowRunner:
     )
 
 
-async def connect(settings: TemporalSettings, *, lazy: bool = False) -> Client:
-    """Connect to Temporal; with `lazy` the first call does, so a process starts while Temporal is away."""
+async def connect(
+    settings: TemporalSettings, *, lazy: bool = False, runtime: Runtime | None = None
+) -> Client:
+    """Connect to Temporal; with `lazy` the first call does, so a process starts while Temporal is away.
+
+    `runtime` is a runtime of the SDK that measures; without one the SDK's own is used.
+    """
     return await Client.connect(
         settings.address,
         namespace=settings.namespace,
@@ -30,6 +36,7 @@ async def connect(settings: TemporalSettings, *, lazy: bool = False) -> Client:
         api_key=settings.api_key.get_secret_value() if settings.api_key else None,
         tls=_tls(settings),
         lazy=lazy,
+        runtime=runtime,
     )
 
 

@@ -23,6 +23,7 @@ from domain.messages import (
 )
 from runtime.build import Parts, build_parts
 from runtime.settings import Settings
+from runtime.telemetry.process import ProcessTelemetry
 from runtime.temporal import connect, queue, workflow_runner
 from runtime.temporal_payloads import build_adapters
 from worker.parts import activities_of
@@ -56,9 +57,11 @@ async def run_worker(settings: Settings, role: Role) -> None:
     loop = asyncio.get_running_loop()
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, stop.set)
-    client = await connect(settings.temporal)
+    telemetry = ProcessTelemetry(settings.telemetry, role=role.value)
+    client = await connect(settings.temporal, runtime=telemetry.runtime)
     async with AsyncExitStack() as stack:
-        parts = await stack.enter_async_context(build_parts(settings, client))
+        await stack.enter_async_context(telemetry.served())
+        parts = await stack.enter_async_context(build_parts(settings, client, telemetry=telemetry.activities))
         await _warm_up(parts)
         for work in work_of(role, activities_of(parts)):
             await stack.enter_async_context(_worker(client, settings, work))
