@@ -8,6 +8,7 @@ from temporalio import activity
 from temporalio.exceptions import ApplicationError
 
 from activities.ingest import Ingest
+from activities.telemetry import UNMEASURED, Telemetry
 from domain.claims import ClaimAnswer, Claimed, Granted, Held, Reduced, Refused, StoredClaim
 from domain.errors import CredentialsMissing, StorageUnavailable, VenueBlocked, VenueError
 from domain.messages import (
@@ -57,6 +58,7 @@ class TradingActivities:
         signals: Signals,
         clock: Clock,
         look_up_limit_s: float = LOOK_UP_LIMIT_S,
+        telemetry: Telemetry = UNMEASURED,
     ) -> None:
         """Take the parts."""
         self._look_up_limit_s = look_up_limit_s
@@ -68,6 +70,7 @@ class TradingActivities:
         self._venues = venues
         self._signals = signals
         self._clock = clock
+        self._telemetry = telemetry
 
     # -- placing --------------------------------------------------------------------------------
 
@@ -108,7 +111,8 @@ class TradingActivities:
         """Claim, and sign while Postgres works: both take about as long, and signing is a pure function."""
         attempt = request.attempt
         venue_order_id = trading.venue_order_id(attempt)
-        claiming = asyncio.create_task(self._claims.claim(request, venue_order_id, self._now_ms()))
+        claim = self._claims.claim(request, venue_order_id, self._now_ms())
+        claiming = asyncio.create_task(self._telemetry.claiming(attempt, claim))
         await asyncio.sleep(0)
         trading.prepare(attempt)
         return await claiming
@@ -118,7 +122,7 @@ class TradingActivities:
     ) -> PlaceResult:
         """Post, and write the rule's rows while the order is on its way."""
         attempt = request.attempt
-        posting = asyncio.create_task(trading.place(attempt))
+        posting = asyncio.create_task(self._telemetry.posting(attempt, trading.place(attempt)))
         await asyncio.sleep(0)
         await self._show(request)
         answer = await posting
@@ -144,6 +148,7 @@ class TradingActivities:
         """Write the rows of the step that asks; later ones say more, so a failure here is not the order's."""
         try:
             await self._projections.apply(request.rule)
+            self._telemetry.projected(request.rule)
         except StorageUnavailable as error:
             log.warning("step.not_written", order_id=request.attempt.order_id, error=str(error))
 

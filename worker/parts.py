@@ -43,8 +43,9 @@ def activities_of(parts: Parts) -> RoleActivities:
             venues=parts.venues,
             signals=parts.signals,
             clock=parts.clock,
+            telemetry=parts.telemetry,
         ),
-        projections=ProjectionActivities(projections),
+        projections=ProjectionActivities(projections, parts.telemetry),
         feed=MarketFeedActivities(
             venues=parts.venues,
             watches=Watches(database),
