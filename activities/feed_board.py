@@ -59,6 +59,15 @@ class QuoteBoard:
         """How many rules are watched."""
         return len(self._rows)
 
+    @property
+    def index(self) -> TriggerIndex:
+        """The trigger index, for those who only look."""
+        return self._index
+
+    def watched(self) -> list[WatchRow]:
+        """Return the watches of all rules."""
+        return list(self._rows.values())
+
     def tokens(self) -> list[TokenId]:
         """Return the tokens that rules stand on."""
         return list(self._by_token)
@@ -81,6 +90,11 @@ class QuoteBoard:
             return max((seen.confirmed_ms for seen in self._seen.values()), default=None)
         known = (self._seen[token].confirmed_ms for token in tokens if token in self._seen)
         return max(known, default=None)
+
+    def stalest_confirmation_ms(self) -> int | None:
+        """Return when the watched token that waits longest was last confirmed, monotonic; None before all."""
+        known = (self._seen[token].confirmed_ms for token in self._by_token if token in self._seen)
+        return min(known, default=None)
 
     # -- quotes ---------------------------------------------------------------------------------
 

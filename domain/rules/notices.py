@@ -118,6 +118,10 @@ class MissLog:
         taken, self._waiting = self._waiting, {}
         return list(taken.values())
 
+    def rule_ids(self) -> set[str]:
+        """Return the rules with notices that wait."""
+        return {subject.rule_id for subject in self._waiting}
+
     def put_back(self, notices: Iterable[Notice]) -> None:
         """Take back what could not be written: it is due again at once."""
         for notice in notices:

@@ -1,0 +1,225 @@
+"""Near misses and samples of a feed into the event log: looked for beside the quotes, written in batches."""
+
+import asyncio
+from dataclasses import dataclass
+from datetime import timedelta
+from decimal import Decimal
+from typing import Protocol
+
+import structlog
+
+from activities.feed_board import Moment, QuoteBoard, Seen
+from domain.errors import StorageUnavailable
+from domain.ids import AccountId, RuleId
+from domain.messages import EventRow, Severity, WatchRow
+from domain.money import plain
+from domain.ports import Book, Clock
+from domain.quotes import Quote
+from domain.rules.armed import Run
+from domain.rules.notices import MissLog, Notice, Observation, data_of
+from domain.rules.noticing import Noticing
+from domain.rules.standing import Sight, seen_price, standings
+from domain.rules.wording import evaluation_text, notice_text
+from storage.records import from_ms
+
+log = structlog.get_logger()
+
+WRITTEN_AT_ONCE = 200
+SLICE_S = 0.002
+"""Quotes wait for a look no longer than this."""
+LOOK_COSTS_S = 0.1
+"""What one look may cost; beyond it a noisy market's near misses are seen in part."""
+ANY_TICK = Decimal("0.01")
+CLOSING_TAKES_S = 2.0
+
+
+class EventLog(Protocol):
+    """Where events go; each key only once."""
+
+    async def tell(self, *events: EventRow) -> bool:
+        """Write events. Raises StorageUnavailable."""
+        ...
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class NoticeSettings:
+    """How often a feed looks, writes and samples.
+
+    Attributes:
+        look_s: seconds between two looks through what was quoted.
+        write_s: seconds between two writes.
+        pause: shortest time between two lines of one condition.
+        lasting: an approach that goes on for so long is told of before its end.
+        sample_s: seconds between two samples, and between two lines of one rule.
+        samples: rules that one sample takes, one after the other in turn; 0 for none.
+    """
+
+    look_s: float = 1.0
+    write_s: float = 5.0
+    pause: timedelta = timedelta(minutes=1)
+    lasting: timedelta = timedelta(minutes=1)
+    sample_s: float = 60.0
+    samples: int = 50
+
+
+class FeedNotices:
+    """What a feed's index saw and did not fire on."""
+
+    def __init__(self, board: QuoteBoard, events: EventLog, clock: Clock, settings: NoticeSettings) -> None:
+        """Take the board to look at, and where lines go."""
+        self._board = board
+        self._events = events
+        self._clock = clock
+        self._settings = settings
+        self._noticing = Noticing(board.index)
+        self._misses = MissLog(settings.pause)
+        self._owners: dict[str, AccountId] = {}
+        self._ticks: dict[str, Decimal] = {}
+        self._sampled: dict[str, Quote] = {}
+        self._samples: list[EventRow] = []
+        self._turn = 0
+
+    def saw(self, token_id: str, quote: Quote, at: Moment) -> None:
+        """Keep a quote that the index was shown. All that the way of a quote pays for."""
+        self._noticing.saw(token_id, quote, at.mono_ms, self._clock.now())
+
+    def saw_book(self, book: Book) -> None:
+        """Keep a token's price step."""
+        if book.tick is not None:
+            self._ticks[book.token_id] = book.tick
+
+    async def run(self) -> None:
+        """Look, write and sample until cancelled; what waits then is written."""
+        try:
+            await self._go_on()
+        except Exception:
+            # Whoever only looks on must not stop the feed: its rules are what protects the positions.
+            log.exception("feed.notices_stopped")
+            return
+        finally:
+            await self._close()
+
+    async def _go_on(self) -> None:
+        settings, loop = self._settings, asyncio.get_running_loop()
+        write_at, sample_at = loop.time() + settings.write_s, loop.time() + settings.sample_s
+        while True:
+            await asyncio.sleep(settings.look_s)
+            await self.look()
+            if loop.time() >= sample_at:
+                sample_at = loop.time() + settings.sample_s
+                self.sample()
+            if loop.time() >= write_at:
+                write_at = loop.time() + settings.write_s
+                await self.write()
+
+    async def look(self) -> None:
+        """Look through what was quoted since the last look, giving way to quotes."""
+        loop = asyncio.get_running_loop()
+        began, spent = loop.time(), 0.0
+        for token_id, quotes in self._noticing.take_quotes().items():
+            tick = self._ticks.get(token_id, ANY_TICK)
+            for _ in self._noticing.look(token_id, quotes, tick):
+                if loop.time() - began < SLICE_S:
+                    continue
+                spent += loop.time() - began
+                if spent > LOOK_COSTS_S:
+                    log.warning("feed.look_cut_short", token_id=token_id)
+                    return
+                await asyncio.sleep(0)
+                began = loop.time()
+
+    def sample(self) -> None:
+        """Say how the next rules in turn stand; one whose quote is still the same is passed over."""
+        rows = self._board.watched()
+        if not rows or not self._settings.samples:
+            return
+        start = self._turn % len(rows)
+        turn = [*rows[start:], *rows[:start]][: self._settings.samples]
+        self._turn = start + len(turn)
+        watched = {row.rule_id for row in rows}
+        self._sampled = {rule: quote for rule, quote in self._sampled.items() if rule in watched}
+        for row in turn:
+            seen = self._board.seen(row.token_id)
+            if seen is not None and self._sampled.get(row.rule_id) != seen.quote:
+                self._sampled[row.rule_id] = seen.quote
+                self._samples.append(self._evaluation(row, seen))
+
+    async def write(self, *, everything: bool = False) -> None:
+        """Write what is due; what cannot be written waits, samples apart."""
+        self._gather()
+        now = self._clock.now()
+        due = self._misses.take_all() if everything else self._misses.take_due(now, WRITTEN_AT_ONCE)
+        samples, self._samples = self._samples, []
+        events = [*map(self._event, due), *samples]
+        if not events:
+            return
+        try:
+            await self._events.tell(*events)
+        except StorageUnavailable as error:
+            self._misses.put_back(due)
+            log.warning("feed.notices_not_written", error=str(error), events=len(events))
+
+    def _gather(self) -> None:
+        """Take near misses over, with whose they are: a rule may be gone when its line is written."""
+        self._noticing.tell_lasting(self._clock.now() - self._settings.lasting)
+        waiting = self._misses.rule_ids()
+        self._owners = {rule_id: owner for rule_id, owner in self._owners.items() if rule_id in waiting}
+        for miss in self._noticing.take_misses():
+            row = self._board.row(miss.rule_id)
+            if row is not None:
+                self._owners[miss.rule_id] = row.account_id
+                self._misses.add(miss)
+
+    async def _close(self) -> None:
+        """The session ends: write what waits, unless Postgres is away for longer than anyone may wait."""
+        try:
+            async with asyncio.timeout(CLOSING_TAKES_S):
+                await self.write(everything=True)
+        except TimeoutError:
+            log.warning("feed.notices_lost")
+
+    def _event(self, notice: Notice) -> EventRow:
+        lasting = notice.goes_on and notice.type is Observation.HELD_BACK
+        return EventRow(
+            event_key=notice.key,
+            account_id=self._owners[notice.rule_id],
+            rule_id=RuleId(notice.rule_id),
+            order_id=None,
+            type=notice.type,
+            severity=Severity.WARNING if lasting else Severity.INFO,
+            message=notice_text(notice),
+            data=data_of(notice),
+            at=notice.last,
+        )
+
+    def _evaluation(self, row: WatchRow, seen: Seen) -> EventRow:
+        """Return how a rule stands at the newest quote, by the functions that explain it."""
+        at, index = Moment.now(self._clock), self._board.index
+        waits = row.not_before_ms
+        sight = Sight(
+            quote=seen.quote,
+            age_ms=at.mono_ms - seen.confirmed_ms,
+            tick=self._ticks.get(row.token_id, ANY_TICK),
+            now=self._clock.now(),
+            not_before=None if waits is None else from_ms(waits),
+        )
+        marks = {mark.condition_index: mark.mark for mark in index.marks(row.rule_id)}
+        to_wall_ms = at.wall_ms - at.mono_ms
+        runs = {
+            place: Run(run.since_ms + to_wall_ms, run.count, run.latest)
+            for place, run in index.runs(row.rule_id).items()
+        }
+        found = standings(row.resolved, sight, marks=marks, runs=runs)
+        price = seen_price(row.resolved, seen.quote)
+        return EventRow(
+            event_key=f"{row.rule_id}/{Observation.EVALUATED}/{row.generation}/{sight.now.isoformat()}",
+            account_id=row.account_id,
+            rule_id=row.rule_id,
+            order_id=None,
+            type=Observation.EVALUATED,
+            severity=Severity.INFO,
+            message=evaluation_text(None if price is None else price.price, found),
+            data={"generation": str(row.generation)}
+            | ({} if price is None else {"price": plain(price.price)}),
+            at=sight.now,
+        )
