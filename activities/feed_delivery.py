@@ -7,6 +7,7 @@ from functools import partial
 
 import structlog
 
+from activities.telemetry import UNMEASURED, Telemetry
 from domain.errors import VenueError
 from domain.ids import TokenId
 from domain.messages import Crossed
@@ -26,9 +27,10 @@ Delivered = Callable[[str, int], None]
 class Delivery:
     """Signals rules of their crossings; keeps trying while Temporal is away, since a crossing is a fact."""
 
-    def __init__(self, signals: Signals, data: MarketData) -> None:
-        """Take the way to workflows."""
+    def __init__(self, signals: Signals, data: MarketData, telemetry: Telemetry = UNMEASURED) -> None:
+        """Take the way to workflows, and who counts."""
         self._signals = signals
+        self._telemetry = telemetry
         self._data = data
         self._places = asyncio.Semaphore(AT_ONCE)
         self._tasks: set[asyncio.Task[object]] = set()
@@ -57,9 +59,10 @@ class Delivery:
 
     async def _deliver(self, crossed: Crossed, delivered: Delivered) -> None:
         crossing = crossed.crossing
-        open_ = await self._persist(
+        signalling = self._persist(
             lambda: self._signals.crossed(crossing.rule_id, crossed), rule_id=crossing.rule_id
         )
+        open_ = await self._telemetry.delivering(crossing, signalling)
         delivered(crossing.rule_id, crossing.generation)
         log.info(
             "crossing.delivered" if open_ else "crossing.rule_closed",

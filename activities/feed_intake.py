@@ -26,6 +26,7 @@ class QuoteIntake:
         self._delivery = delivery
         self._batch = batch
         self._clock = clock
+        self.quotes = 0  # taken in so far
 
     def now(self) -> Moment:
         """Return the present."""
@@ -33,6 +34,7 @@ class QuoteIntake:
 
     def take(self, token_id: TokenId, quote: Quote, received_ms: int, venue_ms: int | None) -> None:
         """Take a quote that was received at a monotonic time."""
+        self.quotes += 1
         changed = self._board.is_change(token_id, quote)
         at = Moment(received_ms, self.now().wall_ms)
         self.deliver(self._board.take(token_id, quote, at, venue_ms))

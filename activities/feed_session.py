@@ -60,6 +60,10 @@ class FeedHealth:
     tokens: int
     rules: int
     newest_quote_age_ms: int | None
+    stalest_quote_age_ms: int | None
+    quotes: int
+    tape_rows: int
+    tape_lag_ms: int
 
 
 class FeedSession:
@@ -135,12 +139,17 @@ class FeedSession:
 
     def health(self) -> FeedHealth:
         """Return what status pages show."""
-        newest = self._board.newest_confirmation_ms()
+        newest, stalest = self._board.newest_confirmation_ms(), self._board.stalest_confirmation_ms()
+        now = self._clock.monotonic_ms()
         return FeedHealth(
             connected=self._settings.ws_enabled and self._stream.connected,
             tokens=len(self._board.tokens()),
             rules=self._board.rules,
-            newest_quote_age_ms=None if newest is None else self._clock.monotonic_ms() - newest,
+            newest_quote_age_ms=None if newest is None else now - newest,
+            stalest_quote_age_ms=None if stalest is None else now - stalest,
+            quotes=self._intake.quotes,
+            tape_rows=len(self._batch),
+            tape_lag_ms=self._batch.lag_ms(self._clock.now()),
         )
 
     async def flush(self) -> None:

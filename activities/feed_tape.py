@@ -2,7 +2,7 @@
 
 from collections.abc import Iterable
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 
 from domain.quotes import Quote
 from domain.rules.watch import TrailMark
@@ -40,6 +40,10 @@ class TapeBatch:
         self._rows.append(TapeEntry(venue=self._venue, token_id=token_id, ts=at, quote=quote))
         if len(self._rows) > MOST_ROWS:
             self._drop(len(self._rows) - MOST_ROWS)
+
+    def lag_ms(self, now: datetime) -> int:
+        """Return how long the oldest row waits; 0 when none does."""
+        return int((now - self._rows[0].ts) / timedelta(milliseconds=1)) if self._rows else 0
 
     def take_dropped(self) -> Dropped | None:
         """Return what was dropped since the last call, None when nothing was."""

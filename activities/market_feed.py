@@ -9,6 +9,7 @@ from temporalio import activity
 from activities.feed_delivery import Delivery
 from activities.feed_gaps import Blind, GapReason
 from activities.feed_session import FeedRestart, FeedSession, FeedSettings
+from activities.telemetry import UNMEASURED, Telemetry
 from domain.errors import StorageUnavailable
 from domain.messages import FeedShard
 from domain.ports import Clock, Signals, Venues
@@ -34,6 +35,7 @@ class MarketFeedActivities:
         signals: Signals,
         clock: Clock,
         settings: FeedSettings,
+        telemetry: Telemetry = UNMEASURED,
     ) -> None:
         """Take the ports."""
         self._venues = venues
@@ -43,6 +45,7 @@ class MarketFeedActivities:
         self._signals = signals
         self._clock = clock
         self._settings = settings
+        self._telemetry = telemetry
 
     @activity.defn
     async def run_feed(self, shard: FeedShard) -> None:
@@ -50,7 +53,7 @@ class MarketFeedActivities:
         data = self._venues.market_data(shard.venue)
         blind = await self._last_sight(shard)
         while not activity.is_worker_shutdown():
-            delivery = Delivery(self._signals, data)
+            delivery = Delivery(self._signals, data, self._telemetry)
             try:
                 async with data.stream() as stream:
                     session = FeedSession(
@@ -64,7 +67,8 @@ class MarketFeedActivities:
                         clock=self._clock,
                         blind=blind,
                     )
-                    await self._run(session, shard)
+                    with self._telemetry.feeding(shard, session.health):
+                        await self._run(session, shard)
             except* FeedRestart as restarts:
                 restart = _first(restarts)
                 log.warning("feed.restart", reason=str(restart))

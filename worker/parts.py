@@ -54,6 +54,7 @@ def activities_of(parts: Parts) -> RoleActivities:
             signals=parts.signals,
             clock=parts.clock,
             settings=feed_settings(parts.settings),
+            telemetry=parts.telemetry,
         ),
         stream=AccountStreamActivities(
             ledger=ledger,
