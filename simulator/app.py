@@ -22,6 +22,7 @@ from simulator.clock import Clock, SystemClock
 from simulator.exchange import Exchange
 from simulator.faults import Faults
 from simulator.gate import Gate
+from simulator.heartbeats import HeartbeatRoutes
 from simulator.journal import Durability, Journal
 from simulator.ledger import Ledger
 from simulator.requests import Routes
@@ -92,6 +93,7 @@ class Simulator:
         orders = OrderRoutes(self.exchange)
         orders.add_to(routes)
         AccountRoutes(self.exchange, orders).add_to(routes)
+        HeartbeatRoutes(self.exchange, orders).add_to(routes)
         MarketRoutes(self.exchange, self.exchange.publisher.history).add_to(routes)
         GammaRoutes(self.exchange).add_to(gamma)
         DataRoutes(self.exchange).add_to(data)

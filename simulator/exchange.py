@@ -164,18 +164,13 @@ class Exchange:
             self._publish_depths()
         return outcome
 
-    def cancel_where(
-        self, account: str, market: str | None = None, token_id: str | None = None
-    ) -> Cancellation:
-        """Cancels every open order of an account, or those of a market or token."""
-        chosen = [
+    def open_where(self, account: str, market: str = "", token_id: str = "") -> list[str]:
+        """Returns the ids of every open order of an account, or of those of a market or token."""
+        return [
             order.id
             for order in self.state.orders_of[account]
-            if order.open
-            and market in (None, "", order.condition_id)
-            and token_id in (None, "", order.signed.token_id)
+            if order.open and market in ("", order.condition_id) and token_id in ("", order.signed.token_id)
         ]
-        return self.cancel(account, chosen)
 
     def set_house(self, market: Market, token_index: int, update: HouseUpdate) -> list[Print]:
         """Replaces the house's levels of a token, inside the caller's transaction.

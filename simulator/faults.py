@@ -3,13 +3,13 @@
 import itertools
 from collections.abc import Iterable
 from dataclasses import dataclass
-from email.utils import formatdate
 from enum import StrEnum
 from typing import Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
 from simulator import refusals
+from simulator.limits import limiter_headers
 
 
 class FaultKind(StrEnum):
@@ -188,7 +188,8 @@ def fault_answer(fault: Fault, now_ms: int) -> tuple[int, object, dict[str, str]
     wait = str(fault.retry_after_s)
     match fault.kind:
         case FaultKind.RATE_LIMITED:
-            headers = _limiter(fault, now_ms) if fault.with_headers else {}
+            named = limiter_headers(now_ms, "standard", 0, fault.retry_after_s * 1000) | {"Retry-After": wait}
+            headers = named if fault.with_headers else {}
             return 429, fault.body or {"error": refusals.TOO_MANY_REQUESTS}, headers | fault.headers
         case FaultKind.POST_ONLY_WINDOW:
             body = {
@@ -206,15 +207,3 @@ def fault_answer(fault: Fault, now_ms: int) -> tuple[int, object, dict[str, str]
         case _:
             body = {"error": "Internal server error"} if fault.body is None else fault.body
             return fault.status, body, fault.headers
-
-
-def _limiter(fault: Fault, now_ms: int) -> dict[str, str]:
-    """The limiter's headers; the reset is a moment in UNIX seconds, beside the answer's own date."""
-    now_s = now_ms // 1000
-    return {
-        "Date": formatdate(now_s, usegmt=True),
-        "Retry-After": str(fault.retry_after_s),
-        "Poly-RateLimit-Remaining": "0",
-        "Poly-RateLimit-Reset": str(now_s + fault.retry_after_s),
-        "Poly-RateLimit-Tier": "standard",
-    }

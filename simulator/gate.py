@@ -8,10 +8,12 @@ from typing import TypeVar
 
 from starlette.types import Message, Receive, Scope, Send
 
+from simulator import refusals
 from simulator.barriers import BarrierPoint, Barriers
 from simulator.exchange import Exchange
 from simulator.faults import AFTER, BEFORE, Fault, FaultKind, Faults, Incoming, fault_answer
 from simulator.ledger import Entry, Ledger, Outcome
+from simulator.limits import NetworkLimits
 from simulator.money import fraction_text
 from simulator.orders import Submission
 from simulator.refusals import Refusal
@@ -38,6 +40,7 @@ class Gate:
         self._faults = faults
         self._barriers = barriers
         self._handle = handle
+        self._network = NetworkLimits(exchange.state, exchange.clock)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Serves one request."""
@@ -47,7 +50,7 @@ class Gate:
             return
         request = self._request(scope, body, arrived_ns)
         try:
-            reply = await self._answer(request, receive)
+            reply = await self._limited(scope, request) or await self._answer(request, receive)
         except Dropped:
             await _drop(scope, receive)
             return
@@ -126,14 +129,27 @@ class Gate:
             return await self._fault_after(request, reply)
         return reply
 
+    async def _limited(self, scope: Scope, request: Request) -> Reply | None:
+        """Delays what the network's limiter counts as too much, or answers in its stead."""
+        host = scope["client"][0] if scope.get("client") else ""
+        wait_ms = self._network.wait_ms(host, request.method, request.path)
+        if wait_ms is None:
+            # Another hop's refusal: it names neither the venue's limiter nor a time.
+            self._book(request, Outcome.REFUSED, 429, refusals.TOO_MANY_REQUESTS)
+            return Reply(None, 429, page="error code: 1015")
+        await self._pass_time(wait_ms)
+        return None
+
+    async def _pass_time(self, wait_ms: int) -> None:
+        if wait_ms:
+            over = asyncio.Event()
+            self._exchange.clock.call_later(wait_ms, over.set)
+            await over.wait()
+
     async def _short_hold(self, request: Request) -> None:
         """Lets the call wait where the venue holds marketable orders for a moment."""
         orders = [order for order in request.submissions if isinstance(order, Submission)]
-        hold_ms = max((self._exchange.short_hold_ms(order) for order in orders), default=0)
-        if hold_ms:
-            over = asyncio.Event()
-            self._exchange.clock.call_later(hold_ms, over.set)
-            await over.wait()
+        await self._pass_time(max((self._exchange.short_hold_ms(order) for order in orders), default=0))
 
     def _work(self, request: Request) -> Reply:
         """Runs the request and journals its ledger entries before the answer leaves."""
@@ -144,6 +160,8 @@ class Gate:
                 reply = Reply(refusal.body(), refusal.status, refusal.headers)
                 for entry in request.entries:
                     judge(entry, refusal)
+            if request.reply_headers:
+                reply = replace(reply, headers={**request.reply_headers, **reply.headers})
             for entry in request.entries:
                 if entry.seq == 0:
                     entry.status_code = reply.status

@@ -32,6 +32,8 @@ class Request:
     stale_ms: int | None = None
     """Planted look-up lag: orders and trades younger than this stay unseen."""
     stale_flavour: str = "null"
+    reply_headers: dict[str, str] = field(default_factory=dict[str, str])
+    """Headers of the answer, whatever it is."""
     _arguments: dict[str, list[str]] | None = None
 
     def arguments(self) -> dict[str, list[str]]:

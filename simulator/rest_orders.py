@@ -10,6 +10,7 @@ from simulator.events import Json
 from simulator.exchange import Cancellation, Exchange, Placement
 from simulator.gate import judge
 from simulator.ledger import Outcome
+from simulator.limits import Bucket, SignerLimits
 from simulator.money import to_text
 from simulator.orders import Order, Side
 from simulator.refusals import Refusal, bad
@@ -38,6 +39,7 @@ class OrderRoutes:
     def __init__(self, exchange: Exchange) -> None:
         self._exchange = exchange
         self._state = exchange.state
+        self._limits = SignerLimits(exchange.state, exchange.clock)
 
     def add_to(self, routes: Routes) -> None:
         """Adds these routes to a table."""
@@ -47,6 +49,7 @@ class OrderRoutes:
         routes.add("DELETE", "/orders", self.cancel_orders)
         routes.add("DELETE", "/cancel-all", self.cancel_all)
         routes.add("DELETE", "/cancel-market-orders", self.cancel_market)
+        routes.add("GET", "/v1/user/rate-limit-tier", self.limit_tier)
         routes.add("GET", "/data/order/", self.get_order)
         routes.add("GET", "/data/orders", self.get_orders)
         routes.add("GET", "/data/trades", self.get_trades)
@@ -69,7 +72,7 @@ class OrderRoutes:
 
     def post_order(self, request: Request) -> Reply:
         """Places one order."""
-        key = self.key_of(request)
+        key = self._charged(request, Bucket.ORDERS, 1)
         return Reply(placement_json(self._place(request, 0, key)))
 
     def post_orders(self, request: Request) -> Reply:
@@ -80,11 +83,12 @@ class OrderRoutes:
             raise first
         if len(request.submissions) > self._state.settings.batch_limit:
             raise refusals.too_many(len(request.submissions), self._state.settings.batch_limit)
+        self._charge(request, key, Bucket.ORDERS, len(request.submissions))
         return Reply([self._place_leg(request, index, key) for index in range(len(request.submissions))])
 
     def cancel_order(self, request: Request) -> Reply:
         """Cancels one order."""
-        key = self.key_of(request)
+        key = self._charged(request, Bucket.CANCELS, 1)
         try:
             order_id = _OneId.model_validate_json(request.body).orderID
         except ValidationError as error:
@@ -101,11 +105,12 @@ class OrderRoutes:
         limit = self._state.settings.cancel_limit
         if len(order_ids) > limit:
             raise refusals.too_many(len(order_ids), limit)
+        self._charge(request, key, Bucket.CANCELS, len(order_ids))
         return self._cancel(key, order_ids)
 
     def cancel_all(self, request: Request) -> Reply:
         """Cancels every open order of the account."""
-        return Reply(cancellation_json(self._exchange.cancel_where(self.key_of(request).address)))
+        return self._cancel_where(request, self.key_of(request))
 
     def cancel_market(self, request: Request) -> Reply:
         """Cancels the open orders of a market and/or a token."""
@@ -114,9 +119,12 @@ class OrderRoutes:
             chosen = _MarketFilter.model_validate_json(request.body)
         except ValidationError as error:
             raise bad(refusals.INVALID_PAYLOAD) from error
-        return Reply(
-            cancellation_json(self._exchange.cancel_where(key.address, chosen.market, chosen.asset_id))
-        )
+        return self._cancel_where(request, key, chosen)
+
+    def limit_tier(self, request: Request) -> Reply:
+        """Returns the signer's tier; the venue documents no more than the path."""
+        self.key_of(request)
+        return Reply({"tier": self._state.settings.signer_tier})
 
     def get_order(self, request: Request) -> Reply:
         """Returns one order of the account, or null as the venue does for one it does not know."""
@@ -169,6 +177,21 @@ class OrderRoutes:
         except Refusal as refusal:
             judge(request.entries[index], refusal)
             return {"success": True, "orderID": "", "errorMsg": refusal.text}
+
+    def _cancel_where(self, request: Request, key: ApiKey, chosen: _MarketFilter | None = None) -> Reply:
+        """Costs one and another for each order; documented for cancel-all, taken for its narrower form."""
+        chosen = chosen or _MarketFilter()
+        order_ids = self._exchange.open_where(key.address, chosen.market, chosen.asset_id)
+        self._charge(request, key, Bucket.CANCELS, 1 + len(order_ids))
+        return Reply(cancellation_json(self._exchange.cancel(key.address, order_ids)))
+
+    def _charged(self, request: Request, bucket: Bucket, cost: int) -> ApiKey:
+        key = self.key_of(request)
+        self._charge(request, key, bucket, cost)
+        return key
+
+    def _charge(self, request: Request, key: ApiKey, bucket: Bucket, cost: int) -> None:
+        request.reply_headers |= self._limits.charge(key.address, bucket, cost)
 
     def _cancel(self, key: ApiKey, order_ids: list[str]) -> Reply:
         if any(not _is_order_id(order_id) for order_id in order_ids):

@@ -12,6 +12,15 @@ class TradeMode(StrEnum):
     MANUAL = "manual"
 
 
+class LimitMode(StrEnum):
+    """Whether a limiter counts, and what it does to what is too much."""
+
+    OFF = "off"
+    WARNING = "warning"
+    """As the venue runs it since 2026-07-24: the answer carries a warning, the request passes."""
+    ENFORCED = "enforced"
+
+
 class PriceSide(StrEnum):
     """What ``GET /price?side=BUY`` means; the sources disagree."""
 
@@ -54,5 +63,21 @@ class Settings(BaseModel):
     book_after_trade: bool = True
     socket_idle_ms: int = Field(default=30_000, ge=0)
     """A socket without PING for this long is dropped; 0 keeps it. The venue's time is not published."""
+    signer_limits: LimitMode = LimitMode.OFF
+    """Token buckets of each signer, those of the standard tier unless said otherwise."""
+    signer_tier: str = "standard"
+    orders_per_s: int = Field(default=40, ge=1)
+    orders_burst: int = Field(default=60, ge=1)
+    cancels_per_s: int = Field(default=80, ge=1)
+    cancels_burst: int = Field(default=120, ge=1)
+    network_limits: bool = False
+    """Windows of each network address (``simulator.limits.NETWORK_TABLE``)."""
+    network_per_10_s: dict[str, int] = Field(default_factory=dict[str, int])
+    """Limits in place of the table's, by ``METHOD /path``; ``*`` is all of the CLOB together."""
+    network_delay_ms: int = Field(default=2_000, ge=0)
+    """What would be delayed for longer is refused. Neither figure nor order is documented."""
+    heartbeat_limit_ms: int = Field(default=10_000, ge=1)
+    """A key that began to send heartbeats loses its open orders after this long without one."""
+    heartbeat_check_ms: int = Field(default=5_000, ge=1)
     deposit_wallet_only: bool = False
     """Accounts since 2026-05-04: refuse wallets of types 0 to 2 with the venue's text."""

@@ -1,5 +1,6 @@
 """A clock that stands still until a test moves it."""
 
+import asyncio
 import heapq
 from collections.abc import Callable
 from itertools import count
@@ -10,6 +11,7 @@ class ManualClock:
         self._now_ms = now_ms
         self._timers: list[tuple[int, int, Callable[[], None]]] = []
         self._order = count()
+        self._set = asyncio.Event()
 
     def now_ms(self) -> int:
         return self._now_ms
@@ -19,6 +21,7 @@ class ManualClock:
 
     def call_later(self, delay_ms: int, action: Callable[[], None]) -> None:
         heapq.heappush(self._timers, (self._now_ms + max(0, delay_ms), next(self._order), action))
+        self._set.set()
 
     def advance(self, by_ms: int) -> None:
         """Moves time on and runs the timers that fall due, in order."""
@@ -28,3 +31,8 @@ class ManualClock:
             self._now_ms = max(self._now_ms, due)
             action()
         self._now_ms = end
+
+    async def until_timer(self) -> None:
+        """Waits until the next timer is set."""
+        self._set.clear()
+        await self._set.wait()
