@@ -96,11 +96,6 @@ class QuoteBoard:
         known = (self._seen[token].confirmed_ms for token in self._by_token if token in self._seen)
         return min(known, default=None)
 
-    def stalest_confirmation_ms(self) -> int | None:
-        """Return when the watched token that waits longest was last confirmed, monotonic; None before all."""
-        known = (self._seen[token].confirmed_ms for token in self._by_token if token in self._seen)
-        return min(known, default=None)
-
     # -- quotes ---------------------------------------------------------------------------------
 
     def is_change(self, token_id: TokenId, quote: Quote) -> bool:
