@@ -26,7 +26,9 @@ from temporalio.client import Client
 import runtime.logging
 from bench.figures import Series, series
 from bench.floor_worker import QUEUE, WORKFLOW, BenchFloor
-from bench.market import BenchFailed, Protected, Trader
+from bench.market import Protected, Trader
+from bench.waiting import BenchFailed
+from runtime.embedded.local_stack import LocalStack
 from runtime.embedded.ports import Ports
 from runtime.embedded.stack import EmbeddedStack, StackOptions
 from runtime.temporal import connect
@@ -110,16 +112,20 @@ async def measure(n: int, armed: int, console: Console) -> Report:
         options = StackOptions(
             Path(folder) / "data", synchronous="normal", fsync=False, ports=Ports(), ui=False
         )
-        async with (
-            EmbeddedStack(options) as stack,
-            _floor_worker(stack),
-            SimulatorAdmin(stack.simulator_admin_url) as admin,
-        ):
-            return await _measure(stack, admin, n, armed, console)
+        async with EmbeddedStack(options) as stack:
+            return await measure_on(stack, n, armed, console)
+
+
+async def measure_on(
+    stack: LocalStack, n: int, armed: int, console: Console, *, durability: str = "normal"
+) -> Report:
+    """Run the whole measurement on a stack that runs; `durability` says how its Temporal writes."""
+    async with _floor_worker(stack), SimulatorAdmin(stack.simulator_admin_url) as admin:
+        return await _measure(stack, admin, n, armed, console, durability)
 
 
 async def _measure(
-    stack: EmbeddedStack, admin: SimulatorAdmin, n: int, armed: int, console: Console
+    stack: LocalStack, admin: SimulatorAdmin, n: int, armed: int, console: Console, durability: str
 ) -> Report:
     trader = Trader(stack.api_url, stack.admin_key.get_secret_value(), admin)
     await trader.open_account("bench")
@@ -133,10 +139,10 @@ async def _measure(
         )
     await floor.end()
     await trader.aclose()
-    return report(series(product), series(bare), armed)
+    return report(series(product), series(bare), armed, durability)
 
 
-def report(product: Series, floor: Series, armed: int) -> Report:
+def report(product: Series, floor: Series, armed: int, durability: str) -> Report:
     """Return the figures and their ratios."""
     return Report(
         frame_to_post_ms=product,
@@ -144,7 +150,7 @@ def report(product: Series, floor: Series, armed: int) -> Report:
         ratio_p50=round(product.p50_ms / floor.p50_ms, 3),
         ratio_p99=round(product.p99_ms / floor.p99_ms, 3),
         armed=armed,
-        temporal_synchronous="normal",
+        temporal_synchronous=durability,
     )
 
 
@@ -204,7 +210,7 @@ def _ticker(progress: Progress, words: str, total: int) -> Callable[[], None]:
 
 
 @asynccontextmanager
-async def _floor_worker(stack: EmbeddedStack) -> AsyncGenerator[None]:
+async def _floor_worker(stack: LocalStack) -> AsyncGenerator[None]:
     """Run the floor's worker in a process of its own, as the product's workers are."""
     process = await asyncio.create_subprocess_exec(
         sys.executable,

@@ -11,6 +11,7 @@ import httpx2
 from eth_account import Account
 from pydantic import JsonValue, TypeAdapter
 
+from bench.waiting import BenchFailed
 from simulator.client import SimulatorAdmin
 
 ENTRY = "0.60"
@@ -22,10 +23,6 @@ AT_ONCE = 8
 LIMIT_S = 60.0
 
 _OBJECT = TypeAdapter(dict[str, JsonValue])
-
-
-class BenchFailed(Exception):
-    """A step of a benchmark did not come to its end."""
 
 
 @dataclass(frozen=True, slots=True)

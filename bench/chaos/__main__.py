@@ -1,12 +1,11 @@
 """`python -m bench.chaos`: kill anything while prices cross; nothing may be lost, nothing sent twice.
 
-Exit status 1 when the three ledgers differ in anything, or the recovery budget was passed.
+Exit status 1 when the three ledgers differ in anything, or the recovery budget was passed; 2 when the run
+could not be carried through; 130 when a signal stopped it.
 """
 
 import argparse
-import asyncio
 import secrets
-import signal
 import sys
 from pathlib import Path
 
@@ -16,7 +15,7 @@ import runtime.logging
 from bench.chaos.options import GROUPS, ChaosOptions, Pace, Target, targets_of, troubles_of
 from bench.chaos.report import as_json, show
 from bench.chaos.run import Outcome, run
-from bench.market import BenchFailed
+from bench.program import EXIT_DIFFERENT, carry_through, data_folder
 
 
 def parser() -> argparse.ArgumentParser:
@@ -66,14 +65,9 @@ def main() -> None:
         commands.error(str(error))
     runtime.logging.configure(level=50)
     console = Console(stderr=True)
-    try:
-        outcome = asyncio.run(_watched(options, given.data_dir, console))
-    except (KeyboardInterrupt, asyncio.CancelledError):
-        console.print(f"stopped; seed {options.seed}")
-        sys.exit(130)
-    except BenchFailed as failed:
-        console.print(f"the run could not be set up: {failed}", markup=False)
-        sys.exit(2)
+    name = f"seed {options.seed}"
+    with data_folder(given.data_dir, name, console) as folder:
+        outcome = carry_through(_watched(options, folder, name, console), name, console)
     report = outcome.report
     readable = Console(stderr=given.json)
     if given.deeds:
@@ -83,16 +77,13 @@ def main() -> None:
     if given.json:
         print(as_json(report))
     late = given.recovery_budget is not None and report.recovery_s_max > given.recovery_budget
-    sys.exit(1 if report.findings or late else 0)
+    sys.exit(EXIT_DIFFERENT if report.findings or late else 0)
 
 
-async def _watched(options: ChaosOptions, keep: Path | None, console: Console) -> Outcome:
-    """Run with a line that says what goes on; SIGTERM ends it as Ctrl-C does."""
-    task = asyncio.current_task()
-    if task is not None:
-        asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, task.cancel)
+async def _watched(options: ChaosOptions, folder: Path, name: str, console: Console) -> Outcome:
+    """Run with a line that says what goes on."""
     with console.status("") as status:
-        return await run(options, lambda words: status.update(f"seed {options.seed}: {words}"), keep)
+        return await run(options, lambda words: status.update(f"{name}: {words}"), folder)
 
 
 def replay_line(options: ChaosOptions, given: argparse.Namespace) -> str:

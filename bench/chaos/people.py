@@ -11,13 +11,13 @@ from temporalio.api.enums.v1 import EventType
 from temporalio.api.workflowservice.v1 import ResetWorkflowExecutionRequest
 from temporalio.service import RPCError
 
-from bench.chaos.client import Json, Refused
 from bench.chaos.evidence import Touch
 from bench.chaos.options import Trouble
 from bench.chaos.paths import CENT
 from bench.chaos.plan import Act, ConditionKind, ConditionPlan
 from bench.chaos.scene import Scene
 from bench.chaos.stage import Armed, condition_bodies, now_ms
+from bench.client import Json, Refused
 from domain.ids import RuleId, rule_workflow_id
 from runtime.embedded.stack import Part
 from runtime.embedded.supervisor import PartState
@@ -116,11 +116,9 @@ async def kill_switch(scene: Scene, act: Act) -> None:
     await scene.stage.operator.call("PUT", "/api/v2/kill-switch", {"level": "all"})
     thrown = now_ms()
     scene.note(f"kill switch for {act.lasts_ms} ms")
-    try:
-        await asyncio.sleep(act.lasts_ms / 1000)
-        scene.outages.silenced(thrown)
-    finally:
-        await scene.stage.operator.call("PUT", "/api/v2/kill-switch", {"level": "off"})
+    await asyncio.sleep(act.lasts_ms / 1000)
+    scene.outages.silenced(thrown)
+    await scene.stage.operator.call("PUT", "/api/v2/kill-switch", {"level": "off"})
     scene.outages.excused("kill switch", since)
 
 

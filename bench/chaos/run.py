@@ -1,17 +1,13 @@
 """One run: the stack, the stage, everything that happens, and the audit."""
 
 import asyncio
-import os
-import tempfile
-from collections.abc import AsyncGenerator, Awaitable, Callable
-from contextlib import asynccontextmanager
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from pathlib import Path
 
 import httpx2
 
 from bench.chaos.audit import Report, audit
-from bench.chaos.client import Api
 from bench.chaos.collect import collect
 from bench.chaos.machine import MACHINE, kill
 from bench.chaos.options import ChaosOptions, Pace
@@ -22,8 +18,10 @@ from bench.chaos.plan import Act, Plan, make_plan
 from bench.chaos.scene import Scene
 from bench.chaos.stage import Stage, now_ms
 from bench.chaos.venue_troubles import VENUE
+from bench.client import Api
+from bench.stack import running
 from runtime.embedded.ports import Ports
-from runtime.embedded.stack import EmbeddedStack, StackOptions
+from runtime.embedded.stack import StackOptions
 from runtime.embedded.supervisor import Pace as SupervisorPace
 from runtime.settings import TuningSettings
 from runtime.temporal import connect
@@ -41,13 +39,14 @@ class _Timing:
 
     returning_ms: int
     settles_within_s: float
+    """Only what never settles waits so long; a loaded machine needs it for honest work."""
     certain_after_ms: int
     """How long after its last row a path is certain: what stands beyond a level so long has to fire."""
 
 
 _TIMING = {
     Pace.PRODUCT: _Timing(8_000, 120.0, SUSTAINED_MS + 1_000),
-    Pace.FAST: _Timing(4_000, 18.0, 0),
+    Pace.FAST: _Timing(4_000, 60.0, 0),
 }
 
 
@@ -59,13 +58,13 @@ class Outcome:
     deeds: tuple[str, ...]
 
 
-async def run(options: ChaosOptions, say: Say, keep: Path | None = None) -> Outcome:
+async def run(options: ChaosOptions, say: Say, folder: Path) -> Outcome:
     """Run the plan of `options` on a stack of its own.
 
     Args:
         options: What to do.
         say: Receives the step that goes on.
-        keep: Data folder that stays (logs, databases); None uses one that is removed.
+        folder: Where the stack's data and logs are kept.
 
     Raises:
         BenchFailed: The stage could not be set up.
@@ -74,10 +73,11 @@ async def run(options: ChaosOptions, say: Say, keep: Path | None = None) -> Outc
     timing = _TIMING[options.pace]
     outages = Outages(timing.returning_ms)
     say("starting a stack")
-    async with _stack(options, outages, keep) as stack, SimulatorAdmin(stack.simulator_admin_url) as admin:
+    wanted = _stack_options(options, outages, folder)
+    async with running(wanted) as stack, SimulatorAdmin(stack.simulator_admin_url) as admin:
         http = httpx2.AsyncClient(base_url=stack.api_url, timeout=15, trust_env=False)
         async with http:
-            operator = Api(http, stack.admin_key.get_secret_value())
+            operator = Api(http, stack.admin_key.get_secret_value(), patient=True)
             stage = Stage(admin, operator, plan)
             await stage.set_up(say)
             temporal = await connect(stack.settings().temporal, lazy=True)
@@ -89,23 +89,26 @@ async def run(options: ChaosOptions, say: Say, keep: Path | None = None) -> Outc
             return Outcome(report, tuple(scene.deeds))
 
 
-@asynccontextmanager
-async def _stack(options: ChaosOptions, outages: Outages, keep: Path | None) -> AsyncGenerator[EmbeddedStack]:
-    fast = options.pace is Pace.FAST
-    with tempfile.TemporaryDirectory(prefix="holdfast-chaos-") as folder:
-        os.chmod(folder, 0o711)  # Postgres may run as another user
-        wanted = StackOptions(
-            keep or Path(folder) / "data",
-            ports=Ports(),
-            fsync=False,
-            synchronous="normal",
-            ui=False,
-            overrides=TuningSettings().scaled(0.1).as_environment() if fast else {},
-            observe=outages.observe,
-            pace=SupervisorPace(steady_after=1.0, longest_backoff=0.5),
-        )
-        async with EmbeddedStack(wanted) as stack:
-            yield stack
+def _stack_options(options: ChaosOptions, outages: Outages, folder: Path) -> StackOptions:
+    return StackOptions(
+        folder,
+        ports=Ports(),
+        fsync=False,
+        synchronous="normal",
+        ui=False,
+        overrides=_durations(options.pace),
+        observe=outages.observe,
+        pace=SupervisorPace(steady_after=1.0, longest_backoff=0.5),
+    )
+
+
+def _durations(pace: Pace) -> dict[str, str]:
+    """Return the product's durations; entries only set the stage, so a tenth of theirs would test nothing."""
+    if pace is Pace.PRODUCT:
+        return {}
+    own = TuningSettings()
+    scaled = own.scaled(0.1).model_copy(update={"entry_send_window": own.entry_send_window})
+    return scaled.as_environment()
 
 
 async def _let_it_happen(scene: Scene, plan: Plan, say: Say) -> None:

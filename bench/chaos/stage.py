@@ -12,11 +12,12 @@ from typing import TypeVar
 from eth_account import Account
 from pydantic import JsonValue
 
-from bench.chaos.client import Api, Json, items
 from bench.chaos.evidence import Touch
 from bench.chaos.paths import CENT, START, Row
 from bench.chaos.plan import ConditionKind, ConditionPlan, Plan, PositionPlan, RulePlan
-from bench.market import BenchFailed
+from bench.client import Api, Json
+from bench.purchases import buy, rest
+from bench.waiting import until
 from simulator.client import AdminMarket, SimulatorAdmin
 
 START_USD = Decimal(100_000)
@@ -25,7 +26,6 @@ AT_ONCE = 12
 ENTRY = str((START + 1) * CENT)
 RESTING_PRICE = "0.99"
 LEAD_MS = 1_500
-STEP_LIMIT_S = 60.0
 
 T = TypeVar("T")
 
@@ -120,16 +120,9 @@ class Stage:
 
     async def _buy(self, position: PositionPlan) -> None:
         api, token = self.traders[position.account].api, self.token(position.market)
-        order: Json = {"token_id": token, "side": "BUY", "shares": str(position.shares), "price": ENTRY}
-        await api.call("POST", "/api/v2/orders", order)
-        await until(
-            lambda: api.call("GET", f"/api/v2/positions?token_id={token}"),
-            lambda page: _held(page) == (position.shares, 0),
-            "a bought position",
-        )
+        await buy(api, token, Decimal(position.shares), ENTRY)
         if position.resting_sell:
-            sell: Json = {**order, "side": "SELL", "price": RESTING_PRICE, "time_in_force": "GTC"}
-            await api.call("POST", "/api/v2/orders", sell)
+            await rest(api, token, Decimal(position.shares), RESTING_PRICE)
 
     async def _arm_all(self, position: PositionPlan, *, timed: bool) -> None:
         for rule in position.rules:
@@ -150,9 +143,7 @@ class Stage:
         answer = await trader.api.call("POST", "/api/v2/rules", body)
         rule_id = str(answer["id"])
         path = f"/api/v2/rules/{rule_id}"
-        await until(
-            lambda: trader.api.call("GET", path), lambda row: row.get("phase") != "arming", "an armed rule"
-        )
+        await until(lambda: trader.api.find(path), _is_armed, "an armed rule")
         return Armed(rule_id, trader, token, rule, now_ms(), [conditions])
 
     def placed(self, conditions: Iterable[ConditionPlan]) -> tuple[ConditionPlan, ...]:
@@ -196,11 +187,8 @@ def _tape_row(row: Row) -> dict[str, str | None]:
     return {"ts": moment, **{name: None if p is None else str(p) for name, p in prices.items()}}
 
 
-def _held(page: Json) -> tuple[Decimal, Decimal]:
-    found = items(page)
-    if not found:
-        return Decimal(0), Decimal(0)
-    return Decimal(str(found[0]["shares"])), Decimal(str(found[0]["unconfirmed_shares"]))
+def _is_armed(row: Json | None) -> bool:
+    return row is not None and row["phase"] != "arming"
 
 
 def now_ms() -> int:
@@ -216,17 +204,3 @@ async def _side_by_side(jobs: Iterable[Awaitable[T]]) -> list[T]:
             return await job
 
     return await asyncio.gather(*(one(job) for job in jobs))
-
-
-async def until(read: Callable[[], Awaitable[T]], wanted: Callable[[T], bool], what: str) -> T:
-    """Read until it is as wanted.
-
-    Raises:
-        BenchFailed: It was not within a minute.
-    """
-    deadline = time.monotonic() + STEP_LIMIT_S
-    while not wanted(answer := await read()):
-        if time.monotonic() > deadline:
-            raise BenchFailed(f"{what} did not come within {STEP_LIMIT_S:.0f} s; last: {answer}")
-        await asyncio.sleep(0.05)
-    return answer

@@ -6,6 +6,8 @@ import sys
 
 import pytest
 
+from bench.program import EXIT_FAILED
+
 KEYS = {
     "exits_expected",
     "orders_at_venue",
@@ -21,14 +23,16 @@ KEYS = {
 }
 
 
-@pytest.mark.serial
-async def test_twenty_exits_under_kills_lose_nothing_and_send_nothing_twice() -> None:
-    profile = ["--exits", "20", "--seed", "2", "--minutes", "0.25", "--pace", "fast", "--faults", "none"]
+PROFILE = ("--exits", "20", "--seed", "2", "--minutes", "0.25", "--pace", "fast", "--faults", "none")
+
+
+async def chaos() -> tuple[int | None, bytes, str]:
+    """Runs the short profile; returns exit code, figures and words."""
     process = await asyncio.create_subprocess_exec(
         sys.executable,
         "-m",
         "bench.chaos",
-        *profile,
+        *PROFILE,
         "--json",
         stdin=asyncio.subprocess.DEVNULL,
         stdout=asyncio.subprocess.PIPE,
@@ -40,7 +44,18 @@ async def test_twenty_exits_under_kills_lose_nothing_and_send_nothing_twice() ->
         if process.returncode is None:
             process.terminate()
             await process.wait()
-    assert process.returncode == 0, told.decode()
+    return process.returncode, output, told.decode()
+
+
+@pytest.mark.serial
+@pytest.mark.timeout(
+    600
+)  # under 45 s on a machine of one's own; on a loaded one only what never ends may fail
+async def test_twenty_exits_under_kills_lose_nothing_and_send_nothing_twice() -> None:
+    code, output, told = await chaos()
+    if code == EXIT_FAILED:  # the stage did not come about: that is no verdict
+        code, output, told = await chaos()
+    assert code == 0, told
     figures = json.loads(output)
     assert figures.keys() == KEYS
     assert figures["orders_at_venue"] >= figures["exits_expected"] > 0

@@ -18,11 +18,11 @@ import pytest
 from eth_account import Account
 from temporalio.client import Client
 
+from bench.client import Api, Json
 from domain.ids import RuleId, rule_workflow_id
 from runtime.embedded.stack import EmbeddedStack, Part
 from runtime.temporal import connect
 from simulator.client import AdminMarket, AdminOrder, LedgerEntry, SimulatorAdmin
-from tests.e2e.api_client import Api, Json
 from tests.e2e.waiting import LIMIT_S, until
 
 IN_THE_STACKS_LOOP = pytest.mark.asyncio(loop_scope="session")

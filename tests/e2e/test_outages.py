@@ -4,9 +4,9 @@ import time
 
 import pytest
 
+from bench.client import Refused
 from runtime.embedded.stack import Part
 from tests.conftest import traversable_folder
-from tests.e2e.api_client import Refused
 from tests.e2e.conftest import StartHoldfast, full_stack
 from tests.e2e.scene import IN_THE_STACKS_LOOP, Holdfast, Protected, stop_at
 from tests.e2e.waiting import until

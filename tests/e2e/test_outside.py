@@ -7,7 +7,7 @@ import httpx2
 import pytest_asyncio
 from eth_account import Account
 
-from tests.e2e.api_client import Json
+from bench.client import Json
 from tests.e2e.scene import ENTRY, IN_THE_STACKS_LOOP, START_USD, Holdfast, Market, Trader, stop_at
 from tests.e2e.waiting import until
 from tests.simulator.trader import Trader as OutsideClient

@@ -5,11 +5,11 @@ from decimal import Decimal
 
 import pytest
 
+from bench.client import Refused
 from domain.messages import Crossed
 from domain.quotes import Ladder, Level, Quote
 from domain.rules.crossing import Crossing
 from domain.rules.definition import ConditionType
-from tests.e2e.api_client import Refused
 from tests.e2e.scene import CORE_WORKERS, IN_THE_STACKS_LOOP, Holdfast, stop_at, target_at
 from tests.e2e.waiting import until
 
