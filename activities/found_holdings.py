@@ -6,6 +6,7 @@ from decimal import Decimal
 from activities.ingest import Ingest
 from domain.ids import MarketId
 from domain.messages import Holding
+from domain.money import EXACT
 from domain.ports import Venues
 from domain.positions import PositionKey
 from storage.repositories.ledger import Ledger
@@ -36,18 +37,21 @@ class FoundHoldings:
             name: Names it; a second one of the same name changes nothing.
 
         Raises:
+            CredentialsMissing: The wallet of new orders has no usable credentials.
             VenueError: The venue cannot be asked now.
             StorageUnavailable: Postgres cannot be reached now.
         """
-        trading = await self._venues.trading(key.account_id, key.venue, key.mode)
-        fills = await trading.fills(after=None, market_id=market_id)
+        sessions = await self._venues.sessions(key.account_id, key.venue, key.mode)
+        fills = [fill for s in sessions for fill in await s.fills(after=None, market_id=market_id)]
         await self._ingest.book(key.account_id, key.venue, key.mode, fills=fills)
         held = await self._ledger.holding(key)
         unsettled = await self._ledger.unsettled_orders(key.account_id, key.venue, key.mode)
         if held.unconfirmed_shares or any(ref.token_id == key.token_id for ref in unsettled):
             return held
-        await trading.refresh_holding(key.token_id)
-        venue_shares = (await trading.holding(key.token_id)).amount
+        venue_shares = Decimal(0)
+        for session in sessions:
+            await session.refresh_holding(key.token_id)
+            venue_shares = EXACT.add(venue_shares, (await session.holding(key.token_id)).amount)
         if venue_shares <= held.shares:
             return held
         booked = await self._ledger.adjust(

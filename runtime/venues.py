@@ -15,7 +15,7 @@ from types import TracebackType
 from typing import Self
 
 from domain.errors import CredentialsMissing
-from domain.ids import AccountId, WalletId
+from domain.ids import AccountId, TokenId, WalletId
 from domain.orders import Mode, WalletIdentity
 from domain.paper import PaperAccount
 from domain.ports import Clock, MarketData, Trading
@@ -55,6 +55,11 @@ class _Holder:
         if wallet_id is None:
             return self.current
         return next((wallet for wallet in self.wallets if wallet.wallet_id == wallet_id), None)
+
+    def usable(self, venue: str) -> list[WalletIdentity]:
+        """The wallet of new orders, then every former one with its credentials. Raises CredentialsMissing."""
+        former = [w for w in self.wallets[-2::-1] if None not in self.versions_of(venue, w)]
+        return [self.current, *former]
 
     def versions_of(self, venue: str, wallet: WalletIdentity) -> tuple[int | None, int | None]:
         """The versions of one wallet's key and API credentials; None where there are none."""
@@ -157,18 +162,30 @@ class AccountVenues:
             return [self._paper_session((account_id, venue))]
         place = (account_id, venue)
         holder = await self._holder(place)
-        former = [w for w in holder.wallets[-2::-1] if None not in holder.versions_of(venue, w)]
-        return [await self._session(place, holder, wallet) for wallet in (holder.current, *former)]
+        return [await self._session(place, holder, wallet) for wallet in holder.usable(venue)]
 
-    async def wallet(self, account_id: AccountId, venue: str, mode: Mode) -> WalletIdentity:
-        """Return the public identity that new orders of this account are signed for."""
+    async def wallet(
+        self, account_id: AccountId, venue: str, mode: Mode, *, holding: TokenId | None = None
+    ) -> WalletIdentity:
+        """Return the public identity that new orders of this account are signed for.
+
+        With `holding` it is the wallet that holds most of that token: shares stay with the wallet that bought
+        them when a newer one comes into use, and only its key can sell them.
+
+        Raises:
+            CredentialsMissing: The wallet of new orders has no usable credentials.
+            VenueError: The venue could not say what one of several wallets holds.
+        """
         if mode is Mode.PAPER:
             adapter_named(self._adapters, venue)
             return PAPER_WALLET
         place = (account_id, venue)
         holder = await self._holder(place)
-        await self._session(place, holder, holder.current)
-        return holder.current
+        sessions = [(w, await self._session(place, holder, w)) for w in holder.usable(venue)]
+        if holding is None or len(sessions) == 1:
+            return holder.current
+        held = [((await session.holding(holding)).amount, wallet) for wallet, session in sessions]
+        return max(held, key=lambda pair: pair[0])[1]  # the first of equals: the one of new orders
 
     def _paper_session(self, place: Place) -> PaperTrading:
         account_id, venue = place

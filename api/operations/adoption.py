@@ -38,7 +38,7 @@ async def adopt_rule(services: Services, context: AccountContext, rule_id: str, 
     start = await services.adoption.start_of(
         row,
         instrument=await services.venues.market_data(row.venue).instrument(row.token_id),
-        wallet=await services.venues.wallet(context.account_id, row.venue, row.mode),
+        wallet=await services.venues.wallet(context.account_id, row.venue, row.mode, holding=row.token_id),
         tuning=services.tuning,
     )
     await services.rule_starter.adopt_rule(start)

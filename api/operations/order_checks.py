@@ -36,7 +36,8 @@ async def checked_order(
         await _check_holding(services, context, body)
     if (body.expires_at is None) == (body.time_in_force is TimeInForce.GTD):
         raise invalid("expires_at", "belongs to GTD orders, and they need it", "expires_at")
-    wallet = await services.venues.wallet(context.account_id, body.venue, context.mode)
+    sold = TokenId(body.token_id) if body.side is Side.SELL else None
+    wallet = await services.venues.wallet(context.account_id, body.venue, context.mode, holding=sold)
     # An order that only reduces what is held passes the limits of entries.
     purpose = Purpose.ENTRY if body.side is Side.BUY else Purpose.EXIT
     start = OrderStart(
@@ -72,8 +73,9 @@ async def _check_holding(services: Services, context: AccountContext, body: Orde
     )
     held = (await services.ledger.holding(key)).shares
     if body.shares is not None and body.shares > held:
-        trading = await services.venues.trading(context.account_id, body.venue, context.mode)
-        held = max(held, (await trading.holding(TokenId(body.token_id))).amount)
+        sessions = await services.venues.sessions(context.account_id, body.venue, context.mode)
+        balances = [await session.holding(TokenId(body.token_id)) for session in sessions]
+        held = max(held, *(balance.amount for balance in balances))  # one wallet signs
         if body.shares > held:
             raise invalid("shares", "is more than the account holds", "more_than_held")
 

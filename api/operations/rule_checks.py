@@ -118,8 +118,9 @@ async def _held(
     held = holding.shares
     if definition.expect_position or (held > 0 and held >= wanted):
         return held
-    trading = await services.venues.trading(context.account_id, definition.venue, context.mode)
-    return max(held, (await trading.holding(TokenId(definition.token_id))).amount)
+    sessions = await services.venues.sessions(context.account_id, definition.venue, context.mode)
+    balances = [await session.holding(TokenId(definition.token_id)) for session in sessions]
+    return max(held, sum((balance.amount for balance in balances), Decimal(0)))
 
 
 def _holding_errors(definition: RuleDefinition, held: Decimal) -> list[FieldError]:

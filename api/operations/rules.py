@@ -115,7 +115,9 @@ async def _start(
     services: Services, context: AccountContext, checked: CheckedRule, rule_id: RuleId, mark: str
 ) -> Creation:
     definition = checked.definition
-    wallet = await services.venues.wallet(context.account_id, definition.venue, context.mode)
+    wallet = await services.venues.wallet(
+        context.account_id, definition.venue, context.mode, holding=checked.instrument.token_id
+    )
     start = RuleStart(
         rule_id=rule_id,
         account_id=context.account_id,

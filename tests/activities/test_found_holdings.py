@@ -65,3 +65,15 @@ async def test_nothing_is_taken_when_the_ledger_knows_it_all():
 )
 async def test_nothing_is_taken_while_the_balance_may_be_old(books):
     assert (await take(books, 10))[0] == []
+
+
+async def test_what_several_wallets_hold_is_taken_as_their_sum():
+    books, desk = Books(make_holding("3")), Desk()
+    desk.trading.seen = Decimal(4)
+    desk.ingest._ledger = books
+    desk.venues.others = [desk.trading]
+    await FoundHoldings(books, desk.ingest, desk.venues).take(
+        KEY, MARKET, price=Decimal("0.5"), at=START, name="rul_1"
+    )
+
+    assert books.adjusted == [Decimal(8)]

@@ -201,7 +201,7 @@ class FakeVenues:
     """One venue called polymarket."""
 
     market: FakeMarket = field(default_factory=FakeMarket)
-    sessions: dict[AccountId, FakeSession] = field(default_factory=dict)
+    opened: dict[AccountId, FakeSession] = field(default_factory=dict)
     without_credentials: bool = False
 
     def market_data(self, venue: str) -> FakeMarket:
@@ -214,9 +214,14 @@ class FakeVenues:
     ) -> FakeSession:
         if self.without_credentials:
             raise CredentialsMissing
-        return self.sessions.setdefault(account_id, FakeSession())
+        return self.opened.setdefault(account_id, FakeSession())
 
-    async def wallet(self, account_id: AccountId, venue: str, mode: Mode) -> WalletIdentity:
+    async def sessions(self, account_id: AccountId, venue: str, mode: Mode) -> Sequence[FakeSession]:
+        return [await self.trading(account_id, venue, mode)]
+
+    async def wallet(
+        self, account_id: AccountId, venue: str, mode: Mode, *, holding: TokenId | None = None
+    ) -> WalletIdentity:
         if self.without_credentials:
             raise CredentialsMissing
         return WALLET

@@ -194,7 +194,7 @@ async def test_each_check_can_fail_and_names_what_mends_it(world: World) -> None
     await world.services.accounts.set_mode(caller.account_id, Mode.LIVE, acknowledge_live=True)
     world.venues.market.skew_ms = 60_000
     world.regions.answer = Region(blocked=True, country="US")
-    world.venues.sessions[caller.account_id] = FakeSession(
+    world.venues.opened[caller.account_id] = FakeSession(
         cash=Balance(amount=Decimal(0), allowance=Decimal(0)), only_closing=True
     )
 

@@ -13,7 +13,16 @@ from api.wallet_opener import VenueWallets
 from api.wallet_vault import WalletVault
 from domain.errors import CredentialsMissing
 from domain.ids import AccountId, OrderId, WalletId
-from domain.orders import AnswerKind, Attempt, Mode, Side, TimeInForce, VenueOrderStatus, WalletIdentity
+from domain.orders import (
+    AnswerKind,
+    Attempt,
+    Mode,
+    Purpose,
+    Side,
+    TimeInForce,
+    VenueOrderStatus,
+    WalletIdentity,
+)
 from domain.ports import CancelOutcome, Trading
 from runtime.clock import SystemClock
 from runtime.venues import AccountVenues
@@ -61,6 +70,20 @@ class Vaults:
         )
         async with venues:
             yield venues
+
+    def purchase(self, wallet: WalletIdentity) -> Attempt:
+        return make_attempt(
+            order_id=OrderId("ord_purchase"),
+            account_id=self.account_id,
+            market_id=self.exchange.market_id,
+            token_id=self.exchange.yes,
+            side=Side.BUY,
+            purpose=Purpose.ENTRY,
+            time_in_force=TimeInForce.FOK,
+            shares=Decimal(10),
+            limit_price=Decimal("0.70"),
+            wallet=wallet,
+        )
 
     def resting_sell(self, wallet: WalletIdentity, name: str) -> Attempt:
         return make_attempt(
@@ -178,6 +201,26 @@ async def test_every_wallet_with_credentials_has_a_session_the_newest_first(vaul
         assert list(await venues.sessions(vaults.account_id, VENUE, LIVE)) == sessions
         await vaults.credentials.remove(vaults.account_id, api_credentials_record(VENUE, former.wallet_id))
         assert list(await venues.sessions(vaults.account_id, VENUE, LIVE)) == sessions[:1]
+
+
+async def test_what_sells_a_token_is_signed_by_the_wallet_that_holds_most_of_it(vaults: Vaults) -> None:
+    token = vaults.exchange.yes
+    former = await vaults.store(vaults.exchange.key)
+    async with vaults.open(NEVER) as venues:
+        buyer = await venues.trading(vaults.account_id, VENUE, LIVE)
+        bought = vaults.purchase(former)
+        assert (await buyer.place(bought)).kind is AnswerKind.ACCEPTED
+        newer = await vaults.store(vaults.exchange.rival_key)
+
+        assert await venues.wallet(vaults.account_id, VENUE, LIVE) == newer
+        assert await venues.wallet(vaults.account_id, VENUE, LIVE, holding=token) == former
+
+
+async def test_what_nobody_holds_yet_is_signed_by_the_newest_wallet(vaults: Vaults) -> None:
+    await vaults.store(vaults.exchange.key)
+    newer = await vaults.store(vaults.exchange.rival_key)
+    async with vaults.open(NEVER) as venues:
+        assert await venues.wallet(vaults.account_id, VENUE, LIVE, holding=vaults.exchange.no) == newer
 
 
 async def test_foreign_or_unknown_wallet_has_no_session(vaults: Vaults) -> None:
