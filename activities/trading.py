@@ -91,7 +91,7 @@ class TradingActivities:
             case Granted(resend=False):
                 return await self._post(trading, request, claim.stored, doubt=False)
             case Granted():
-                return await self._again(trading, request, claim.stored)
+                return await self._again(trading, request, claim)
             case Claimed():
                 return PlaceResult(
                     kind=PlaceKind.ADOPTED,
@@ -121,7 +121,7 @@ class TradingActivities:
         self, trading: Trading, request: PlaceOrder, stored: StoredClaim, *, doubt: bool
     ) -> PlaceResult:
         """Post, and write the rule's rows while the order is on its way."""
-        attempt = request.attempt
+        attempt, began_ms = request.attempt, self._clock.monotonic_ms()
         posting = asyncio.create_task(self._telemetry.posting(attempt, trading.place(attempt)))
         await asyncio.sleep(0)
         await self._show(request)
@@ -135,7 +135,12 @@ class TradingActivities:
         )
         try:
             await self._claims.record_answer(
-                attempt.order_id, attempt.attempt, answer, doubt, posts=stored.posts
+                attempt.order_id,
+                attempt.attempt,
+                answer,
+                doubt,
+                posts=stored.posts,
+                took_ms=self._clock.monotonic_ms() - began_ms,
             )
         except StorageUnavailable as error:
             # The outcome stays in this activity's result; a retry would find the order by its id.
@@ -159,9 +164,10 @@ class TradingActivities:
         except ConnectionError as error:
             log.warning("stream.not_woken", account_id=attempt.account_id, error=str(error))
 
-    async def _again(self, trading: Trading, request: PlaceOrder, stored: StoredClaim) -> PlaceResult:
+    async def _again(self, trading: Trading, request: PlaceOrder, claim: Granted) -> PlaceResult:
         """A send of this attempt began before: go by its answer, or look it up, or send the same bytes."""
-        attempt, doubt = request.attempt, _in_doubt(stored)
+        attempt, stored = request.attempt, claim.stored
+        doubt = _in_doubt(stored)
         await self._show(request)
         if stored.answer is not None and not stored.may_be_sent:
             return _answered(stored, stored.answer, doubt=stored.unknown_before, now_ms=self._now_ms())
@@ -170,7 +176,11 @@ class TradingActivities:
             if found is not None:
                 return _answered(stored, found, doubt=True, now_ms=self._now_ms())
         granted = await self._claims.begin_resend(
-            attempt.order_id, attempt.attempt, self._now_ms(), request.send_until_ms
+            attempt.order_id,
+            attempt.attempt,
+            self._now_ms(),
+            request.send_until_ms,
+            probes=claim.probes,
         )
         if isinstance(granted, Refused):
             return _refused(granted, stored)

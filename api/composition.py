@@ -56,7 +56,12 @@ def _services(settings: Settings, parts: Parts) -> Services:
         adoption=Adoption(rules, Claims(database, parts.hints), ledger),
         api_keys=ApiKeys(database, settings.security.pepper()),
         audit=Audit(database),
-        breakers=Breakers(database),
+        breakers=Breakers(database, parts.hints),
+        codec=CodecAccess(
+            codec=codec_of(settings.temporal),
+            ui_origin=origin_of(settings.temporal.ui_url),
+            sessions=CodecSessions(settings.security.pepper()),
+        ),
         events=Events(database),
         feeds=FeedStatuses(database),
         idempotency=Idempotency(database),

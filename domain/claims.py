@@ -4,10 +4,11 @@
 answer is follows from the facts alone, and is decided here.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from decimal import Decimal
 from enum import StrEnum
 
+from domain.breakers import OpenBreakers, ProbePace
 from domain.ids import OrderId, VenueOrderId, hosted_rule
 from domain.money import EXACT, from_micros, plain
 from domain.orders import RESTING, Answer, AnswerKind, Attempt, MarketState, Mode, Purpose, Side
@@ -57,11 +58,13 @@ class StoredClaim:
 class Granted:
     """The attempt may be sent. With `resend` an earlier send began: look up before sending again.
 
-    When `stored.may_be_sent` is False the answer is known: report it, nothing is sent.
+    When `stored.may_be_sent` is False the answer is known: report it, nothing is sent. With `probes` a
+    breaker is open and this send is its next probe, if no other takes that place first.
     """
 
     resend: bool
     stored: StoredClaim
+    probes: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -144,7 +147,8 @@ class ClaimFacts:
         live_acknowledged: whether live trading was acknowledged for the account.
         account_enabled: whether the account may open anything.
         market_state: the market's state as last read.
-        breaker_open: whether the breaker of the venue or the account is open.
+        breakers: the breakers of the venue and of the account, as far as they are open.
+        probe_pace: how often a send may probe while one is.
         limits: the limits of entries and what is used of them.
         now_ms: wall time, Unix milliseconds.
         send_until_ms: last moment at which a send may begin; None for exits.
@@ -159,18 +163,19 @@ class ClaimFacts:
     live_acknowledged: bool
     account_enabled: bool
     market_state: MarketState
-    breaker_open: bool
     limits: EntryLimits
     now_ms: int
     send_until_ms: int | None
+    breakers: OpenBreakers = field(default_factory=OpenBreakers)
+    probe_pace: ProbePace = field(default_factory=ProbePace)
 
 
 def judge_claim(facts: ClaimFacts, attempt: Attempt, venue_order_id: VenueOrderId) -> ClaimAnswer:
     """Return whether `attempt` may be sent. It is granted as it is, reduced or refused, never altered.
 
     An attempt that stands already is not judged by shares, limits or the market again: its reservation holds
-    from its first claim, and what it may have sold meanwhile is its own. Switches, mode and `send_until` are
-    judged before every send.
+    from its first claim, and what it may have sold meanwhile is its own. Switches, mode, `send_until` and
+    breakers are judged before every send.
 
     Args:
         facts: what the transaction read.
@@ -192,12 +197,14 @@ def judge_claim(facts: ClaimFacts, attempt: Attempt, venue_order_id: VenueOrderI
     if refused is not None:
         return refused
     if existing is not None:
-        return Granted(resend=True, stored=existing)
+        return _paced(Granted(resend=True, stored=existing), facts, attempt)
     refused = _market_refusal(facts) or _limit_refusal(facts.limits, attempt)
     if refused is not None:
         return refused
     shortage = _shortage(facts, attempt)
-    return shortage if shortage is not None else _granted(facts, attempt, venue_order_id)
+    return (
+        shortage if shortage is not None else _paced(_granted(facts, attempt, venue_order_id), facts, attempt)
+    )
 
 
 def only_reduces(attempt: Attempt) -> bool:
@@ -240,9 +247,26 @@ def _entry_refusal(facts: ClaimFacts, attempt: Attempt, entries_stopped: bool) -
     if attempt.mode is Mode.LIVE and facts.account_mode is not Mode.LIVE:
         # Exits of what was opened live stay alive; nothing new is opened with real money.
         return Refused(refusal=ClaimRefusal.LIVE_NOT_ACKNOWLEDGED, detail="the account is in paper mode now")
-    if facts.breaker_open:
-        return Refused(refusal=ClaimRefusal.BREAKER_OPEN, detail="the breaker pauses entries")
     return None
+
+
+def _paced(granted: Granted, facts: ClaimFacts, attempt: Attempt) -> Granted | Refused:
+    """Let a send pass while no breaker is in its way; else it probes, or waits."""
+    open_breakers, pace = facts.breakers, facts.probe_pace
+    if only_reduces(attempt):
+        if open_breakers.pauses_exit(pace):
+            return held_back(open_breakers, attempt)
+        return replace(granted, probes=open_breakers.venue_idle_ms is not None)
+    if open_breakers.pauses_entry(pace):
+        return held_back(open_breakers, attempt)
+    return replace(granted, probes=open_breakers.any)
+
+
+def held_back(open_breakers: OpenBreakers, attempt: Attempt) -> Refused:
+    """Return the refusal of a send that an open breaker does not let pass now."""
+    whose = attempt.venue if open_breakers.venue_idle_ms is not None else f"this account at {attempt.venue}"
+    what = "exits go out one at a time until one gets an answer" if only_reduces(attempt) else "entries pause"
+    return Refused(refusal=ClaimRefusal.BREAKER_OPEN, detail=f"the breaker of {whose} is open: {what}")
 
 
 def _market_refusal(facts: ClaimFacts) -> Refused | None:

@@ -325,6 +325,17 @@ class EmbeddedSettings(Concern):
 
 
 class TuningSettings(Concern):
+class BreakerSettings(Concern):
+    """When breakers open; their durations are among those of `TuningSettings`."""
+
+    model_config = SettingsConfigDict(env_prefix="HOLDFAST_BREAKER_")
+
+    unknowns: Annotated[int, Field(ge=1)] = 5
+    """Sends in a row without a clear answer that open a venue's breaker."""
+    blocks: Annotated[int, Field(ge=1)] = 3
+    """Blocked sends in a row that open an account's breaker."""
+
+
     """Durations of recovery and pace (seconds in the environment); `scaled` gives a faster copy for tests.
 
     The defaults are those of the design: with the SDK's own, a killed worker costs 10 to 18 s instead of 2.
@@ -356,6 +367,11 @@ class TuningSettings(Concern):
     watches_reread: Duration = timedelta(seconds=60)
     notify_gap: Duration = timedelta(milliseconds=50)
     tape_flush: Duration = timedelta(seconds=1)
+    """While a venue's breaker is open, one exit in so long is sent."""
+    breaker_entry_probe: Duration = timedelta(seconds=30)
+    """An open breaker that nobody tried for so long lets one entry try."""
+    breaker_forgets: Duration = timedelta(seconds=120)
+    """Failures further apart than this are not in a row."""
     silence_check: Duration = timedelta(seconds=10)
     """How long a token may be silent before its book is compared by REST."""
     sweep_beyond: Duration = timedelta(seconds=10)
@@ -416,6 +432,7 @@ class Settings:
     log: LogSettings
 
 
+    breakers: BreakerSettings
 def env_file_path() -> Path | None:
     """Returns the env file to read, or None when there is none.
 
@@ -474,4 +491,5 @@ def load(overrides: Mapping[str, str] | None = None, *, env_file: Path | None = 
             log=LogSettings(),
         )
     finally:
+            breakers=BreakerSettings(),
         _environment.reset(token)

@@ -1,5 +1,7 @@
 """The activities of a worker process, built from the process's parts."""
 
+from datetime import timedelta
+
 from activities.account_stream import AccountStreamActivities
 from activities.feed_session import FeedSettings
 from activities.holdings import HoldingsActivities
@@ -9,10 +11,12 @@ from activities.orphans import Orphans
 from activities.projections import ProjectionActivities
 from activities.schedules import ScheduleActivities
 from activities.trading import TradingActivities
+from domain.breakers import BreakerLimits, ProbePace
 from runtime.build import Parts
 from runtime.settings import Settings
 from runtime.temporal import workflow_tuning
 from storage.repositories.audit import Audit
+from storage.repositories.breakers import Breakers
 from storage.repositories.claims import Claims
 from storage.repositories.feed_status import FeedStatuses
 from storage.repositories.holdings import Holdings
@@ -35,7 +39,7 @@ def activities_of(parts: Parts) -> RoleActivities:
     ingest = Ingest(ledger, rules, parts.venues, parts.signals, projections, tuning=workflow_tuning(tuning))
     return RoleActivities(
         trading=TradingActivities(
-            claims=Claims(database, parts.hints),
+            claims=Claims(database, parts.hints, breakers_of(parts)),
             projections=projections,
             ledger=ledger,
             instruments=Instruments(database),
@@ -91,6 +95,25 @@ def activities_of(parts: Parts) -> RoleActivities:
 
 def feed_settings(settings: Settings) -> FeedSettings:
     """Return how feeds work, by the settings."""
+def breakers_of(parts: Parts) -> Breakers:
+    """Return the breakers, by the settings."""
+    settings, tuning = parts.settings.breakers, parts.settings.tuning
+    return Breakers(
+        parts.database,
+        parts.hints,
+        limits=BreakerLimits(
+            unknowns=settings.unknowns,
+            blocks=settings.blocks,
+            forgets_ms=_ms(tuning.breaker_forgets),
+        ),
+        pace=ProbePace(exit_ms=_ms(tuning.breaker_probe), entry_ms=_ms(tuning.breaker_entry_probe)),
+    )
+
+
+def _ms(duration: timedelta) -> int:
+    return int(duration / timedelta(milliseconds=1))
+
+
     tuning = settings.tuning
     return FeedSettings(
         ws_enabled=settings.trade_manager.ws_enabled,

@@ -9,7 +9,7 @@ from storage.models.base import Base, one_of
 
 
 class BreakerRecord(Base):
-    """Failures in a row: unknown outcomes of a venue (`account_id` empty), blocked sends of an account."""
+    """`domain.breakers.Breaker` of a venue (`account_id` empty) or of an account there."""
 
     __tablename__ = "breakers"
     __table_args__ = (CheckConstraint(one_of("mode", "paper", "live"), name="mode"),)
@@ -18,6 +18,8 @@ class BreakerRecord(Base):
     mode: Mapped[str] = mapped_column(primary_key=True)
     account_id: Mapped[str] = mapped_column(primary_key=True, server_default="")
     failures: Mapped[int] = mapped_column(server_default="0")
+    failed_at: Mapped[datetime | None]
     opened_at: Mapped[datetime | None]
-    last_probe_at: Mapped[datetime | None]
+    tried_at: Mapped[datetime | None]
+    well_at: Mapped[datetime | None]
     updated_at: Mapped[datetime] = mapped_column(server_default=func.now())

@@ -1,4 +1,7 @@
-"""Claims: the reservation before every send, in four round trips on the raw pool."""
+"""Claims: the reservation before every send, in four round trips on the raw pool.
+
+An open breaker costs two more: the claim then takes the next probe in its own transaction.
+"""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
@@ -8,6 +11,7 @@ import asyncpg
 from pydantic import TypeAdapter
 
 from domain.accounts import AccountPolicy
+from domain.breakers import OpenBreakers, ProbePace, is_failure
 from domain.claims import (
     ClaimAnswer,
     ClaimFacts,
@@ -17,6 +21,7 @@ from domain.claims import (
     Refused,
     StoredClaim,
     UnsettledSell,
+    held_back,
     judge_claim,
 )
 from domain.errors import NotFound
@@ -26,6 +31,7 @@ from domain.money import from_micros
 from domain.orders import Answer, Attempt, MarketState, Mode, Purpose, Side
 from storage.database import Database
 from storage.records import from_ms, read_all, read_one
+from storage.repositories.breakers import Breakers
 from storage.repositories.projections import STEP_CTES, ClaimLine, Hints, document_of, give_hints
 
 
@@ -66,13 +72,22 @@ class _LockedFacts:
     kill_switch_global: KillSwitch
     account: _AccountFacts | None
     market_state: MarketState | None
-    breaker_open: bool
     existing: StoredClaim | None
     unsettled: tuple[UnsettledSell, ...]
     entries: _EntryFacts | None = None
+    breakers: OpenBreakers | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Recorded:
+    """What writing an answer came to."""
+
+    written: bool
+    counting: bool
 
 
 _FACTS = TypeAdapter(_LockedFacts)
+_RECORDED = TypeAdapter(_Recorded)
 _STORED = TypeAdapter(StoredClaim)
 _ANSWER = TypeAdapter(Answer)
 _UNSETTLED = TypeAdapter(UnsettledClaim)
@@ -127,19 +142,35 @@ _BEGIN_RESEND = f"""UPDATE claims AS c SET
         answer_kind = NULL
     WHERE c.order_id = $1 AND c.attempt = $2
     RETURNING {_STORED_COLUMNS}"""  # noqa: S608
-_RECORD_ANSWER = """UPDATE claims SET answer = $3::jsonb, answer_kind = $4,
-        unknown_before = unknown_before OR $5
-    WHERE order_id = $1 AND attempt = $2 AND ($6::bigint IS NULL OR posts = $6) RETURNING 1"""
+# In the same breath: whether a breaker counts failures, or is open. While all is well none does, and a good
+# answer costs no second statement.
+_RECORD_ANSWER = """WITH written AS (
+        UPDATE claims SET answer = $3::jsonb, answer_kind = $4, unknown_before = unknown_before OR $5
+        WHERE order_id = $1 AND attempt = $2 AND ($6::bigint IS NULL OR posts = $6) RETURNING 1
+    )
+    SELECT EXISTS (SELECT 1 FROM written) AS written, EXISTS (
+        SELECT 1 FROM breakers AS b
+        WHERE b.venue = c.venue AND b.mode = c.mode AND b.account_id IN ('', c.account_id)
+            AND (b.failures > 0 OR b.opened_at IS NOT NULL)
+    ) AS counting
+    FROM claims AS c WHERE c.order_id = $1 AND c.attempt = $2"""
 _UNSETTLED_SELECT = """SELECT * FROM unsettled_claims
     WHERE account_id = $1 AND venue = $2 AND mode = $3 AND token_id = $4 ORDER BY order_id, attempt"""
 
 
 class Claims:
-    """The claims of all orders. `place_order` alone writes here."""
+    """The claims of all orders. `place_order` alone writes here.
 
-    def __init__(self, database: Database, hints: Hints) -> None:
+    Args:
+        database: Where they are.
+        hints: Who is told of events.
+        breakers: What counts the answers, and gives out probes; by the defaults unless given.
+    """
+
+    def __init__(self, database: Database, hints: Hints, breakers: Breakers | None = None) -> None:
         self._database = database
         self._hints = hints
+        self._breakers = breakers or Breakers(database, hints)
 
     async def claim(self, request: PlaceOrder, venue_order_id: VenueOrderId, now_ms: int) -> ClaimAnswer:
         """Judge an attempt under the lock of its position and reserve what it needs.
@@ -159,10 +190,11 @@ class Claims:
         """
         attempt = request.attempt
         async with self._database.hot.transaction() as connection:
-            facts = await _read_facts(
-                connection, attempt, request.order.order.settled_attempt, now_ms, request.send_until_ms
-            )
+            settled = request.order.order.settled_attempt
+            facts = await self._read_facts(connection, attempt, settled, now_ms, request.send_until_ms)
             answer = judge_claim(facts, attempt, venue_order_id)
+            if isinstance(answer, Granted) and answer.probes:
+                answer = await self._probe(connection, answer)
             if isinstance(answer, Granted) and not answer.resend:
                 line = _claim_line(request, venue_order_id, now_ms)
                 # The rule's rows can follow while the order is on its way; the order's row counts here.
@@ -175,13 +207,55 @@ class Claims:
         give_hints(self._hints, request.rule if isinstance(answer, Refused) else None, request.order)
         return answer
 
+    async def _read_facts(
+        self,
+        connection: asyncpg.Connection,
+        attempt: Attempt,
+        settled: int,
+        now_ms: int,
+        send_until_ms: int | None,
+    ) -> ClaimFacts:
+        text = await connection.fetchval(
+            _READ_FACTS,
+            attempt.account_id,
+            attempt.venue,
+            attempt.mode.value,
+            attempt.token_id,
+            attempt.market_id,
+            attempt.order_id,
+            attempt.attempt,
+            settled,
+            attempt.purpose is Purpose.ENTRY,
+            from_ms(now_ms),
+        )
+        return _facts_of(_FACTS.validate_json(str(text)), now_ms, send_until_ms, self._breakers.pace)
+
+    async def _probe(self, connection: asyncpg.Connection, granted: Granted) -> Granted | Refused:
+        """Take the probe that a granted send needs; refuse it when another send was first."""
+        attempt = granted.stored.attempt
+        standing = await self._breakers.take_probe(connection, attempt)
+        return granted if standing is None else held_back(standing, attempt)
+
     async def begin_resend(
-        self, order_id: OrderId, attempt: int, now_ms: int, send_until_ms: int | None
+        self,
+        order_id: OrderId,
+        attempt: int,
+        now_ms: int,
+        send_until_ms: int | None,
+        *,
+        probes: bool = False,
     ) -> Granted | Refused:
-        """Judge switches, mode and time again and count another send of the same bytes.
+        """Judge switches, mode, time and breakers again and count another send of the same bytes.
 
         Whether the stored answer calls for a send is the caller's to know: the send that is asked for here is
         judged and counted whatever was answered before.
+
+        Args:
+            order_id: The claim's order.
+            attempt: The claim's attempt.
+            now_ms: Wall time, Unix milliseconds.
+            send_until_ms: Last moment at which the send may begin.
+            probes: The claim that led here took the probe of an open breaker for this send.
 
         Raises:
             NotFound: No such claim.
@@ -192,9 +266,12 @@ class Claims:
             if row is None:
                 raise NotFound(f"no claim of attempt {attempt} of order {order_id}")
             known = _stored(row)
-            facts = await _read_facts(connection, known.attempt, attempt, now_ms, send_until_ms)
-            open_again = replace(facts, existing=replace(known, answer=None))
-            answer = judge_claim(open_again, known.attempt, known.venue_order_id)
+            facts = await self._read_facts(connection, known.attempt, attempt, now_ms, send_until_ms)
+            unanswered = replace(known, answer=None)
+            facts = replace(facts, existing=unanswered, breakers=OpenBreakers() if probes else facts.breakers)
+            answer = judge_claim(facts, known.attempt, known.venue_order_id)
+            if isinstance(answer, Granted) and answer.probes:
+                answer = await self._probe(connection, answer)
             if isinstance(answer, Refused):
                 return answer
             if isinstance(answer, Granted):
@@ -211,8 +288,9 @@ class Claims:
         unknown_before: bool,
         *,
         posts: int | None = None,
+        took_ms: int = 0,
     ) -> bool:
-        """Write down what the venue answered to the latest send.
+        """Write down what the venue answered to the latest send, and let breakers count it.
 
         Args:
             order_id: The claim's order.
@@ -221,6 +299,7 @@ class Claims:
             unknown_before: An earlier send of this attempt may have arrived; once true it stays true.
             posts: The count of sends that the answer belongs to; when another send began meanwhile the answer
                 is not written.
+            took_ms: How long ago the send began.
 
         Returns:
             Whether it was written.
@@ -229,7 +308,7 @@ class Claims:
             StorageUnavailable: Postgres cannot be reached now.
         """
         async with self._database.hot.connection() as connection:
-            written = await connection.fetchval(
+            row = await connection.fetchrow(
                 _RECORD_ANSWER,
                 order_id,
                 attempt,
@@ -238,7 +317,14 @@ class Claims:
                 unknown_before,
                 posts,
             )
-        return written is not None
+        if row is None:
+            return False
+        recorded = read_one(_RECORDED, row)
+        if recorded.counting or is_failure(answer.kind):
+            sent = await self.find(order_id, attempt)
+            if sent is not None:
+                await self._breakers.count(sent.attempt, answer.kind, took_ms)
+        return recorded.written
 
     async def find(self, order_id: OrderId, attempt: int) -> StoredClaim | None:
         """Return one claim."""
@@ -271,26 +357,7 @@ class Claims:
         return read_all(_UNSETTLED, [{**row, "ref": dict(row)} for row in rows])
 
 
-async def _read_facts(
-    connection: asyncpg.Connection, attempt: Attempt, settled: int, now_ms: int, send_until_ms: int | None
-) -> ClaimFacts:
-    text = await connection.fetchval(
-        _READ_FACTS,
-        attempt.account_id,
-        attempt.venue,
-        attempt.mode.value,
-        attempt.token_id,
-        attempt.market_id,
-        attempt.order_id,
-        attempt.attempt,
-        settled,
-        attempt.purpose is Purpose.ENTRY,
-        from_ms(now_ms),
-    )
-    return _facts_of(_FACTS.validate_json(str(text)), now_ms, send_until_ms)
-
-
-def _facts_of(locked: _LockedFacts, now_ms: int, send_until_ms: int | None) -> ClaimFacts:
+def _facts_of(locked: _LockedFacts, now_ms: int, send_until_ms: int | None, pace: ProbePace) -> ClaimFacts:
     account = locked.account
     return ClaimFacts(
         held_shares=locked.held_shares,
@@ -303,10 +370,11 @@ def _facts_of(locked: _LockedFacts, now_ms: int, send_until_ms: int | None) -> C
         account_enabled=account.enabled if account else False,
         # A token that was never read into the cache counts as open: the venue itself refuses what it must.
         market_state=locked.market_state or MarketState.OPEN,
-        breaker_open=locked.breaker_open,
         limits=_limits_of(account.policy if account else AccountPolicy(), locked.entries),
         now_ms=now_ms,
         send_until_ms=send_until_ms,
+        breakers=locked.breakers or OpenBreakers(),
+        probe_pace=pace,
     )
 
 

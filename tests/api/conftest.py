@@ -180,7 +180,10 @@ async def opened_world(
         adoption=Adoption(all_rules, Claims(database, NotifyHints(database)), ledger),
         api_keys=ApiKeys(database, SecretStr("pepper" * 8)),
         audit=Audit(database),
-        breakers=Breakers(database),
+        breakers=Breakers(database, NotifyHints(database)),
+        codec=CodecAccess(
+            codec=EncryptedPayloads([PAYLOAD_KEY]), ui_origin=UI, sessions=CodecSessions(SecretStr("p" * 32))
+        ),
         events=Events(database),
         feeds=FeedStatuses(database),
         idempotency=Idempotency(database),

@@ -170,7 +170,6 @@ def make_facts(**changes):
         "live_acknowledged": True,
         "account_enabled": True,
         "market_state": MarketState.OPEN,
-        "breaker_open": False,
         "limits": claims.EntryLimits(),
         "now_ms": 1_767_225_600_000,
         "send_until_ms": None,

@@ -2,6 +2,7 @@ import pytest
 from hypothesis import Phase, settings
 from hypothesis.stateful import run_state_machine_as_test
 
+from domain.breakers import OpenBreakers
 from domain.claims import (
     Claimed,
     ClaimRefusal,
@@ -78,6 +79,7 @@ def test_first_claim_is_granted_as_it_is_with_its_first_send_counted():
 
 SWITCH, LIMIT = ClaimRefusal.KILL_SWITCH, ClaimRefusal.ENTRY_LIMIT
 ENTRIES, ALL = KillSwitch.ENTRIES, KillSwitch.ALL
+BREAKER, VENUE_TRIED_NOW = ClaimRefusal.BREAKER_OPEN, OpenBreakers(venue_idle_ms=0)
 
 
 @pytest.mark.parametrize(
@@ -89,7 +91,11 @@ ENTRIES, ALL = KillSwitch.ENTRIES, KillSwitch.ALL
         ("account switch: entries", {"kill_switch_account": ENTRIES}, SWITCH, Granted),
         ("account switch: all", {"kill_switch_account": ALL}, SWITCH, SWITCH),
         ("disabled", {"account_enabled": False}, ClaimRefusal.ACCOUNT_DISABLED, Granted),
-        ("breaker", {"breaker_open": True}, ClaimRefusal.BREAKER_OPEN, Granted),
+        ("venue's breaker, tried now", {"breakers": VENUE_TRIED_NOW}, BREAKER, BREAKER),
+        ("venue's breaker, tried 2 s ago", {"breakers": OpenBreakers(venue_idle_ms=2_000)}, BREAKER, Granted),
+        ("venue's breaker, left alone", {"breakers": OpenBreakers(venue_idle_ms=30_000)}, Granted, Granted),
+        ("account's breaker", {"breakers": OpenBreakers(account_idle_ms=29_999)}, BREAKER, Granted),
+        ("account's, left alone", {"breakers": OpenBreakers(account_idle_ms=30_000)}, Granted, Granted),
         ("back in paper mode", {"account_mode": Mode.PAPER}, ClaimRefusal.LIVE_NOT_ACKNOWLEDGED, Granted),
         (
             "not acknowledged",
@@ -294,6 +300,30 @@ def test_resend_of_an_entry_is_not_counted_against_the_day_again():
     buy = entry()
     limits = EntryLimits(max_day_usd=D(4), spent_today_usd=D(4), max_day_orders=1, orders_today=1)
     assert refusal(buy, existing=stored(buy), limits=limits) is Granted
+
+
+def test_resend_under_an_open_breaker_probes_like_a_first_send_or_waits():
+    again = stored(make_attempt(), answer=AnswerKind.UNKNOWN)
+    assert refusal(make_attempt(), existing=again, breakers=VENUE_TRIED_NOW) is BREAKER
+    free = make_facts(existing=again, breakers=OpenBreakers(venue_idle_ms=2_000))
+    assert judge_claim(free, make_attempt(), DIGEST) == Granted(resend=True, stored=again, probes=True)
+
+
+def test_exit_that_lacks_shares_takes_no_probe():
+    facts = make_facts(held_shares=D(4), breakers=OpenBreakers(venue_idle_ms=2_000))
+    assert judge_claim(facts, make_attempt(), DIGEST) == Reduced(available=D(4))
+
+
+def test_exit_under_its_accounts_breaker_alone_is_sent_without_a_probe():
+    facts = make_facts(breakers=OpenBreakers(account_idle_ms=0))
+    assert judge_claim(facts, make_attempt(), DIGEST) == judge_claim(make_facts(), make_attempt(), DIGEST)
+
+
+@pytest.mark.parametrize("kind", [kind for kind in AnswerKind if kind not in SEND_ANSWERS])
+def test_known_answer_is_reported_even_under_an_open_breaker(kind):
+    standing = stored(make_attempt(), answer=kind)
+    answer = judge_claim(make_facts(existing=standing, breakers=VENUE_TRIED_NOW), make_attempt(), DIGEST)
+    assert answer == Granted(resend=True, stored=standing)
 
 
 @pytest.mark.parametrize("kind", [kind for kind in AnswerKind if kind not in SEND_ANSWERS])

@@ -176,6 +176,8 @@ class FakeClaims:
         self.judged = None  # an answer given instead of judging
         self.away = 0
 
+        self.probing = False  # whether claims of resends take a probe
+        self.probes = []  # what resends were told of theirs
     async def claim(self, request, venue_order_id, now_ms):
         attempt = request.attempt
         known = self.stored.get((attempt.order_id, attempt.attempt))
@@ -186,7 +188,7 @@ class FakeClaims:
         if self.refusal is not None:
             return Refused(refusal=self.refusal, detail="refused")
         if known is not None:
-            return Granted(resend=True, stored=known)
+            return Granted(resend=True, stored=known, probes=self.probing)
         if self.judged is not None:
             return self.judged
         stored = StoredClaim(
@@ -200,7 +202,8 @@ class FakeClaims:
         self.stored[attempt.order_id, attempt.attempt] = stored
         return Granted(resend=False, stored=stored)
 
-    async def begin_resend(self, order_id, attempt, now_ms, send_until_ms):
+    async def begin_resend(self, order_id, attempt, now_ms, send_until_ms, *, probes=False):
+        self.probes.append(probes)
         if self.refusal is not None:
             return Refused(refusal=self.refusal, detail="refused")
         known = self.stored[order_id, attempt]
@@ -211,7 +214,7 @@ class FakeClaims:
         self.stored[order_id, attempt] = known
         return Granted(resend=True, stored=known)
 
-    async def record_answer(self, order_id, attempt, answer, unknown_before, *, posts=None):
+    async def record_answer(self, order_id, attempt, answer, unknown_before, *, posts=None, took_ms=0):
         if self.away:
             self.away -= 1
             raise StorageUnavailable("Postgres is away")

@@ -1,4 +1,4 @@
-"""Accounts, switches, idempotency keys and breakers."""
+"""Accounts, switches and idempotency keys."""
 
 import asyncio
 import uuid
@@ -12,16 +12,15 @@ from domain.accounts import AccountPolicy
 from domain.claims import ClaimRefusal, Granted, KillSwitch, Refused
 from domain.errors import Conflict, InvalidInput, NotFound
 from domain.ids import AccountId
-from domain.orders import AnswerKind, MarketState, Mode, Side
+from domain.orders import MarketState, Mode, Side
 from storage.database import Database
 from storage.repositories.accounts import Accounts
 from storage.repositories.audit import Audit
-from storage.repositories.breakers import Breakers
 from storage.repositories.feed_status import FeedStatus, FeedStatuses
 from storage.repositories.idempotency import Idempotency
 from storage.repositories.instruments import Instruments
 from storage.repositories.switches import Switches
-from tests.storage.builders import NOW_MS, START, VENUE, Store, alone_in, order_id
+from tests.storage.builders import START, VENUE, Store, alone_in, order_id
 
 NOBODY = AccountId("acc_nobody")
 
@@ -141,59 +140,6 @@ async def test_released_key_may_be_used_for_something_else(database: Database, a
         await keys.reserve(account_id, "POST /rules", "k", "g", "b")
     await keys.release(account_id, "POST /rules", "k", "f")
     assert await keys.reserve(account_id, "POST /rules", "k", "g", "b") == "b"
-
-
-async def test_unknowns_in_a_row_open_the_venues_breaker_for_entries_only(empty_database: Database) -> None:
-    store, breakers = await alone_in(empty_database), Breakers(empty_database, unknowns=3)
-    await store.hold("10")
-    entry = store.attempt(order_id(), side=Side.BUY)
-    for _ in range(2):
-        await breakers.record(entry, AnswerKind.UNKNOWN, NOW_MS)
-    assert not any(state.is_open for state in await breakers.states())
-    await breakers.record(entry, AnswerKind.UNKNOWN, NOW_MS)
-    refused = await store.claim(entry)
-    assert isinstance(refused, Refused)
-    assert refused.refusal is ClaimRefusal.BREAKER_OPEN
-    assert isinstance(await store.claim(store.attempt(order_id())), Granted)
-
-
-async def test_success_between_failures_keeps_the_breaker_closed(empty_database: Database) -> None:
-    store, breakers = await alone_in(empty_database), Breakers(empty_database, unknowns=2)
-    attempt = store.attempt(order_id())
-    for answer in (AnswerKind.UNKNOWN, AnswerKind.ACCEPTED, AnswerKind.UNKNOWN):
-        await breakers.record(attempt, answer, NOW_MS)
-    assert not any(state.is_open for state in await breakers.states())
-
-
-async def test_open_breaker_lets_one_exit_of_all_probe_at_a_time(empty_database: Database) -> None:
-    store, breakers = await alone_in(empty_database), Breakers(empty_database, unknowns=1)
-    attempt = store.attempt(order_id())
-    assert await breakers.may_send_exit(attempt, NOW_MS)
-    await breakers.record(attempt, AnswerKind.UNKNOWN, NOW_MS)
-    allowed = await asyncio.gather(*(breakers.may_send_exit(attempt, NOW_MS) for _ in range(5)))
-    assert allowed.count(True) == 1
-    assert not await breakers.may_send_exit(attempt, NOW_MS + 1_999)
-    assert await breakers.may_send_exit(attempt, NOW_MS + 2_000)
-    await breakers.record(attempt, AnswerKind.NO_LIQUIDITY, NOW_MS + 2_500)
-    assert await breakers.may_send_exit(attempt, NOW_MS + 2_600)
-
-
-async def test_blocks_open_the_breaker_of_their_account_alone(empty_database: Database) -> None:
-    store, other = await alone_in(empty_database), await alone_in(empty_database)
-    breakers = Breakers(empty_database, blocks=1)
-    await breakers.record(store.attempt(order_id()), AnswerKind.BLOCKED, NOW_MS)
-    refused = await store.claim(store.attempt(order_id(), side=Side.BUY))
-    assert isinstance(refused, Refused)
-    assert isinstance(await other.claim(other.attempt(order_id(), side=Side.BUY)), Granted)
-    (state,) = await breakers.states(store.account_id)
-    assert (state.account_id, state.failures) == (store.account_id, 1)
-    assert await breakers.states(other.account_id) == []
-
-
-async def test_paper_failures_do_not_open_the_live_breaker(empty_database: Database) -> None:
-    store, breakers = await alone_in(empty_database), Breakers(empty_database, unknowns=1)
-    await breakers.record(store.attempt(order_id()), AnswerKind.UNKNOWN, NOW_MS)
-    assert [state.mode for state in await breakers.states() if state.is_open] == [Mode.PAPER]
 
 
 async def test_instrument_reads_back_and_a_resolved_market_stays_resolved(store: Store) -> None:
