@@ -57,11 +57,6 @@ def _services(settings: Settings, parts: Parts) -> Services:
         api_keys=ApiKeys(database, settings.security.pepper()),
         audit=Audit(database),
         breakers=Breakers(database, parts.hints),
-        codec=CodecAccess(
-            codec=codec_of(settings.temporal),
-            ui_origin=origin_of(settings.temporal.ui_url),
-            sessions=CodecSessions(settings.security.pepper()),
-        ),
         events=Events(database),
         feeds=FeedStatuses(database),
         idempotency=Idempotency(database),

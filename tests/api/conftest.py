@@ -181,9 +181,6 @@ async def opened_world(
         api_keys=ApiKeys(database, SecretStr("pepper" * 8)),
         audit=Audit(database),
         breakers=Breakers(database, NotifyHints(database)),
-        codec=CodecAccess(
-            codec=EncryptedPayloads([PAYLOAD_KEY]), ui_origin=UI, sessions=CodecSessions(SecretStr("p" * 32))
-        ),
         events=Events(database),
         feeds=FeedStatuses(database),
         idempotency=Idempotency(database),
