@@ -58,6 +58,11 @@ class DataDir:
         return self.root / "ready"
 
     @property
+    def metrics(self) -> Path:
+        """One file for each process that serves metrics: where, as Prometheus's discovery reads it."""
+        return self.root / "metrics"
+
+    @property
     def postgres(self) -> Path:
         """The database cluster, unless its user cannot reach it here."""
         return self.root / "postgres"
@@ -76,8 +81,14 @@ class DataDir:
         """Makes the directories; others may pass through, not look, since Postgres has its own user."""
         self.root.mkdir(parents=True, exist_ok=True)
         self.root.chmod(stat.S_IRWXU | (stat.S_IXGRP | stat.S_IXOTH if os.geteuid() == 0 else 0))
-        for folder in (self.logs, self.ready, self.temporal_database.parent, self.simulator_state):
+        places = (self.logs, self.ready, self.metrics, self.temporal_database.parent, self.simulator_state)
+        for folder in places:
             folder.mkdir(mode=0o700, exist_ok=True)
+
+    def forget_endpoints(self) -> None:
+        """Removes what killed processes said of where they serve metrics."""
+        for left in self.metrics.glob("*.json"):
+            left.unlink()
 
 
 def holder(directory: DataDir) -> int | None:

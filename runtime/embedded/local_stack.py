@@ -57,6 +57,7 @@ class LocalStack(ABC):
         self._pids = PidsFile(self.data_dir.pids_file)
         self.supervisor = Supervisor(self._pids, observe=observe, pace=pace)
         self._variables: dict[str, str] = {}
+        self._metered = 0  # workers that were given a place for their metrics
 
     # -- what each kind of stack says of itself -------------------------------------------------
 
@@ -113,6 +114,7 @@ class LocalStack(ABC):
         self._lock.acquire()
         try:
             await self._pids.end_strays()
+            self.data_dir.forget_endpoints()
             await self._bring_up()
         except BaseException:
             await self.stop()
@@ -216,7 +218,8 @@ class LocalStack(ABC):
 
     def _worker_spec(self, name: str, role: str, restart_after: frozenset[str], **variables: str) -> PartSpec:
         ready = self.data_dir.ready / name
-        given = {"HOLDFAST_READY_FILE": str(ready), "HOLDFAST_WORKER_NAME": name, **variables}
+        own = {"HOLDFAST_READY_FILE": str(ready), "HOLDFAST_WORKER_NAME": name}
+        given = {**own, **self._metrics_port(), **variables}
         return self._spec(
             name,
             self._program(name, "worker", "--role", role, **given),
@@ -244,9 +247,16 @@ class LocalStack(ABC):
             restart_after=restart_after,
         )
 
+    def _metrics_port(self) -> dict[str, str]:
+        """Returns where the next worker serves its metrics: counted up from the port that is set."""
+        first = self.settings().telemetry.port
+        port, self._metered = first + self._metered, self._metered + 1
+        return {"HOLDFAST_METRICS_PORT": str(port)} if first else {}
+
     def _program(self, part: str, module: str, *arguments: str, **variables: str) -> Command:
         argv = self._stand_in(part) or (sys.executable, "-m", module, *arguments)
-        return Command(argv, {**self._program_environment(), **variables}, Path.cwd())
+        endpoint = {"HOLDFAST_METRICS_DIR": str(self.data_dir.metrics), "HOLDFAST_METRICS_PROCESS": part}
+        return Command(argv, {**self._program_environment(), **endpoint, **variables}, Path.cwd())
 
     def _stand_in(self, part: str) -> tuple[str, ...] | None:
         """Returns what runs in place of a part's own program; None runs that."""
