@@ -324,7 +324,6 @@ class EmbeddedSettings(Concern):
     postgres_fsync: bool = True
 
 
-class TuningSettings(Concern):
 class BreakerSettings(Concern):
     """When breakers open; their durations are among those of `TuningSettings`."""
 
@@ -336,6 +335,7 @@ class BreakerSettings(Concern):
     """Blocked sends in a row that open an account's breaker."""
 
 
+class TuningSettings(Concern):
     """Durations of recovery and pace (seconds in the environment); `scaled` gives a faster copy for tests.
 
     The defaults are those of the design: with the SDK's own, a killed worker costs 10 to 18 s instead of 2.
@@ -364,14 +364,14 @@ class BreakerSettings(Concern):
     unsettled_alarm: Duration = timedelta(seconds=60)
     blocked_retry: Duration = timedelta(seconds=30)
     breaker_probe: Duration = timedelta(seconds=2)
-    watches_reread: Duration = timedelta(seconds=60)
-    notify_gap: Duration = timedelta(milliseconds=50)
-    tape_flush: Duration = timedelta(seconds=1)
     """While a venue's breaker is open, one exit in so long is sent."""
     breaker_entry_probe: Duration = timedelta(seconds=30)
     """An open breaker that nobody tried for so long lets one entry try."""
     breaker_forgets: Duration = timedelta(seconds=120)
     """Failures further apart than this are not in a row."""
+    watches_reread: Duration = timedelta(seconds=60)
+    notify_gap: Duration = timedelta(milliseconds=50)
+    tape_flush: Duration = timedelta(seconds=1)
     silence_check: Duration = timedelta(seconds=10)
     """How long a token may be silent before its book is compared by REST."""
     sweep_beyond: Duration = timedelta(seconds=10)
@@ -429,10 +429,10 @@ class Settings:
     embedded: EmbeddedSettings
     tuning: TuningSettings
     telemetry: TelemetrySettings
+    breakers: BreakerSettings
     log: LogSettings
 
 
-    breakers: BreakerSettings
 def env_file_path() -> Path | None:
     """Returns the env file to read, or None when there is none.
 
@@ -488,8 +488,8 @@ def load(overrides: Mapping[str, str] | None = None, *, env_file: Path | None = 
             embedded=EmbeddedSettings(),
             tuning=TuningSettings(),
             telemetry=TelemetrySettings(),
+            breakers=BreakerSettings(),
             log=LogSettings(),
         )
     finally:
-            breakers=BreakerSettings(),
         _environment.reset(token)

@@ -93,8 +93,6 @@ def activities_of(parts: Parts) -> RoleActivities:
     )
 
 
-def feed_settings(settings: Settings) -> FeedSettings:
-    """Return how feeds work, by the settings."""
 def breakers_of(parts: Parts) -> Breakers:
     """Return the breakers, by the settings."""
     settings, tuning = parts.settings.breakers, parts.settings.tuning
@@ -114,6 +112,8 @@ def _ms(duration: timedelta) -> int:
     return int(duration / timedelta(milliseconds=1))
 
 
+def feed_settings(settings: Settings) -> FeedSettings:
+    """Return how feeds work, by the settings."""
     tuning = settings.tuning
     return FeedSettings(
         ws_enabled=settings.trade_manager.ws_enabled,

@@ -175,9 +175,9 @@ class FakeClaims:
         self.refusal = None
         self.judged = None  # an answer given instead of judging
         self.away = 0
-
         self.probing = False  # whether claims of resends take a probe
         self.probes = []  # what resends were told of theirs
+
     async def claim(self, request, venue_order_id, now_ms):
         attempt = request.attempt
         known = self.stored.get((attempt.order_id, attempt.attempt))
