@@ -144,6 +144,28 @@ async def test_worker_is_ready_when_it_says_so_and_restarts_after_temporal(own_s
     await stack.wait_healthy(Part.WORKER_CORE_2, after=1)
 
 
+async def test_workers_count_up_from_a_fixed_port_of_metrics_and_stale_places_are_forgotten(
+    own_stack: StartOwnStack, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("HOLDFAST_METRICS_PORT", "21464")
+    code = (
+        "import os, pathlib, signal; names = ('DIR', 'PORT', 'PROCESS'); "
+        "told = ' '.join(os.environ['HOLDFAST_METRICS_' + name] for name in names); "
+        "pathlib.Path(os.environ['HOLDFAST_METRICS_DIR'], told.split()[2] + '.json').write_text(told); "
+        "pathlib.Path(os.environ['HOLDFAST_READY_FILE']).touch(); signal.pause()"
+    )
+    workers = (Part.WORKER_CORE_1, Part.WORKER_CORE_2, Part.WORKER_IO)
+    stack = await own_stack(
+        parts=frozenset(workers), commands=dict.fromkeys(workers, (sys.executable, "-S", "-c", code))
+    )
+
+    folder = stack.data_dir.metrics
+    told = {path.stem: path.read_text() for path in sorted(folder.iterdir())}
+    assert told == {name: f"{folder} {21464 + n} {name}" for n, name in enumerate(workers)}
+    stack.data_dir.forget_endpoints()
+    assert list(folder.iterdir()) == []
+
+
 async def test_children_read_secrets_from_the_env_file_not_from_their_environment(
     own_stack: StartOwnStack,
 ) -> None:
