@@ -31,6 +31,7 @@ Say = Callable[[str], None]
 Do = Callable[[Scene, Act], Awaitable[None]]
 _DEEDS: dict[str, Do] = {**MACHINE, **VENUE, **PEOPLE}
 LOOK_AGAIN_S = 2.0
+CERTAIN_AFTER_MS = SUSTAINED_MS + 1_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,13 +41,13 @@ class _Timing:
     returning_ms: int
     settles_within_s: float
     """Only what never settles waits so long; a loaded machine needs it for honest work."""
-    certain_after_ms: int
-    """How long after its last row a path is certain: what stands beyond a level so long has to fire."""
+    always_certain: bool
+    """Whether every run waits until what stands beyond a level at the end has to fire."""
 
 
 _TIMING = {
-    Pace.PRODUCT: _Timing(8_000, 120.0, SUSTAINED_MS + 1_000),
-    Pace.FAST: _Timing(4_000, 60.0, 0),
+    Pace.PRODUCT: _Timing(8_000, 120.0, True),
+    Pace.FAST: _Timing(4_000, 60.0, False),
 }
 
 
@@ -141,9 +142,11 @@ async def _tell(scene: Scene, plan: Plan, say: Say) -> None:
 
 async def _settled(scene: Scene, timing: _Timing, say: Say) -> Report:
     """Audit until nothing is found, or for as long as settling may take."""
-    certain_ms = scene.stage.start_ms + scene.stage.plan.length_ms + timing.certain_after_ms
+    ended_ms = scene.stage.start_ms + scene.stage.plan.length_ms
     say("settling")
-    await asyncio.sleep(max(0.0, (certain_ms - now_ms()) / 1000))
+    if timing.always_certain or any(gap.to_ms >= ended_ms for gap in scene.outages.gaps()):
+        # A feed that came back late saw little: only what stands beyond its level so long is certain to fire.
+        await asyncio.sleep(max(0.0, (ended_ms + CERTAIN_AFTER_MS - now_ms()) / 1000))
     deadline = asyncio.get_running_loop().time() + timing.settles_within_s
     while True:
         say("auditing")
