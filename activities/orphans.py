@@ -8,7 +8,7 @@ from datetime import datetime, timedelta
 import structlog
 
 from domain.ids import RuleId
-from domain.messages import EventRow, RulePhase, RuleProjection, RuleRow, Severity, WatchRow
+from domain.messages import EventRow, RulePhase, RuleProjection, RuleRow, RuleStatus, Severity, WatchRow
 from domain.ports import Clock, RuleWorkflows
 from storage.repositories.projections import Projections
 from storage.repositories.rules import OpenRule, Rules
@@ -70,10 +70,21 @@ class Orphans:
         Their rows are exiting without news, or closed already; a workflow that has just ended is still listed
         as running, and hears nothing any more.
         """
-        exiting = [rule.rule_id for rule in quiet if rule.phase in _EXITING and rule.rule_id in running]
+        for rule in quiet:
+            if rule.phase in _EXITING and rule.rule_id in running:
+                await self._workflows.look_after_exit(rule.rule_id)
         closed = sorted(set(running) - set(await self._rules.open_rule_ids()))
-        for rule_id in [*exiting, *closed[:CONFIRMED_IN_ONE_PASS]]:
-            await self._workflows.look_after_exit(rule_id)
+        for rule_id in closed[:CONFIRMED_IN_ONE_PASS]:
+            await self._close_again(rule_id)
+
+    async def _close_again(self, rule_id: RuleId) -> None:
+        """Let a workflow end as its row did: a cancel that was answered must not come back to life."""
+        row = await self._rules.find_any(rule_id)
+        if row is None or row.phase is not RulePhase.DONE:
+            return  # it is just being armed
+        if row.status is RuleStatus.CANCELED:
+            await self._workflows.cancel_rule(rule_id)
+        await self._workflows.look_after_exit(rule_id)
 
     async def _quiet_rules(self) -> list[OpenRule]:
         quiet_since = self._clock.now() - self._grace

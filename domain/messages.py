@@ -117,7 +117,7 @@ class Holding:
 
 
 # 1: the search attributes follow the order, instead of going before it
-# 2: an exit looks for claims that its history forgot, before it ends
+# 2: an exit looks for claims that its history forgot, before it ends; it shows its rows when asked
 RULE_REVISION = 2
 ORDER_REVISION = 1  # 1: the same for orders
 

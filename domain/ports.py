@@ -341,3 +341,7 @@ class RuleWorkflows(Protocol):
     async def look_after_exit(self, rule_id: RuleId) -> bool:
         """Tell a rule to look at what its orders came to; False when its workflow is closed or unknown."""
         ...
+    async def cancel_rule(self, rule_id: RuleId) -> bool:
+        """Ask a rule to cancel, without waiting for it; False when its workflow is unknown."""
+        ...
+

@@ -100,6 +100,18 @@ class TemporalSignals:
         """Ask a rule to write its rows again."""
         return await self._signal(rule_workflow_id(rule_id), messages.SIGNAL_SHOW)
 
+    async def cancel_rule(self, rule_id: RuleId) -> bool:
+        """Ask for Temporal's own cancellation, which runs the rule's cancel path."""
+        try:
+            await self._handle(rule_workflow_id(rule_id)).cancel()
+        except RPCError as error:
+            if error.status in _GONE:
+                return False
+            raise _away(error) from error
+        except RuntimeError as error:
+            raise _unconnected(error) from error
+        return True
+
     async def look_after_exit(self, rule_id: RuleId) -> bool:
         """Tell a rule that there may be facts about its orders."""
         return await self.order_update(rule_workflow_id(rule_id))

@@ -23,6 +23,7 @@ with workflow.unsafe.imports_passed_through():
     )
     from domain.orders import Instrument
 
+from workflows import calls
 from workflows.rule_inbox import Cancel, OrderNews, Patch, PositionNews, Show
 from workflows.rule_life import RuleLife
 
@@ -124,10 +125,12 @@ class Rule:
         self._life.state.instrument = instrument
 
     @workflow.signal(name=messages.SIGNAL_SHOW)
-    def show(self) -> None:
+    async def show(self) -> None:
         """Somebody wrote this rule's rows who is not its workflow: write them again."""
         if self._life.exit is None:
             self._life.inbox.append(Show())
+        elif self._start.revision >= 2:
+            await calls.project(self._life.exit.execution.projection())
 
     def _check_account(self, account_id: str) -> None:
         if account_id != self._start.account_id:

@@ -27,6 +27,7 @@ class Workflows:
         self.asked = []
         self.shown = []
         self.looked_after = []
+        self.canceled = []
 
     async def running_rules(self):
         return set(self.visible)
@@ -37,6 +38,10 @@ class Workflows:
 
     async def show_rule(self, rule_id):
         self.shown.append(rule_id)
+        return True
+
+    async def cancel_rule(self, rule_id):
+        self.canceled.append(rule_id)
         return True
 
     async def look_after_exit(self, rule_id):
@@ -258,3 +263,23 @@ async def test_workflow_that_runs_though_its_row_is_closed_is_told_to_look_at_it
 
     assert scene.workflows.looked_after == [done]
     assert scene.written == []
+
+
+async def test_workflow_that_runs_though_its_rule_was_canceled_is_canceled_again():
+    scene = Scene()
+    canceled = scene.open("rul_1", phase=RulePhase.DONE, status=RuleStatus.CANCELED)
+    fired = scene.open("rul_2", phase=RulePhase.DONE, status=RuleStatus.TRIGGERED)
+    scene.workflows.visible = {canceled, fired}
+
+    await scene.orphans.sweep()
+
+    assert scene.workflows.canceled == [canceled]
+
+
+async def test_workflow_without_a_row_is_left_alone_while_it_is_armed():
+    scene = Scene()
+    scene.workflows.visible = {RuleId("rul_1")}
+
+    await scene.orphans.sweep()
+
+    assert (scene.workflows.canceled, scene.workflows.looked_after) == ([], [])

@@ -3,8 +3,11 @@
 from datetime import timedelta
 from decimal import Decimal
 
+from domain.ids import RuleId
 from domain.messages import RuleOutcome, RulePhase, RuleStatus
 from domain.orders import AnswerKind, OrderState
+from runtime.settings import TemporalSettings
+from runtime.temporal_signals import TemporalSignals
 from tests.fakes.exchange import FakeExchange, accepts, answers, fills
 from tests.workflows.floor import CLOCK, STOP, TARGET, Floor, quick
 
@@ -23,6 +26,16 @@ async def test_a_cancel_before_the_crossing_ends_the_rule(floor: Floor, exchange
     await rule.result()
     assert not exchange.watch.armed
     assert exchange.rule.phase is RulePhase.DONE
+
+
+async def test_a_rule_that_reconcile_cancels_ends_as_canceled(floor: Floor, exchange: FakeExchange):
+    rule = await floor.arm()
+    signals = TemporalSignals(floor.client, TemporalSettings())
+    assert await signals.cancel_rule(rule.start.rule_id)
+
+    assert (await rule.result()).status is RuleStatus.CANCELED
+    assert await signals.cancel_rule(rule.start.rule_id)  # one that has ended stays as it ended
+    assert not await signals.cancel_rule(RuleId("rul_nobody"))
 
 
 async def test_a_cancel_during_the_exit_names_what_stays(floor: Floor, exchange: FakeExchange):

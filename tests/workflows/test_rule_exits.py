@@ -326,3 +326,16 @@ async def test_missing_credentials_block_and_alarm_until_they_are_there(floor: F
 
     assert exchange.alarms == ["order.blocked"]
     assert exchange.sold == D(10)
+
+
+async def test_an_exit_that_is_asked_for_its_rows_writes_them(floor: Floor, exchange: FakeExchange):
+    exchange.bids = [("0.20", "1000")]
+    rule = await floor.arm(STOP, floor="0.30", tuning=quick(retry_ms=60_000, retry_cap_ms=60_000))
+    await rule.cross("0.20")
+    await exchange.until(lambda: exchange.rule.phase is RulePhase.WAITING)
+    written = exchange.rule.version
+    await rule.handle.signal(messages.SIGNAL_SHOW)
+    await exchange.until(lambda: exchange.rule.version > written)
+
+    assert exchange.rule.phase is RulePhase.WAITING
+    await rule.cancel()
