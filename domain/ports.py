@@ -1,6 +1,6 @@
 """Ports: what the outside must offer. Concrete classes are named in `runtime/build.py` alone."""
 
-from collections.abc import AsyncIterator, Collection, Sequence
+from collections.abc import AsyncIterator, Collection, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass
 from datetime import datetime
@@ -209,6 +209,12 @@ class Trading(Protocol):
 
     async def cancel(self, venue_order_id: VenueOrderId) -> CancelOutcome:
         """Cancel one order; repeating it is harmless."""
+        ...
+
+    async def cancel_many(
+        self, venue_order_ids: Sequence[VenueOrderId]
+    ) -> Mapping[VenueOrderId, CancelOutcome]:
+        """Cancel several orders, in few requests where the venue can; an outcome for each of them."""
         ...
 
     async def open_orders(self, token_id: TokenId | None = None) -> Sequence[VenueOrder]:

@@ -1,6 +1,6 @@
 """One account's session."""
 
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager
 from datetime import datetime
 
@@ -50,6 +50,12 @@ class TemplateTrading:
 
     async def cancel(self, venue_order_id: VenueOrderId) -> CancelOutcome:
         """Cancel one order."""
+        raise NotImplementedError
+
+    async def cancel_many(
+        self, venue_order_ids: Sequence[VenueOrderId]
+    ) -> Mapping[VenueOrderId, CancelOutcome]:
+        """Cancel several orders, in as few requests as the venue takes."""
         raise NotImplementedError
 
     async def open_orders(self, token_id: TokenId | None = None) -> Sequence[VenueOrder]:

@@ -1,7 +1,7 @@
 """The paper venue: orders fill against live books, money is imaginary."""
 
 import asyncio
-from collections.abc import AsyncGenerator, AsyncIterator, Sequence
+from collections.abc import AsyncGenerator, AsyncIterator, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
@@ -204,6 +204,12 @@ class PaperTrading:
             if await self._end(order):
                 return CancelOutcome.CANCELED
         return CancelOutcome.NOT_FOUND
+
+    async def cancel_many(
+        self, venue_order_ids: Sequence[VenueOrderId]
+    ) -> Mapping[VenueOrderId, CancelOutcome]:
+        """Cancel resting orders, one after another."""
+        return {order_id: await self.cancel(order_id) for order_id in venue_order_ids}
 
     async def open_orders(self, token_id: TokenId | None = None) -> Sequence[VenueOrder]:
         """Return the resting orders."""

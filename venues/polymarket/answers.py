@@ -13,6 +13,7 @@ from domain.ids import VenueOrderId
 from domain.money import from_micros
 from domain.orders import Answer, AnswerKind, Attempt, RebuildReason, Side, VenueOrderStatus
 from venues.polymarket.http import NetworkFault, Reply
+from venues.polymarket.limits import is_limiters
 from venues.polymarket.parsing import order_status, read_payload
 from venues.polymarket.schemas import PlacePayload
 from venues.polymarket.waiting import asked_wait_ms, refusal_of
@@ -22,7 +23,6 @@ _NOT_READY_WAIT_MS = 5_000
 _PAUSE_WAIT_MS = 5_000
 _RESTART_WAIT_MS = 1_000
 _FIREWALL_WAIT_MS = 30_000
-_RATE_LIMIT_HEADERS = ("poly-ratelimit-remaining", "poly-ratelimit-reset", "poly-ratelimit-tier")
 
 
 @dataclass(frozen=True, slots=True)
@@ -119,6 +119,11 @@ def answer_without_reply(fault: NetworkFault, venue_order_id: VenueOrderId) -> A
     return Answer(kind=kind, code=f"network_{fault.value}", venue_order_id=venue_order_id)
 
 
+def answer_of_pause(wait_ms: int, venue_order_id: VenueOrderId) -> Answer:
+    """Return the answer to an order that was not sent, since the limiter's pause is not over."""
+    return _answer(_K.TRANSIENT, "rate_limited", "the limiter's pause is not over", venue_order_id, wait_ms)
+
+
 def _of_refusal(reply: Reply, venue_order_id: VenueOrderId) -> Answer:
     status, refusal = reply.status, refusal_of(reply)
     wait_ms = asked_wait_ms(reply)
@@ -149,8 +154,7 @@ def _by_status(status: int, *, is_json: bool) -> tuple[AnswerKind, str, int | No
 
 
 def _of_rate_limit(reply: Reply, words: str, wait_ms: int | None, venue_order_id: VenueOrderId) -> Answer:
-    from_venue = any(name in reply.headers for name in _RATE_LIMIT_HEADERS)
-    if from_venue:
+    if is_limiters(reply):
         return _answer(_K.TRANSIENT, "rate_limited", words, venue_order_id, wait_ms or _RESTART_WAIT_MS)
     return _answer(_K.UNKNOWN, "rate_limited_by_another_hop", words, venue_order_id, wait_ms)
 

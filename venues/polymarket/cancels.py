@@ -1,5 +1,7 @@
 """What an answer to a cancel means: its texts, classified once."""
 
+from collections.abc import Mapping, Sequence
+
 from domain.errors import VenueTransient
 from domain.ids import VenueOrderId
 from domain.ports import CancelOutcome
@@ -18,6 +20,23 @@ REASONS: tuple[tuple[str, CancelOutcome], ...] = (
 )
 
 
+def outcomes_of(
+    reply: Reply, venue_order_ids: Sequence[VenueOrderId]
+) -> Mapping[VenueOrderId, CancelOutcome]:
+    """Classify the reply to a batch cancel; an order that it does not name was not cancelled.
+
+    Raises:
+        VenueTransient, VenueBlocked, VenueProtocolError: the cancels were not judged at all.
+    """
+    payload = _payload_of(reply)
+    return {
+        order_id: CancelOutcome.CANCELED
+        if order_id in payload.canceled
+        else _by_reason(payload.not_canceled.get(order_id, ""))
+        for order_id in venue_order_ids
+    }
+
+
 def outcome_of(reply: Reply, venue_order_id: VenueOrderId) -> CancelOutcome:
     """Classify the reply to a cancel of one order.
 
@@ -28,13 +47,14 @@ def outcome_of(reply: Reply, venue_order_id: VenueOrderId) -> CancelOutcome:
         refusal = refusal_of(reply)
         if refusal is not None:
             return _by_reason(refusal.error)
+    return outcomes_of(reply, [venue_order_id])[venue_order_id]
+
+
+def _payload_of(reply: Reply) -> CancelPayload:
     if reply.status == 503:
         # "Trading is currently disabled" refuses cancels too, for a while.
         raise VenueTransient("cancels are refused for now", wait_ms=asked_wait_ms(reply))
-    payload = read_payload(CancelPayload, checked(reply).body)
-    if venue_order_id in payload.canceled:
-        return CancelOutcome.CANCELED
-    return _by_reason(payload.not_canceled.get(venue_order_id, ""))
+    return read_payload(CancelPayload, checked(reply).body)
 
 
 def _by_reason(reason: str) -> CancelOutcome:

@@ -18,6 +18,10 @@ class PolymarketConfig:
         keepalive_s: how long an idle connection is kept for the next order.
         tokens_per_socket: the venue stalls sockets with many tokens; more tokens open more sockets.
         ping_s: the venue drops a socket that sends no PING (every 10 s by its documentation).
+        heartbeat_s: pause between two heartbeats while the user socket is open; None leaves the venue's dead
+            man's switch off, see `docs/venues.md`.
+        cancels_per_request: ids of one batch cancel; the venue takes a thousand, its limiter refuses a batch
+            as a whole.
         silent_socket_s: a socket without any frame, PONG included, for this long is dead.
     """
 
@@ -32,6 +36,8 @@ class PolymarketConfig:
     keepalive_s: float = 120.0
     tokens_per_socket: int = 200
     books_per_request: int = 100
+    cancels_per_request: int = 100
+    heartbeat_s: float | None = None
     ping_s: float = 10.0
     silent_socket_s: float = 25.0
     reconnect_first_s: float = 0.1

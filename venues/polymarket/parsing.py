@@ -34,7 +34,7 @@ _MILLISECONDS_FROM = 10**11  # a Unix time above it is in milliseconds
 # Longest first: a status may carry a reason, and CANCELED is the head of CANCELED_MARKET_RESOLVED.
 _ORDER_STATUSES = (
     ("CANCELED_MARKET_RESOLVED", VenueOrderStatus.CANCELED),
-    ("UNMATCHED", VenueOrderStatus.UNMATCHED),
+    ("UNMATCHED", VenueOrderStatus.LIVE),  # its hold is over and nothing matched: it rests
     ("CANCELLED", VenueOrderStatus.CANCELED),
     ("CANCELED", VenueOrderStatus.CANCELED),
     ("MATCHED", VenueOrderStatus.MATCHED),

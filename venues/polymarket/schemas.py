@@ -286,6 +286,12 @@ class ClosedOnlyPayload(Payload):
     closed_only: bool
 
 
+class HeartbeatPayload(Payload):
+    """Reply of ``POST /v1/heartbeats``, refused or not: the id that the next one must carry."""
+
+    heartbeat_id: str
+
+
 class ApiKeyPayload(Payload):
     """Reply of creating or deriving an API key."""
 

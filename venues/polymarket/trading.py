@@ -1,27 +1,30 @@
 """One account's session: sign and post, look up, cancel, balances, fills."""
 
+import asyncio
 import time
-from collections.abc import AsyncIterator, Callable, Mapping, Sequence
-from contextlib import AbstractAsyncContextManager
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Mapping, Sequence
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from datetime import datetime
 from decimal import Decimal
 
 import orjson
 import structlog
 
-from domain.errors import VenueProtocolError
+from domain.errors import VenueProtocolError, VenueTransient
 from domain.fills import Fill
 from domain.ids import MarketId, TokenId, VenueOrderId
 from domain.money import from_micros
 from domain.orders import Answer, AnswerKind, Attempt, Instrument, VenueOrder, VenueOrderStatus
 from domain.ports import AccountEvent, Balance, CancelOutcome, HeldToken, MarketData
 from venues.polymarket import parsing
-from venues.polymarket.answers import answer_of, answer_without_reply
-from venues.polymarket.cancels import outcome_of
+from venues.polymarket.answers import answer_of, answer_of_pause, answer_without_reply
+from venues.polymarket.cancels import outcome_of, outcomes_of
 from venues.polymarket.config import PolymarketConfig
 from venues.polymarket.credentials import VenueCredentials
+from venues.polymarket.heartbeat import Heartbeat
 from venues.polymarket.holdings import held_tokens
 from venues.polymarket.http import HttpSession, NetworkFailure, Reply
+from venues.polymarket.limits import Bucket, LimiterPauses
 from venues.polymarket.paging import pages
 from venues.polymarket.reads import checked, send
 from venues.polymarket.schemas import (
@@ -37,6 +40,7 @@ from venues.polymarket.trades import Owner, fills_of
 from venues.polymarket.user_socket import UserSocket
 
 _ORDER = "/order"
+_BATCH = "/orders"
 _ORDER_LOOKUP = "/data/order/"
 _ORDERS = "/data/orders"
 _TRADES = "/data/trades"
@@ -80,6 +84,7 @@ class PolymarketTrading:
         )
         self._instruments: dict[TokenId, Instrument] = {}
         self._signed: dict[Attempt, SignedOrder] = {}
+        self._pauses = LimiterPauses(lambda: time.monotonic_ns() // 1_000_000)
 
     async def aclose(self) -> None:
         """Close the connections."""
@@ -108,6 +113,9 @@ class PolymarketTrading:
     async def place(self, attempt: Attempt) -> Answer:
         """Sign and post once. Never raises for an answer of the venue or a network failure."""
         order_id = venue_order_id(attempt)
+        pause_ms = self._pauses.left_ms(Bucket.ORDERS)
+        if pause_ms:
+            return answer_of_pause(pause_ms, order_id)
         try:
             signed = self._signed.pop(attempt, None) or self._sign(attempt)
         except WrongWallet as error:
@@ -120,6 +128,7 @@ class PolymarketTrading:
             reply = await self._session.request("POST", _ORDER, body=body, headers=headers)
         except NetworkFailure as failure:
             return answer_without_reply(failure.fault, order_id)
+        self._pauses.learn(Bucket.ORDERS, reply)
         answer = answer_of(reply, attempt, order_id)
         if answer.code == "accepted_with_odd_amounts":
             _log.error("order.odd_amounts", venue_order_id=order_id, body=reply.text[:300])
@@ -139,11 +148,29 @@ class PolymarketTrading:
 
     async def cancel(self, venue_order_id: VenueOrderId) -> CancelOutcome:
         """Cancel one order; repeating it is harmless."""
-        body = orjson.dumps({"orderID": venue_order_id})
-        reply = await send(
-            self._session, "DELETE", _ORDER, body=body, headers=self._headers("DELETE", _ORDER, body)
-        )
-        return outcome_of(reply, venue_order_id)
+        return outcome_of(await self._delete(_ORDER, {"orderID": venue_order_id}), venue_order_id)
+
+    async def cancel_many(
+        self, venue_order_ids: Sequence[VenueOrderId]
+    ) -> Mapping[VenueOrderId, CancelOutcome]:
+        """Cancel orders in as few requests as the venue takes; repeating it is harmless."""
+        outcomes: dict[VenueOrderId, CancelOutcome] = {}
+        size = self._config.cancels_per_request
+        for start in range(0, len(venue_order_ids), size):
+            chunk = venue_order_ids[start : start + size]
+            outcomes |= outcomes_of(await self._delete(_BATCH, list(chunk)), chunk)
+        return outcomes
+
+    async def _delete(self, path: str, payload: Mapping[str, str] | list[VenueOrderId]) -> Reply:
+        """Send a cancel, unless the limiter's pause for cancels is not over."""
+        pause_ms = self._pauses.left_ms(Bucket.CANCELS)
+        if pause_ms:
+            raise VenueTransient("the limiter's pause is not over", code="rate_limited", wait_ms=pause_ms)
+        body = orjson.dumps(payload)
+        headers = self._headers("DELETE", path, body)
+        reply = await send(self._session, "DELETE", path, body=body, headers=headers)
+        self._pauses.learn(Bucket.CANCELS, reply)
+        return reply
 
     async def open_orders(self, token_id: TokenId | None = None) -> Sequence[VenueOrder]:
         """Return the account's live orders."""
@@ -191,7 +218,22 @@ class PolymarketTrading:
 
     def events(self) -> AbstractAsyncContextManager[AsyncIterator[AccountEvent]]:
         """Open the user socket; it reconnects by itself and announces gaps."""
-        return UserSocket(self._config, self._credentials.api, self.fills_of_trade)
+        return self._listen()
+
+    @asynccontextmanager
+    async def _listen(self) -> AsyncGenerator[AsyncIterator[AccountEvent]]:
+        """Open the socket, and beat while it is open where the venue's dead man's switch is wanted."""
+        every_s, beating = self._config.heartbeat_s, None
+        if every_s is not None:
+            heartbeat = Heartbeat(self._session, self._headers, every_s)
+            beating = asyncio.create_task(heartbeat.run(), name="polymarket heartbeat")
+        try:
+            async with UserSocket(self._config, self._credentials.api, self.fills_of_trade) as events:
+                yield events
+        finally:
+            if beating is not None:
+                beating.cancel()
+                await asyncio.gather(beating, return_exceptions=True)
 
     async def _look_up(self, venue_order_id: VenueOrderId) -> VenueOrder | None:
         reply = await self._get(_ORDER_LOOKUP + venue_order_id, {})

@@ -300,7 +300,7 @@ def success(**members: object) -> Answer:
         ("live", VenueOrderStatus.LIVE),
         ("matched", VenueOrderStatus.MATCHED),
         ("delayed", VenueOrderStatus.DELAYED),
-        ("unmatched", VenueOrderStatus.UNMATCHED),
+        ("unmatched", VenueOrderStatus.LIVE),  # a hold that is over leaves an order that rests
         ("", None),
         ("a new word", None),
     ],

@@ -1,0 +1,66 @@
+"""The venue's dead man's switch: while it is on, silence of this process cancels the key's open orders.
+
+Off by default, see `docs/venues.md`. The first heartbeat has an empty id, each reply names the next one; a
+wrong id is answered 400 with the expected one (venue's documentation, Heartbeat, 2026-10).
+"""
+
+import asyncio
+from collections.abc import Callable, Mapping
+
+import orjson
+import structlog
+
+from domain.errors import VenueError
+from venues.polymarket.http import HttpSession
+from venues.polymarket.parsing import read_payload
+from venues.polymarket.reads import checked, send
+from venues.polymarket.schemas import HeartbeatPayload
+
+PATH = "/v1/heartbeats"
+_REFUSED = 400
+_log = structlog.get_logger(__name__)
+
+Headers = Callable[[str, str, bytes], Mapping[str, str]]
+"""(method, path, body) → authentication headers."""
+
+
+class Heartbeat:
+    """Sends heartbeats of one API key until its task is cancelled.
+
+    Args:
+        session: requests to the CLOB host.
+        headers: signs a request.
+        every_s: the pause between two of them.
+    """
+
+    def __init__(self, session: HttpSession, headers: Headers, every_s: float) -> None:
+        self._session = session
+        self._headers = headers
+        self._every_s = every_s
+        self._next_id = ""
+
+    async def run(self) -> None:
+        """Beat for ever; one that fails is followed by the next at its time."""
+        while True:
+            try:
+                await self.beat()
+            except VenueError as error:
+                _log.warning("heartbeat.failed", code=error.code)
+            await asyncio.sleep(self._every_s)
+
+    async def beat(self) -> None:
+        """Send one heartbeat, at once again where the venue expects another id.
+
+        Raises:
+            VenueError: the venue did not take it.
+        """
+        if not await self._sent():
+            await self._sent()
+
+    async def _sent(self) -> bool:
+        body = orjson.dumps({"heartbeat_id": self._next_id})
+        reply = await send(self._session, "POST", PATH, body=body, headers=self._headers("POST", PATH, body))
+        accepted = reply.status != _REFUSED
+        payload = read_payload(HeartbeatPayload, (checked(reply) if accepted else reply).body)
+        self._next_id = payload.heartbeat_id
+        return accepted
