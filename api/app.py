@@ -9,10 +9,13 @@ from fastapi.routing import APIRoute
 
 from api import errors
 from api.boundary import Boundary, Gate
+from api.codec_access import CODED, LOGIN, MAX_CODED_BYTES
+from api.codec_origin import CodecOrigin
 from api.deps import Services, authenticate
 from api.routes import (
     accounts,
     adoption,
+    codec,
     explain,
     health,
     holdings,
@@ -27,7 +30,19 @@ OpenServices = Callable[[], AbstractAsyncContextManager[Services]]
 
 VERSION = "2"
 DOCUMENTATION = frozenset({"/docs", "/openapi.json"})
-_ROUTERS = (explain, rules, adoption, skills_polymarket, orders, holdings, portfolio, accounts, health)
+OPEN = frozenset({health.LIVENESS, LOGIN}) | DOCUMENTATION
+_ROUTERS = (
+    explain,
+    rules,
+    adoption,
+    skills_polymarket,
+    orders,
+    holdings,
+    portfolio,
+    accounts,
+    codec,
+    health,
+)
 _DESCRIPTION = """\
 Holdfast watches positions and acts on them: stop-loss, take-profit, trailing stop, time exits.
 Every rule and order is a durable workflow: what was answered with success survives any crash and is never
@@ -69,14 +84,15 @@ def create_app(open_services: OpenServices) -> FastAPI:
     errors.install(app)
     # The last one added is the outermost.
     app.add_middleware(Gate, authenticate=authenticate, is_open=is_open)
-    app.add_middleware(Boundary)
+    app.add_middleware(Boundary, larger=dict.fromkeys(CODED, MAX_CODED_BYTES))
+    app.add_middleware(CodecOrigin)
     app.openapi = lambda: _documented(app)
     return app
 
 
 def is_open(path: str) -> bool:
-    """Say whether a path needs no key: liveness and the documentation."""
-    return path == health.LIVENESS or path in DOCUMENTATION
+    """Say whether a path needs no key: liveness, the documentation, and the codec's login page."""
+    return path in OPEN
 
 
 def _operation_id(route: APIRoute) -> str:
@@ -99,6 +115,7 @@ def _documented(app: FastAPI) -> dict[str, object]:
             "header": {"type": "apiKey", "in": "header", "name": "X-API-Key"},
         }
         document["security"] = [{"bearer": []}, {"header": []}]
-        document["paths"][health.LIVENESS]["get"]["security"] = []
+        for path in OPEN - DOCUMENTATION:
+            document["paths"][path]["get"]["security"] = []
         app.openapi_schema = document
     return app.openapi_schema

@@ -1,7 +1,7 @@
 """The outermost layers of the API: size of bodies, who calls, one log line a request, no bare errors."""
 
 import time
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping
 from http import HTTPStatus
 
 import structlog
@@ -28,17 +28,22 @@ class Boundary:
     """Answers every failure with a problem document, refuses oversized bodies, and logs each request once.
 
     The log line holds method, route, status and duration; never a body, a header or a query.
+
+    Args:
+        app: What it stands around.
+        larger: Paths whose bodies may be larger, with their limits in bytes.
     """
 
-    def __init__(self, app: ASGIApp) -> None:
+    def __init__(self, app: ASGIApp, larger: Mapping[str, int]) -> None:
         self._app = app
+        self._larger = larger
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Serve one connection."""
         if scope["type"] != "http":
             await self._app(scope, receive, send)
             return
-        exchange = _Exchange(scope, receive, send)
+        exchange = _Exchange(scope, receive, send, self._larger.get(scope["path"], MAX_BODY_BYTES))
         try:
             await exchange.serve(self._app)
         finally:
@@ -48,8 +53,9 @@ class Boundary:
 class _Exchange:
     """One request and its answer."""
 
-    def __init__(self, scope: Scope, receive: Receive, send: Send) -> None:
+    def __init__(self, scope: Scope, receive: Receive, send: Send, limit: int) -> None:
         self._scope = scope
+        self._limit = limit
         self._receive = receive
         self._send = send
         self._read = 0
@@ -59,11 +65,11 @@ class _Exchange:
     async def serve(self, app: ASGIApp) -> None:
         """Run the app on this request; what it raises becomes an answer unless one has begun."""
         try:
-            if self._announced() > MAX_BODY_BYTES:
+            if self._announced() > self._limit:
                 raise _TooLarge
             await app(self._scope, self._limited, self._noted)
         except _TooLarge:
-            await self._answer(too_large(MAX_BODY_BYTES))
+            await self._answer(too_large(self._limit))
         except Problem as problem:
             await self._answer(problem)
         except HoldfastError as error:
@@ -89,7 +95,7 @@ class _Exchange:
     async def _limited(self) -> Message:
         message = await self._receive()
         self._read += len(message.get("body", b""))
-        if self._read > MAX_BODY_BYTES:
+        if self._read > self._limit:
             raise _TooLarge
         return message
 

@@ -6,6 +6,7 @@ from contextlib import asynccontextmanager
 from activities.adoption import Adoption
 from activities.found_holdings import FoundHoldings
 from activities.ingest import Ingest
+from api.codec_access import CodecAccess, CodecSessions, origin_of
 from api.deps import Services, TradeManager
 from api.temporal_gateway import TemporalGateway
 from api.wallet_opener import VenueWallets
@@ -15,6 +16,7 @@ from runtime.build import Parts, build_parts
 from runtime.regions import VenueRegions
 from runtime.settings import Settings
 from runtime.temporal import connect, queue, workflow_tuning
+from runtime.temporal_codec import codec_of
 from storage.repositories.accounts import Accounts
 from storage.repositories.api_keys import ApiKeys
 from storage.repositories.audit import Audit
@@ -57,6 +59,11 @@ def _services(settings: Settings, parts: Parts) -> Services:
         api_keys=ApiKeys(database, settings.security.pepper()),
         audit=Audit(database),
         breakers=Breakers(database, parts.hints),
+        codec=CodecAccess(
+            codec=codec_of(settings.temporal),
+            ui_origin=origin_of(settings.temporal.ui_url),
+            sessions=CodecSessions(settings.security.pepper()),
+        ),
         events=Events(database),
         feeds=FeedStatuses(database),
         idempotency=Idempotency(database),

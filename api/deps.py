@@ -13,6 +13,7 @@ from pydantic import SecretStr
 
 from activities.adoption import Adoption
 from activities.found_holdings import FoundHoldings
+from api.codec_access import CodecAccess
 from api.ports import RegionProbe
 from api.problems import Problem, not_found
 from api.starters import OrderStarter, RuleStarter, TemporalProbe
@@ -65,6 +66,7 @@ class Services:
     api_keys: ApiKeys
     audit: Audit
     breakers: Breakers
+    codec: CodecAccess
     events: Events
     feeds: FeedStatuses
     found_holdings: FoundHoldings
@@ -159,12 +161,44 @@ async def authenticate(request: Request) -> None:
         Problem: 401 without a key, or with one that is unknown or revoked.
     """
     services = services_of(request)
-    presented = _presented(request)
+    presented = _presented(request) or services.codec.key_in(
+        request.url.path, request.headers, request.cookies, services.clock.now()
+    )
     caller = await _caller(services, presented) if presented else None
     if caller is None:
-        detail = f"Send the key as `Authorization: Bearer …` or `{KEY_HEADER}`."
-        raise Problem(HTTPStatus.UNAUTHORIZED, "unauthenticated", detail)
+        raise _unauthenticated()
     request.state.caller = caller
+
+
+def _unauthenticated() -> Problem:
+    detail = f"Send the key as `Authorization: Bearer …` or `{KEY_HEADER}`."
+    return Problem(HTTPStatus.UNAUTHORIZED, "unauthenticated", detail)
+
+
+def presented_key(request: Request) -> SecretStr:
+    """Return the key that the caller sent itself.
+
+    Raises:
+        Problem: 401 when the request was let in by something else.
+    """
+    presented = _presented(request)
+    if presented is None:
+        raise _unauthenticated()
+    return SecretStr(presented)
+
+
+async def operator(request: Request) -> Caller:
+    """Return a caller whose key is an operator's: with the scope admin, and of no account.
+
+    Raises:
+        Problem: 403 for any other key.
+    """
+    caller = caller_of(request)
+    caller.must(Scope.ADMIN)
+    if caller.account_id is not None:
+        detail = "This needs an operator's key: one that belongs to no account."
+        raise Problem(HTTPStatus.FORBIDDEN, "scope_missing", detail)
+    return caller
 
 
 def _presented(request: Request) -> str | None:

@@ -36,6 +36,7 @@ from domain.errors import (
     VenueError,
 )
 from domain.rules.definition import ConditionType
+from runtime.temporal_codec import PayloadUnreadable
 
 _log = structlog.stdlib.get_logger("api")
 
@@ -100,6 +101,9 @@ def problem_of(error: HoldfastError) -> Problem:
         return conflict(error.code, detail)
     if isinstance(error, StorageUnavailable):
         return unavailable(error.code, "Nothing was changed; try again in a moment.")
+    if isinstance(error, PayloadUnreadable):
+        detail = "Temporal's answer is encrypted with another key; what was asked for may have been done."
+        return unavailable(error.code, detail)
     if isinstance(error, VenueError):
         return _venue_problem(error)
     return unavailable(error.code, "Nothing was changed; try again in a moment.")

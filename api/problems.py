@@ -24,6 +24,8 @@ _TITLES = {
     "no_answer_yet": "No worker answered in time",
     "not_found": "There is no such thing",
     "orphaned": "The rule lost its workflow",
+    "payload_broken": "An encrypted payload does not open",
+    "payload_key_unknown": "A payload's key is not in the ring",
     "scope_missing": "The key may not do this",
     "storage_unavailable": "The database cannot be reached now",
     "temporal_busy": "Too many changes at once",

@@ -1,15 +1,13 @@
 """`/api/v2/accounts`: accounts, their switches, keys, credentials and checks; and the global kill switch."""
 
-from http import HTTPStatus
 from typing import Annotated
 
 from fastapi import APIRouter, Depends, Response, status
 
-from api.deps import CallerDep, PagingDep, ServicesDep, visible_account
+from api.deps import CallerDep, PagingDep, ServicesDep, operator, visible_account
 from api.fingerprints import KeyHeader, key_of
 from api.operations import accounts, keys
 from api.operations.checks import account_checks
-from api.problems import Problem
 from api.routes.answers import CHANGING, CREATING, READING, tell_key
 from api.schemas.accounts import (
     AccountAnswer,
@@ -42,13 +40,6 @@ async def _administered(services: ServicesDep, caller: CallerDep, account_id: st
     return account
 
 
-async def _operator(caller: CallerDep) -> None:
-    caller.must(Scope.ADMIN)
-    if caller.account_id is not None:
-        detail = "This needs an operator's key: one that belongs to no account."
-        raise Problem(HTTPStatus.FORBIDDEN, "scope_missing", detail)
-
-
 OwnAccount = Annotated[Account, Depends(_own)]
 AdministeredAccount = Annotated[Account, Depends(_administered)]
 
@@ -58,7 +49,7 @@ AdministeredAccount = Annotated[Account, Depends(_administered)]
     status_code=status.HTTP_201_CREATED,
     responses=CREATING,
     summary="Create an account",
-    dependencies=[Depends(_operator)],
+    dependencies=[Depends(operator)],
 )
 async def create_account(
     services: ServicesDep,
@@ -113,7 +104,7 @@ async def set_account_kill_switch(
     "/kill-switch",
     responses=READING,
     summary="Read the global kill switch",
-    dependencies=[Depends(_operator)],
+    dependencies=[Depends(operator)],
 )
 async def read_global_kill_switch(services: ServicesDep) -> KillSwitchAnswer:
     """The switch over all accounts."""
@@ -124,7 +115,7 @@ async def read_global_kill_switch(services: ServicesDep) -> KillSwitchAnswer:
     "/kill-switch",
     responses=CHANGING,
     summary="Throw the global kill switch",
-    dependencies=[Depends(_operator)],
+    dependencies=[Depends(operator)],
 )
 async def set_global_kill_switch(
     services: ServicesDep, caller: CallerDep, body: KillSwitchBody

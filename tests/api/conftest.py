@@ -1,5 +1,6 @@
 """The API over real Postgres, with venue and workflows behind their ports."""
 
+import base64
 import io
 import logging
 import secrets
@@ -19,6 +20,7 @@ from activities.adoption import Adoption
 from activities.found_holdings import FoundHoldings
 from activities.ingest import Ingest
 from api.app import create_app
+from api.codec_access import CodecAccess, CodecSessions
 from api.deps import Services, TradeManager
 from api.wallet_vault import WalletVault
 from domain.fills import Fill, FillState
@@ -26,6 +28,8 @@ from domain.ids import AccountId, TokenId, VenueOrderId
 from domain.messages import Tuning
 from domain.orders import Mode, Side
 from runtime.logging import configure
+from runtime.settings import RingKey
+from runtime.temporal_codec import EncryptedPayloads
 from storage.database import Database
 from storage.hints import NotifyHints
 from storage.repositories.accounts import Accounts
@@ -60,6 +64,8 @@ from tests.api.fakes import (
 )
 
 ADMIN_KEY = "bootstrap-key-of-this-test-run"
+UI = "http://temporal-ui.test"
+PAYLOAD_KEY = RingKey("test", SecretStr(base64.b64encode(bytes(range(32))).decode()))
 
 
 @dataclass
@@ -181,6 +187,9 @@ async def opened_world(
         api_keys=ApiKeys(database, SecretStr("pepper" * 8)),
         audit=Audit(database),
         breakers=Breakers(database, NotifyHints(database)),
+        codec=CodecAccess(
+            codec=EncryptedPayloads([PAYLOAD_KEY]), ui_origin=UI, sessions=CodecSessions(SecretStr("p" * 32))
+        ),
         events=Events(database),
         feeds=FeedStatuses(database),
         idempotency=Idempotency(database),

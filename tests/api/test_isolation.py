@@ -28,6 +28,8 @@ BODIES: dict[tuple[str, str], object] = {
     ("PUT", "/api/v2/kill-switch"): {"level": "off"},
     ("POST", "/api/v2/accounts/{account_id}/keys"): {"scopes": ["read"]},
     ("PUT", "/api/v2/accounts/{account_id}/credentials"): {"private_key": "b2" * 32},
+    ("POST", "/codec/decode"): {"payloads": [{"metadata": {"encoding": "anNvbi9wbGFpbg=="}, "data": "MQ=="}]},
+    ("POST", "/codec/encode"): {"payloads": [{"metadata": {"encoding": "anNvbi9wbGFpbg=="}, "data": "MQ=="}]},
 }
 # Asked by POST because of their body; a key that may only read will do.
 READ_BY_POST = {("POST", "/api/v2/rules/preview"), ("POST", "/api/v2/rules/{rule_id}/replay")}
@@ -35,6 +37,9 @@ OPERATORS = {
     ("POST", "/api/v2/accounts"),
     ("GET", "/api/v2/kill-switch"),
     ("PUT", "/api/v2/kill-switch"),
+    ("POST", "/codec/decode"),
+    ("POST", "/codec/encode"),
+    ("POST", "/codec/session"),
 }
 
 
