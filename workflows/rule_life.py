@@ -17,6 +17,7 @@ with workflow.unsafe.imports_passed_through():
         RulePhase,
         RuleStart,
         RuleStatus,
+        Severity,
     )
     from domain.quotes import Ladder
     from domain.rules.crossing import Crossing, judge
@@ -221,11 +222,25 @@ class RuleLife:
 
     async def _position_news(self) -> None:
         state = self.state
+        self._follow_token()
         if not state.position_closed:
             await self._project()  # the watch carries the size that a ladder must cover
         elif not await self._exit_found_under_way():
             state.end(RuleStatus.CANCELED, "position_closed")
             state.note("rule.canceled", "The position was closed elsewhere", workflow.now())
+
+    def _follow_token(self) -> None:
+        """Take the levels anew when the token was sold elsewhere and bought again."""
+        state, now = self.state, workflow.now()
+        if not state.is_bought_anew:
+            return
+        try:
+            state.begin_episode(now)
+        except UnresolvableRule as error:
+            kept = f"The rule keeps the levels of the former position: {error}"
+            state.note("rule.levels_kept", kept, now, severity=Severity.ALARM)
+            return
+        state.note_levels("rule.follows", now)
 
     async def _order_news(self) -> None:
         """Fills of an earlier generation are final or taken back; or an exit is under way already."""
@@ -300,6 +315,7 @@ class RuleLife:
         if end is ExecutionEnd.BELOW_LEVEL:
             state.learn_unpaid()
         state.rearm(now)
+        self._follow_token()
         self._former.append(host)
         self._drop_final()
         state.note("rule.rearmed", rearmed_text(state), now)
@@ -374,4 +390,4 @@ class RuleLife:
             former=tuple(earlier.execution.carry() for earlier in self._former),
             crossings=tuple(item for item in self.inbox if isinstance(item, Crossed)),
         )
-        workflow.continue_as_new(replace(self._start, revision=RULE_REVISION, carry=carry))
+        workflow.continue_as_new(replace(self.state.start, revision=RULE_REVISION, carry=carry))

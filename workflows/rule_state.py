@@ -1,6 +1,6 @@
 """A rule's state between messages: what it protects, how far it is, what it sold. No I/O."""
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from decimal import Decimal
 
@@ -131,6 +131,24 @@ class RuleState:
         """
         self.resolved = resolve_for(self.start, definition, self.holding, self.armed_at)
         self.definition = definition
+        self.generation += 1
+
+    @property
+    def is_bought_anew(self) -> bool:
+        """Whether a rule that follows its token finds the next position in it."""
+        follows = self.definition.follow_token and self.holding.shares > ZERO
+        return follows and self.holding.episode > self.episode > 0
+
+    def begin_episode(self, now: datetime) -> None:
+        """Protect the next position: its own entry, age and mark, as the next generation.
+
+        Raises:
+            UnresolvableRule: a level cannot be computed; the former levels stay then.
+        """
+        self.episode = self.holding.episode
+        start = replace(self.start, holding=self.holding)
+        self.resolved = resolve_for(start, self.definition, self.holding, now)
+        self.start, self.armed_at = start, now
         self.generation += 1
 
     def learn_unpaid(self) -> None:
