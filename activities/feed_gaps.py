@@ -1,6 +1,5 @@
 """Spans in which a feed could not see: a spike in one may be missed, and the span is recorded."""
 
-from collections import deque
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
@@ -10,7 +9,7 @@ import structlog
 
 from domain.ids import TokenId
 from domain.messages import FeedShard
-from storage.repositories.tape import FeedGap, Tape
+from storage.repositories.tape import FeedGap
 
 log = structlog.get_logger()
 
@@ -18,7 +17,7 @@ log = structlog.get_logger()
 class GapReason(StrEnum):
     """Why a feed could not see."""
 
-    RESTART = "restart"  # no feed ran: from the last report of the one before to fresh books
+    RESTART = "restart"  # no feed ran: from the last writing of the one before to fresh books
     PAUSE = "pause"  # its process stood still
     SOCKET = "socket"  # a market socket was lost: from the last frame to fresh books
     TAPE_FULL = "tape_full"  # it saw, but the database was away for longer than its memory reached
@@ -35,11 +34,10 @@ class Blind:
 class GapLog:
     """Gaps of one shard that wait to be written, in the order in which they ended."""
 
-    def __init__(self, shard: FeedShard, tape: Tape) -> None:
-        """Take the place to write to."""
+    def __init__(self, shard: FeedShard) -> None:
+        """Begin with none."""
         self._shard = shard
-        self._tape = tape
-        self._waiting: deque[FeedGap] = deque()
+        self._waiting: list[FeedGap] = []
 
     def end(self, blind: Blind, at: datetime, *, tokens: Sequence[TokenId] | None = None) -> None:
         """Take in that the feed sees again: the whole shard, or only these tokens of it."""
@@ -59,16 +57,15 @@ class GapLog:
                 )
             )
 
-    async def flush(self) -> None:
-        """Write what waits; on a failure it goes on waiting.
+    def take(self) -> list[FeedGap]:
+        """Return what waits; it waits no more."""
+        waiting, self._waiting = self._waiting, []
+        return waiting
 
-        Raises:
-            StorageUnavailable: Postgres is away.
-        """
-        while self._waiting:
-            gap = self._waiting.popleft()
-            try:
-                await self._tape.record_gap(gap)
-            except BaseException:
-                self._waiting.appendleft(gap)
-                raise
+    def put_back(self, gaps: list[FeedGap]) -> None:
+        """Let gaps wait again that could not be written."""
+        self._waiting = gaps + self._waiting
+
+    def forget(self, before: datetime) -> None:
+        """Drop gaps that ended before a time up to which another feed saw."""
+        self._waiting = [gap for gap in self._waiting if gap.ended_at >= before]

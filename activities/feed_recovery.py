@@ -27,18 +27,19 @@ class Recovery:
         *,
         watches: Watches,
         tape: Tape,
-        blind: Blind | None,
     ) -> None:
-        """Take an empty board, what is read, and since when nobody fed the shard."""
-        self._blind = blind
+        """Take an empty board and what is read."""
         self._shard = shard
         self._board = board
         self._intake = intake
         self._watches = watches
         self._tape = tape
 
-    async def run(self) -> int:
+    async def run(self, blind: Blind | None) -> int:
         """Watch every armed rule and show it the tape since it was armed; return the watches' visible edge.
+
+        Args:
+            blind: since when the tape does not tell what was to be seen; None when nobody ever saw.
 
         Raises:
             StorageUnavailable: Postgres cannot be reached now.
@@ -46,10 +47,10 @@ class Recovery:
         shard = self._shard
         rows, edge = await self._watches.snapshot(shard.venue, shard.shard, shard.shards)
         marks = await self._watches.load_marks([row.rule_id for row in rows])
-        await self._replay(rows, marks)
+        await self._replay(rows, marks, blind)
         return edge
 
-    async def _replay(self, rows: Sequence[WatchRow], marks: SavedMarks) -> None:
+    async def _replay(self, rows: Sequence[WatchRow], marks: SavedMarks, blind: Blind | None) -> None:
         """Put the watches back and show each the tape since it was armed, by the very same index.
 
         A rule begins with the marks that its generation was armed with. Those reached since come last: they
@@ -61,7 +62,7 @@ class Recovery:
         for row in rows:
             oldest[row.token_id] = min(since[row.rule_id], oldest.get(row.token_id, since[row.rule_id]))
         standing = await self._tape.standing(self._shard.venue, oldest)
-        replay = TapeReplay(self._board, self._intake, await self._unseen(oldest.values()))
+        replay = TapeReplay(self._board, self._intake, await self._unseen(oldest.values(), blind))
         pages = self._tape.pages(self._shard.venue, oldest)
         shown = await replay.run(rows, since, marks.carried, standing, pages)
         reached = [mark for mark in marks.reached if mark.rule_id not in replay.fired]
@@ -69,7 +70,7 @@ class Recovery:
         if shown:
             log.info("feed.tape_replayed", rows=shown)
 
-    async def _unseen(self, since: Collection[datetime]) -> list[Span]:
+    async def _unseen(self, since: Collection[datetime], blind: Blind | None) -> list[Span]:
         """Return the gaps of this shard since the oldest time, with the one that is open still."""
         recorded: list[FeedGap] = []
         if since:
@@ -79,6 +80,6 @@ class Recovery:
             for gap in recorded
             if gap.shard == self._shard.shard
         ]
-        if self._blind is not None:
-            spans.append((unix_ms(self._blind.since), None))
+        if blind is not None:
+            spans.append((unix_ms(blind.since), None))
         return spans

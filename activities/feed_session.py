@@ -6,22 +6,22 @@ of every watched token are judged, and only then the socket's frames are.
 
 import asyncio
 from dataclasses import dataclass
-from datetime import timedelta
+from datetime import datetime, timedelta
 
 import structlog
 
 from activities.feed_board import QuoteBoard
 from activities.feed_books import BookReader
 from activities.feed_delivery import Delivery
-from activities.feed_gaps import Blind, GapLog, GapReason
+from activities.feed_gaps import Blind, GapReason
 from activities.feed_intake import QuoteIntake
+from activities.feed_recorder import Recorder
 from activities.feed_recovery import Recovery
 from activities.feed_rereads import Loss, Rereads
-from activities.feed_tape import MarkBatch, TapeBatch
 from activities.feed_watching import WatchFollower
-from domain.errors import StorageUnavailable
 from domain.messages import FeedShard
 from domain.ports import Clock, MarketData, MarketEvent, MarketEventKind, MarketStream
+from storage.repositories.feed_leases import FeedLeases
 from storage.repositories.tape import Tape
 from storage.repositories.watches import Watches
 
@@ -34,10 +34,9 @@ TICK_S = 0.25
 class FeedRestart(Exception):
     """The feed was not running for a while (a paused machine): what it holds is old."""
 
-    def __init__(self, blind: Blind, paused_for: timedelta) -> None:
-        """Take since when it stood still, and for how long."""
+    def __init__(self, paused_for: timedelta) -> None:
+        """Take for how long it stood still."""
         super().__init__(f"the feed stood still for {paused_for}")
-        self.blind = blind
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -64,6 +63,7 @@ class FeedHealth:
     quotes: int
     tape_rows: int
     tape_lag_ms: int
+    writes_tape: bool
 
 
 class FeedSession:
@@ -78,23 +78,21 @@ class FeedSession:
         stream: MarketStream,
         watches: Watches,
         tape: Tape,
+        leases: FeedLeases,
         delivery: Delivery,
         clock: Clock,
-        blind: Blind | None = None,
+        reason: GapReason = GapReason.RESTART,
     ) -> None:
-        """Take the ports, and since when the shard was blind; nothing is read before `run`."""
+        """Take the ports, and why nobody saw before when nobody did; nothing is read before `run`."""
         self._shard = shard
         self._settings = settings
         self._stream = stream
         self._clock = clock
-        self._batch = TapeBatch(shard.venue, tape)
-        self._marks = MarkBatch(watches)
-        self._gaps = GapLog(shard, tape)
-        self._blind = blind
+        self._recorder = Recorder(shard, leases=leases, watches=watches, clock=clock, reason=reason)
         self._live = asyncio.Event()
         self._board = QuoteBoard(shard.venue)
         self._intake = QuoteIntake(
-            self._board, stream=stream, delivery=delivery, batch=self._batch, clock=clock
+            self._board, stream=stream, delivery=delivery, batch=self._recorder.batch, clock=clock
         )
         self._books = BookReader(self._board, self._intake, data=data, stream=stream, clock=clock)
         self._follower = WatchFollower(
@@ -105,8 +103,11 @@ class FeedSession:
             watches=watches,
             stream=stream if settings.ws_enabled else None,
         )
-        self._recovery = Recovery(shard, self._board, self._intake, watches=watches, tape=tape, blind=blind)
-        self._rereads = Rereads(self._board, self._books, delivery=delivery, gaps=self._gaps, clock=clock)
+        self._recovery = Recovery(shard, self._board, self._intake, watches=watches, tape=tape)
+        self._rereads = Rereads(
+            self._board, self._books, delivery=delivery, gaps=self._recorder.gaps, clock=clock
+        )
+        self._stood_still: datetime | None = None  # since when, once it did
         self._tick_ms = clock.monotonic_ms()  # when the loop was last known to run
         self._frame_ms = self._tick_ms  # when the last frame was received
 
@@ -148,37 +149,33 @@ class FeedSession:
             newest_quote_age_ms=None if newest is None else now - newest,
             stalest_quote_age_ms=None if stalest is None else now - stalest,
             quotes=self._intake.quotes,
-            tape_rows=len(self._batch),
-            tape_lag_ms=self._batch.lag_ms(self._clock.now()),
+            tape_rows=len(self._recorder.batch),
+            tape_lag_ms=self._recorder.batch.lag_ms(self._clock.now()),
+            writes_tape=self._recorder.writes,
         )
 
     async def flush(self) -> None:
-        """Write the tape and the marks of the last second; what fails is kept for the next time."""
-        self._marks.add(self._board.take_changed_marks())
-        try:
-            await self._batch.flush()
-            await self._marks.flush()
-            self._tell_dropped()  # once, now that the tape goes on
-            await self._gaps.flush()
-        except StorageUnavailable as error:
-            log.warning("feed.flush_failed", error=str(error), rows=len(self._batch))
+        """Write the tape, the marks and the gaps of the last second, when it is this feed's to write.
 
-    def _tell_dropped(self) -> None:
-        """What the tape lacks is a gap of it, though the feed saw."""
-        dropped = self._batch.take_dropped()
-        if dropped is not None:
-            log.warning("feed.tape_rows_dropped", rows=dropped.rows)
-            self._gaps.end(Blind(dropped.first, GapReason.TAPE_FULL), dropped.last)
+        Raises:
+            FeedSuperseded: the same feed runs elsewhere.
+        """
+        await self._recorder.flush(self._board.take_changed_marks(), self._stood_still)
+
+    async def close(self) -> None:
+        """Write what is left; one that ends in order lets another feed of its shard go on at once."""
+        await self.flush()
+        if self._stood_still is None:
+            await self._recorder.give_back()
 
     async def _go_live(self) -> int:
         """Recover, subscribe, judge fresh books; return the watches' visible edge."""
-        edge = await self._recovery.run()
+        edge = await self._recovery.run(await self._recorder.last_sight())
         tokens = self._board.tokens()
         if self._settings.ws_enabled and tokens:
             await self._stream.subscribe(tokens)
         await self._books.read(tokens)
-        if self._blind is not None:
-            self._gaps.end(self._blind, self._clock.now())
+        self._recorder.live()
         self._frame_ms = self._clock.monotonic_ms()
         self._live.set()
         log.info("feed.live", venue=self._shard.venue, rules=self._board.rules, tokens=len(tokens))
@@ -209,6 +206,7 @@ class FeedSession:
 
     async def _fire_timers(self) -> None:
         while True:
+            self._check_pause()
             self._intake.fire_timers()
             await asyncio.sleep(TIMER_STEP_S)
 
@@ -223,12 +221,11 @@ class FeedSession:
         gap, self._tick_ms = now - self._tick_ms, now
         if gap > self._settings.pause_limit_ms:
             paused_for = timedelta(milliseconds=gap)
-            since = self._clock.now() - paused_for
-            if self._blind is not None and not self._live.is_set():
-                since = min(since, self._blind.since)
-            raise FeedRestart(Blind(since, GapReason.PAUSE), paused_for)
+            self._stood_still = self._clock.now() - paused_for
+            raise FeedRestart(paused_for)
 
     async def _flush_often(self) -> None:
         while True:
             await asyncio.sleep(self._settings.flush_s)
+            self._check_pause()  # or the tape would claim that it was seen
             await self.flush()

@@ -6,11 +6,12 @@ from datetime import datetime, timedelta
 
 from domain.quotes import Quote
 from domain.rules.watch import TrailMark
-from storage.repositories.tape import Tape, TapeEntry
+from storage.repositories.tape import TapeEntry
 from storage.repositories.watches import Watches
 
 # An outage of the database must not fill the memory: beyond this the oldest rows are dropped and counted.
 MOST_ROWS = 200_000
+MARKS_AT_ONCE = 5_000  # a standby that takes over may hold those of a whole day
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,10 +26,9 @@ class Dropped:
 class TapeBatch:
     """Rows that wait to be written."""
 
-    def __init__(self, venue: str, tape: Tape) -> None:
-        """Take the place to write to."""
+    def __init__(self, venue: str) -> None:
+        """Begin with none."""
         self._venue = venue
-        self._tape = tape
         self._rows: list[TapeEntry] = []
         self._dropped: Dropped | None = None
 
@@ -38,32 +38,36 @@ class TapeBatch:
     def add(self, token_id: str, at: datetime, quote: Quote) -> None:
         """Take a change of the top of a book."""
         self._rows.append(TapeEntry(venue=self._venue, token_id=token_id, ts=at, quote=quote))
-        if len(self._rows) > MOST_ROWS:
-            self._drop(len(self._rows) - MOST_ROWS)
+        self._limit()
 
     def lag_ms(self, now: datetime) -> int:
         """Return how long the oldest row waits; 0 when none does."""
         return int((now - self._rows[0].ts) / timedelta(milliseconds=1)) if self._rows else 0
+
+    def take(self) -> list[TapeEntry]:
+        """Return what waits, in the order in which it was seen; it waits no more."""
+        rows, self._rows = self._rows, []
+        return rows
+
+    def put_back(self, rows: list[TapeEntry]) -> None:
+        """Let rows wait again that could not be written, before those that came since."""
+        self._rows = rows + self._rows
+        self._limit()
+
+    def forget(self, before: datetime) -> None:
+        """Drop what another feed has written: all that was seen before a time."""
+        self._rows = [row for row in self._rows if row.ts >= before]
+        if self._dropped is not None and self._dropped.last < before:
+            self._dropped = None
 
     def take_dropped(self) -> Dropped | None:
         """Return what was dropped since the last call, None when nothing was."""
         dropped, self._dropped = self._dropped, None
         return dropped
 
-    async def flush(self) -> None:
-        """Write what waits; on a failure it goes on waiting.
-
-        Raises:
-            StorageUnavailable: Postgres is away.
-        """
-        rows, self._rows = self._rows, []
-        if not rows:
-            return
-        try:
-            await self._tape.append(rows)
-        except BaseException:
-            self._rows = rows + self._rows
-            raise
+    def _limit(self) -> None:
+        if len(self._rows) > MOST_ROWS:
+            self._drop(len(self._rows) - MOST_ROWS)
 
     def _drop(self, count: int) -> None:
         gone, before = self._rows[:count], self._dropped
@@ -95,7 +99,9 @@ class MarkBatch:
         """
         marks, self._marks = self._marks, {}
         try:
-            await self._watches.save_marks(marks.values())
+            waiting = list(marks.values())
+            for start in range(0, len(waiting), MARKS_AT_ONCE):
+                await self._watches.save_marks(waiting[start : start + MARKS_AT_ONCE])
         except BaseException:
             self._marks = {**marks, **self._marks}
             raise

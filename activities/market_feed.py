@@ -7,12 +7,14 @@ import structlog
 from temporalio import activity
 
 from activities.feed_delivery import Delivery
-from activities.feed_gaps import Blind, GapReason
+from activities.feed_gaps import GapReason
+from activities.feed_recorder import FeedSuperseded
 from activities.feed_session import FeedRestart, FeedSession, FeedSettings
 from activities.telemetry import UNMEASURED, Telemetry
 from domain.errors import StorageUnavailable
 from domain.messages import FeedShard
 from domain.ports import Clock, Signals, Venues
+from storage.repositories.feed_leases import FeedLeases
 from storage.repositories.feed_status import FeedStatus, FeedStatuses
 from storage.repositories.tape import Tape
 from storage.repositories.watches import Watches
@@ -31,6 +33,7 @@ class MarketFeedActivities:
         venues: Venues,
         watches: Watches,
         tape: Tape,
+        leases: FeedLeases,
         statuses: FeedStatuses,
         signals: Signals,
         clock: Clock,
@@ -41,6 +44,7 @@ class MarketFeedActivities:
         self._venues = venues
         self._watches = watches
         self._tape = tape
+        self._leases = leases
         self._statuses = statuses
         self._signals = signals
         self._clock = clock
@@ -51,7 +55,7 @@ class MarketFeedActivities:
     async def run_feed(self, shard: FeedShard) -> None:
         """Feed until cancelled; a session that finds itself paused begins anew, from tape and fresh books."""
         data = self._venues.market_data(shard.venue)
-        blind = await self._last_sight(shard)
+        reason = GapReason.RESTART
         while not activity.is_worker_shutdown():
             delivery = Delivery(self._signals, data, self._telemetry)
             try:
@@ -63,27 +67,18 @@ class MarketFeedActivities:
                         stream=stream,
                         watches=self._watches,
                         tape=self._tape,
+                        leases=self._leases,
                         delivery=delivery,
                         clock=self._clock,
-                        blind=blind,
+                        reason=reason,
                     )
                     with self._telemetry.feeding(shard, session.health):
                         await self._run(session, shard)
             except* FeedRestart as restarts:
-                restart = _first(restarts)
-                log.warning("feed.restart", reason=str(restart))
-                blind = restart.blind
+                log.warning("feed.restart", reason=str(_first(restarts)))
+                reason = GapReason.PAUSE
             finally:
                 await delivery.close()
-
-    async def _last_sight(self, shard: FeedShard) -> Blind | None:
-        """Return since when nobody fed the shard, None when nobody ever did.
-
-        Raises:
-            StorageUnavailable: Postgres cannot be reached now.
-        """
-        report = await self._statuses.last(shard.venue, shard.shard)
-        return None if report is None else Blind(report.at, GapReason.RESTART)
 
     async def _run(self, session: FeedSession, shard: FeedShard) -> None:
         """Run one session beside its heartbeat; flush what it holds when it ends."""
@@ -96,8 +91,8 @@ class MarketFeedActivities:
         except* _WorkerStops:
             log.info("feed.stops", venue=shard.venue)
         finally:
-            with contextlib.suppress(asyncio.CancelledError):
-                await asyncio.shield(session.flush())
+            with contextlib.suppress(asyncio.CancelledError, FeedSuperseded):
+                await asyncio.shield(session.close())
 
     async def _heartbeat(self, shard: FeedShard) -> None:
         while True:
@@ -105,7 +100,7 @@ class MarketFeedActivities:
             await asyncio.sleep(shard.heartbeat_ms / 1000 / 3)
 
     async def _report(self, session: FeedSession, shard: FeedShard) -> None:
-        # A report says that the feed saw: the next one counts its gap from there.
+        # A report says that the feed sees.
         await session.until_live()
         while True:
             await asyncio.sleep(STATUS_S)
@@ -113,6 +108,9 @@ class MarketFeedActivities:
             status = FeedStatus(
                 venue=shard.venue,
                 shard=shard.shard,
+                shards=shard.shards,
+                replica=shard.replica,
+                writes_tape=health.writes_tape,
                 websocket=health.connected,
                 tokens=health.tokens,
                 rules=health.rules,

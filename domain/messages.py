@@ -521,11 +521,18 @@ class RuleCarry:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class FeedShard:
-    """Input of `MarketFeed` and its activity: tokens whose hash falls on `shard` of `shards`."""
+    """Input of `MarketFeed` and its activity: tokens whose hash falls on `shard` of `shards`.
+
+    Attributes:
+        replica: 0 for the first feed of the shard, above for its standbys.
+        revision: Unix microseconds at which the layout was asked for; of two layouts the newer one counts.
+    """
 
     venue: str
     shard: int = 0
     shards: int = 1
+    replica: int = 0
+    revision: int = 0
     heartbeat_ms: int = 3_000
     retry_cap_ms: int = 1_000
 

@@ -29,6 +29,7 @@ SCALED_FLOORS = {
     "sticky_timeout": timedelta(milliseconds=500),
     "place_order_timeout": timedelta(seconds=1),
     "feed_heartbeat": timedelta(seconds=1),
+    "feed_lease": timedelta(seconds=1),
     "local_activity_timeout": timedelta(seconds=1),
     "venue_request": timedelta(milliseconds=500),
     "ladder_max_age": timedelta(milliseconds=500),
@@ -351,6 +352,8 @@ class TuningSettings(Concern):
     place_order_first_retry: Duration = timedelta(milliseconds=200)
     feed_heartbeat: Duration = timedelta(seconds=3)
     feed_retry_cap: Duration = timedelta(seconds=1)
+    feed_lease: Duration = timedelta(seconds=4)
+    """How long the feed that writes a shard's tape may be quiet before a standby writes in its place."""
     local_activity_timeout: Duration = timedelta(seconds=2)
     """Schedule-to-close of local activities, after which a normal activity takes over."""
     graceful_shutdown: Duration = timedelta(seconds=5)

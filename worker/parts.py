@@ -18,6 +18,7 @@ from runtime.temporal import workflow_tuning
 from storage.repositories.audit import Audit
 from storage.repositories.breakers import Breakers
 from storage.repositories.claims import Claims
+from storage.repositories.feed_leases import FeedLeases
 from storage.repositories.feed_status import FeedStatuses
 from storage.repositories.holdings import Holdings
 from storage.repositories.instruments import Instruments
@@ -54,6 +55,7 @@ def activities_of(parts: Parts) -> RoleActivities:
             venues=parts.venues,
             watches=Watches(database),
             tape=Tape(database),
+            leases=FeedLeases(database, life=tuning.feed_lease),
             statuses=FeedStatuses(database),
             signals=parts.signals,
             clock=parts.clock,

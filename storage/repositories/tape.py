@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from decimal import Decimal
 
+import asyncpg
 from pydantic import TypeAdapter
 
 from domain.quotes import Quote
@@ -57,6 +58,7 @@ _GAP = TypeAdapter(FeedGap)
 _CANDLE = TypeAdapter(Candle)
 
 _COLUMNS = ("venue", "token_id", "ts", "bid", "ask", "last")
+_GAP_COLUMNS = ("venue", "shard", "token_id", "started_at", "ended_at", "reason")
 _QUOTE = (
     "t.venue, t.token_id, t.ts,"
     " jsonb_build_object('bid', t.bid::text, 'ask', t.ask::text, 'last', t.last::text) AS quote"
@@ -81,8 +83,6 @@ _LATEST = f"""SELECT {_QUOTE} FROM unnest($2::text[]) AS wanted (token_id)
     CROSS JOIN LATERAL (
         SELECT * FROM tape WHERE venue = $1 AND token_id = wanted.token_id ORDER BY ts DESC, id DESC LIMIT 1
     ) AS t"""  # noqa: S608
-_RECORD_GAP = """INSERT INTO feed_gaps (venue, shard, token_id, started_at, ended_at, reason)
-    VALUES ($1, $2, $3, $4, $5, $6)"""
 _GAPS = """SELECT venue, shard, token_id, started_at, ended_at, reason FROM feed_gaps
     WHERE venue = $1 AND ended_at >= $2 AND ($3::timestamptz IS NULL OR started_at < $3)
         AND (token_id IS NULL OR $4::text IS NULL OR token_id = $4)
@@ -127,8 +127,24 @@ _STRETCH = timedelta(minutes=10)
 ROWS_OF_A_PAGE = 10_000
 
 
+async def write_changes(connection: asyncpg.Connection, rows: Sequence[TapeEntry]) -> None:
+    """Write changes in one statement, all of them or nothing."""
+    records = [
+        (row.venue, row.token_id, row.ts, row.quote.bid, row.quote.ask, row.quote.last) for row in rows
+    ]
+    if records:
+        await connection.copy_records_to_table("tape", records=records, columns=_COLUMNS)
+
+
+async def write_gaps(connection: asyncpg.Connection, gaps: Sequence[FeedGap]) -> None:
+    """Write down spans in which a feed could not see, all of them or nothing."""
+    records = [(gap.venue, gap.shard, gap.token_id, gap.started_at, gap.ended_at, gap.reason) for gap in gaps]
+    if records:
+        await connection.copy_records_to_table("feed_gaps", records=records, columns=_GAP_COLUMNS)
+
+
 class Tape:
-    """Writes and reads the tape. The feed alone writes."""
+    """Writes and reads the tape. A feed that runs writes under its lease (`FeedLeases`), nobody else does."""
 
     def __init__(self, database: Database) -> None:
         self._database = database
@@ -139,11 +155,8 @@ class Tape:
         Raises:
             StorageUnavailable: Postgres cannot be reached now.
         """
-        records = [
-            (row.venue, row.token_id, row.ts, row.quote.bid, row.quote.ask, row.quote.last) for row in rows
-        ]
         async with self._database.hot.connection() as connection:
-            await connection.copy_records_to_table("tape", records=records, columns=_COLUMNS)
+            await write_changes(connection, rows)
 
     async def pages(
         self, venue: str, tokens: Mapping[str, datetime], *, size: int = ROWS_OF_A_PAGE
@@ -208,9 +221,7 @@ class Tape:
             StorageUnavailable: Postgres cannot be reached now.
         """
         async with self._database.hot.connection() as connection:
-            await connection.execute(
-                _RECORD_GAP, gap.venue, gap.shard, gap.token_id, gap.started_at, gap.ended_at, gap.reason
-            )
+            await write_gaps(connection, [gap])
 
     async def gaps(
         self, venue: str, since: datetime, until: datetime | None = None, *, token_id: str | None = None

@@ -2,9 +2,11 @@
 
 import asyncio
 from contextlib import asynccontextmanager
+from dataclasses import replace
 from datetime import timedelta
 
 from activities.feed_delivery import Delivery
+from activities.feed_gaps import GapReason
 from activities.feed_session import FeedSession, FeedSettings
 from domain.errors import StorageUnavailable
 from domain.ids import RuleId
@@ -14,6 +16,7 @@ from domain.ports import Book, MarketEvent, MarketEventKind
 from domain.quotes import Level, PriceRules, Quote
 from domain.rules.definition import RuleDefinition
 from domain.rules.levels import resolve
+from storage.repositories.feed_leases import Lease, LeaseLost, LeaseState
 from storage.repositories.tape import TapeEntry
 from storage.repositories.watches import SavedMarks
 from tests.domain.builders import ACCOUNT, START, TOKEN, D, make_instrument
@@ -38,6 +41,55 @@ class MovedClock:
         self.time += timedelta(seconds=seconds)
 
 
+class LeasesOfOneShard:
+    """The lease of one shard in memory; it runs out when a test says so."""
+
+    def __init__(self, floor):
+        self.floor = floor
+        self.state = LeaseState(
+            shards=1, revision=0, fence=0, replica=None, wanted_by=None, free=False, seen_until=None
+        )
+
+    def change(self, **fields):
+        self.state = replace(self.state, **fields)
+
+    async def read(self, shard):
+        self._reach()
+        return self.state
+
+    async def seen_until(self, shard):
+        self._reach()
+        return self.state.seen_until
+
+    async def take(self, shard):
+        self._reach()
+        state = self.state
+        if not state.is_open_to(shard.replica):
+            if state.replica is None or shard.replica < state.replica:
+                self.change(wanted_by=shard.replica)
+            return None
+        self.change(replica=shard.replica, fence=state.fence + 1, wanted_by=None, free=False)
+        return Lease(self.state.fence, state.seen_until)
+
+    async def write(self, shard, lease, *, until, changes, gaps):
+        self._reach()
+        if (self.state.replica, self.state.fence) != (shard.replica, lease.fence):
+            raise LeaseLost
+        self.change(seen_until=max(until, self.state.seen_until or until))
+        await self.floor.written(changes, gaps)
+        wanted_by = self.state.wanted_by
+        return wanted_by is not None and wanted_by < shard.replica
+
+    async def give_back(self, shard, lease):
+        self._reach()
+        if (self.state.replica, self.state.fence) == (shard.replica, lease.fence):
+            self.change(replica=None)
+
+    def _reach(self):
+        if self.floor.storage_away:
+            raise StorageUnavailable("away")
+
+
 class FeedFloor:
     """Everything that a session touches, in one object, and what tests do with it."""
 
@@ -54,6 +106,7 @@ class FeedFloor:
         self.reads = []
         self.resubscribed = []
         self.instruments_read = []
+        self.leases = LeasesOfOneShard(self)
         self.entries = []  # the tape
         self.recorded = []  # gaps
         self.storage_away = False
@@ -124,9 +177,9 @@ class FeedFloor:
             self._news.notify_all()
 
     @asynccontextmanager
-    async def running(self, *, blind=None, live=True, **settings):
+    async def running(self, *, live=True, shard=SHARD, **settings):
         """A session that runs beside the test, live unless said otherwise."""
-        session = self.session(blind=blind, **settings)
+        session = self.session(shard=shard, **settings)
         task = asyncio.create_task(session.run())
         try:
             if live:
@@ -137,17 +190,18 @@ class FeedFloor:
             task.cancel()
             await asyncio.gather(task, return_exceptions=True)
 
-    def session(self, *, blind=None, **settings):
+    def session(self, *, shard=SHARD, reason=GapReason.RESTART, **settings):
         return FeedSession(
-            SHARD,
+            shard,
             FeedSettings(**{"flush_s": 0.01, "silence_s": 3600, **settings}),
             data=self,
             stream=self,
             watches=self,
             tape=self,
+            leases=self.leases,
             delivery=Delivery(self, self),
             clock=self.clock,
-            blind=blind,
+            reason=reason,
         )
 
     # -- stream and books -----------------------------------------------------------------------------
@@ -218,22 +272,13 @@ class FeedFloor:
     def _rows_of(self, tokens):
         return sorted((row for row in self.entries if row.token_id in tokens), key=lambda row: row.ts)
 
-    async def append(self, rows):
-        self._reach_storage()
-        self.entries.extend(rows)
-        await self.happened()
-
     async def gaps(self, venue, since, until=None, *, token_id=None):
         return [gap for gap in self.recorded if gap.ended_at >= since]
 
-    async def record_gap(self, gap):
-        self._reach_storage()
-        self.recorded.append(gap)
+    async def written(self, changes, gaps):
+        self.entries.extend(changes)
+        self.recorded.extend(gaps)
         await self.happened()
-
-    def _reach_storage(self):
-        if self.storage_away:
-            raise StorageUnavailable("away")
 
     # -- signals --------------------------------------------------------------------------------------
 

@@ -114,6 +114,7 @@ def activities_with(trading):
             venues=SimpleNamespace(market_data=lambda venue: PolymarketMarketData(CONFIG)),
             watches=Away(),
             tape=Away(),
+            leases=Away(),
             statuses=Away(),
             signals=desk.signals,
             clock=clock,

@@ -5,7 +5,6 @@ from datetime import timedelta
 
 import pytest
 
-from activities.feed_gaps import Blind, GapReason
 from activities.feed_session import FeedRestart
 from domain.ids import TokenId
 from domain.ports import LostSocket, MarketEventKind
@@ -32,7 +31,8 @@ async def test_time_without_a_feed_is_a_gap_until_fresh_books_were_read(floor):
     stopped = floor.clock.now()
     floor.clock.pass_s(7)
     floor.held[TOKEN] = asyncio.Event()
-    async with floor.running(blind=Blind(stopped, GapReason.RESTART), live=False):
+    floor.leases.change(seen_until=stopped)
+    async with floor.running(live=False):
         await floor.until(lambda: floor.reads)
         floor.clock.pass_s(2)
         floor.held[TOKEN].set()
@@ -47,37 +47,47 @@ async def test_first_feed_of_a_shard_has_no_gap(floor):
 
 
 async def test_gap_waits_for_the_database(floor):
-    floor.storage_away = True
-    async with floor.running(blind=Blind(floor.clock.now(), GapReason.RESTART)) as session:
+    floor.leases.change(seen_until=floor.clock.now())
+    floor.clock.pass_s(1)
+    async with floor.running(flush_s=3600) as session:
+        floor.storage_away = True
         await session.flush()
         assert floor.recorded == []
         floor.storage_away = False
-        await floor.until(lambda: floor.recorded)
+        await session.flush()
+        await session.flush()
     assert len(floor.recorded) == 1
 
 
-async def test_pause_tells_the_next_session_since_when_the_feed_was_blind(floor):
-    session = floor.session()
+async def test_pause_ends_the_session_that_stood_still_and_its_sight(floor):
+    session = floor.session(flush_s=3600)
     running = asyncio.create_task(session.run())
     async with asyncio.timeout(LIMIT_S):
         await session.until_live()
+        await session.flush()
         paused = floor.clock.now()
         floor.clock.pass_s(60)
-        restart = await restart_of(running)
-    assert restart.blind == Blind(paused, GapReason.PAUSE)
+        await stood_still(running)
+    await session.close()
+    assert (floor.leases.state.seen_until, floor.leases.state.replica) == (paused, 0)
+    async with floor.running():
+        await floor.until(lambda: floor.recorded)
+    assert spans(floor) == [("restart", paused, floor.clock.now())]
 
 
 async def test_pause_before_fresh_books_keeps_the_start_of_the_gap_that_was_open(floor):
     stopped = floor.clock.now()
+    floor.leases.change(seen_until=stopped)
     floor.clock.pass_s(7)
     floor.held[TOKEN] = asyncio.Event()
-    running = asyncio.create_task(floor.session(blind=Blind(stopped, GapReason.RESTART)).run())
+    session = floor.session()
+    running = asyncio.create_task(session.run())
     await floor.until(lambda: floor.reads)
     floor.clock.pass_s(60)
     async with asyncio.timeout(LIMIT_S):
-        restart = await restart_of(running)
-    assert restart.blind == Blind(stopped, GapReason.PAUSE)
-    assert floor.recorded == []
+        await stood_still(running)
+    await session.close()
+    assert (floor.leases.state.seen_until, floor.recorded) == (stopped, [])
 
 
 async def test_lost_socket_is_a_gap_from_its_last_frame_to_fresh_books(floor):
@@ -110,9 +120,8 @@ async def test_one_lost_socket_of_several_is_a_gap_of_its_tokens_since_it_was_la
     assert floor.reads[1:] == [(TOKEN,)]
 
 
-async def restart_of(running):
+async def stood_still(running):
     with pytest.raises(ExceptionGroup) as raised:
         await running
     (restart,) = raised.value.exceptions
     assert isinstance(restart, FeedRestart)
-    return restart

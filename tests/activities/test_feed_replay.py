@@ -4,7 +4,7 @@ from datetime import timedelta
 
 import pytest
 
-from activities.feed_gaps import Blind, GapReason
+from activities.feed_gaps import GapReason
 from domain.rules.watch import TrailMark
 from storage.repositories.tape import FeedGap
 from tests.activities.feed_floor import SHARD, FeedFloor
@@ -22,10 +22,6 @@ def floor():
     return floor
 
 
-def blind_since(floor, seconds):
-    return Blind(floor.clock.now() + timedelta(seconds=seconds), GapReason.RESTART)
-
-
 def gap_between(floor, start, end):
     now = floor.clock.now()
     return FeedGap(
@@ -40,8 +36,11 @@ def gap_between(floor, start, end):
 
 async def replayed(floor, *, blind_s=0):
     """Lets a feed come back and see the fresh book; returns what had fired."""
-    async with floor.running(blind=blind_since(floor, blind_s)):
-        await floor.until(lambda: floor.recorded and floor.recorded[-1].ended_at == floor.clock.now())
+    floor.leases.change(seen_until=floor.clock.now() + timedelta(seconds=blind_s))
+    async with floor.running():
+        await floor.until(
+            lambda: floor.leases.state.seen_until == floor.clock.now() and floor.leases.state.replica == 0
+        )
         return list(floor.crossings)
 
 
@@ -137,6 +136,7 @@ async def test_mark_goes_on_from_where_it_was_saved(floor):
 
 
 async def fired_by_fresh_book(floor):
-    async with floor.running(blind=blind_since(floor, 0)):
+    floor.leases.change(seen_until=floor.clock.now())
+    async with floor.running():
         await floor.until(lambda: floor.crossings)
         return list(floor.crossings)

@@ -14,7 +14,7 @@ def at(seconds):
 
 def test_oldest_rows_are_dropped_beyond_the_limit_and_counted_once(monkeypatch):
     monkeypatch.setattr(feed_tape, "MOST_ROWS", 2)
-    batch = TapeBatch("polymarket", FeedFloor())
+    batch = TapeBatch("polymarket")
     for second in range(5):
         batch.add(TOKEN, at(second), quote("0.5", "0.6"))
     assert len(batch) == 2
@@ -26,8 +26,8 @@ async def test_rows_that_the_tape_lost_are_a_gap_of_it(monkeypatch):
     monkeypatch.setattr(feed_tape, "MOST_ROWS", 2)
     floor = FeedFloor()
     floor.watch({"type": "stop_loss", "price": "0.40"})
-    floor.storage_away = True
     async with floor.running():
+        floor.storage_away = True
         first = floor.clock.now()
         for bid in ("0.51", "0.52", "0.53"):
             await floor.quoted(bid, "0.60")

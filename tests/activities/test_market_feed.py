@@ -8,7 +8,6 @@ from temporalio.testing import ActivityEnvironment
 
 from activities.feed_session import FeedSettings
 from activities.market_feed import MarketFeedActivities
-from storage.repositories.feed_status import FeedStatus
 from tests.activities.feed_floor import SHARD, FeedFloor
 from tests.domain.builders import TOKEN
 
@@ -31,9 +30,6 @@ class FeedOfOneVenue(FeedFloor):
         self.streams += 1
         yield self
 
-    async def last(self, venue, shard):
-        return self.report
-
     async def put(self, status):
         self.report = status
         await self.happened()
@@ -45,6 +41,7 @@ class FeedOfOneVenue(FeedFloor):
             venues=self,
             watches=self,
             tape=self,
+            leases=self.leases,
             statuses=self,
             signals=self,
             clock=self.clock,
@@ -59,28 +56,22 @@ class FeedOfOneVenue(FeedFloor):
                 await task
 
 
-def report_at(at):
-    return FeedStatus(
-        venue=SHARD.venue,
-        shard=SHARD.shard,
-        websocket=True,
-        tokens=1,
-        rules=1,
-        newest_quote_age_ms=0,
-        polling=False,
-        at=at,
-    )
-
-
-async def test_gap_begins_with_the_last_report_of_the_feed_before():
+async def test_gap_begins_where_the_feed_before_ended_its_tape():
     floor = FeedOfOneVenue()
     died = floor.clock.now()
-    floor.report = report_at(died)
+    floor.leases.change(seen_until=died)
     floor.clock.pass_s(5)
     async with floor.fed():
         await floor.until(lambda: floor.recorded)
     (gap,) = floor.recorded
     assert (gap.started_at, gap.ended_at, gap.shard) == (died, died + timedelta(seconds=5), SHARD.shard)
+
+
+async def test_feed_that_ends_in_order_lets_another_write_at_once():
+    floor = FeedOfOneVenue()
+    async with floor.fed():
+        await floor.until(lambda: floor.leases.state.replica == 0)
+    assert floor.leases.state.replica is None
 
 
 async def test_feed_that_stood_still_begins_anew_and_records_the_pause():
@@ -100,11 +91,10 @@ async def test_feed_reports_nothing_before_it_sees():
     floor = FeedOfOneVenue()
     floor.watch(STOP)
     floor.held[TOKEN] = asyncio.Event()
-    died = floor.clock.now()
-    floor.report = report_at(died)
     async with floor.fed():
         await floor.until(lambda: floor.reads)
         floor.clock.pass_s(2)
-        assert floor.report.at == died
+        assert floor.report is None
         floor.held[TOKEN].set()
-        await floor.until(lambda: floor.report.at > died)
+        await floor.until(lambda: floor.report is not None)
+    assert (floor.report.replica, floor.report.writes_tape) == (0, True)

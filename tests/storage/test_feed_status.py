@@ -1,17 +1,19 @@
-"""What feed shards last said of themselves."""
+"""What feeds last said of themselves."""
 
 from dataclasses import replace
 from datetime import timedelta
 
+from storage.database import Database
 from storage.repositories.feed_status import FeedStatus, FeedStatuses
-from tests.storage.builders import START, Store
+from tests.storage.builders import START
 
 
-async def test_last_report_of_a_shard_is_the_newest_one_and_none_before_it_ran(store: Store) -> None:
-    statuses = FeedStatuses(store.database)
+async def test_report_of_each_replica_is_its_newest_one(empty_database: Database) -> None:
+    statuses = FeedStatuses(empty_database)
     first = FeedStatus(
-        venue=f"venue-{store.token_id}",
+        venue="polymarket",
         shard=1,
+        shards=2,
         websocket=True,
         tokens=2,
         rules=3,
@@ -19,9 +21,8 @@ async def test_last_report_of_a_shard_is_the_newest_one_and_none_before_it_ran(s
         polling=False,
         at=START,
     )
-    assert await statuses.last(first.venue, 1) is None
     newer = replace(first, rules=4, at=START + timedelta(seconds=1))
-    await statuses.put(newer)
-    await statuses.put(first)  # a report that was held up
-    assert await statuses.last(first.venue, 1) == newer
-    assert await statuses.last(first.venue, 0) is None
+    standby = replace(first, replica=1, writes_tape=False)
+    for report in (standby, newer, first):  # the last one was held up
+        await statuses.put(report)
+    assert await statuses.all() == [newer, standby]
