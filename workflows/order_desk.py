@@ -129,14 +129,34 @@ class OrderDesk:
         self.host.learned(None, record.facts.holding)
         return record.facts
 
+    @property
+    def soon_ms(self) -> int:
+        """The longest pause before something is tried that may be possible again at any moment."""
+        return min(self.tuning.retry_cap_ms, 5 * self.tuning.retry_ms)
+
     # -- waiting --------------------------------------------------------------------------------
 
     async def hold_off(self, why: str) -> None:
         """Nothing can be sent now: say so, wait (news of the holding end it), look again."""
         self._say_waiting(why)
         await self.project()
-        cap = min(self.tuning.retry_cap_ms, 5 * self.tuning.retry_ms)
-        await self.pause(backoff_ms(self.fruitless, self.tuning.retry_ms, cap), on_update=True)
+        await self.pause(backoff_ms(self.fruitless, self.tuning.retry_ms, self.soon_ms), on_update=True)
+        self._forget()
+
+    async def wait_for_probe(self, why: str, holds: int) -> None:
+        """An open breaker lets one exit out at a time: say so, wait, ask again soon.
+
+        No try of this order failed, so none is counted: after the breaker closed it goes on at its own pace.
+
+        Args:
+            why: What the claim said.
+            holds: How often in a row it did.
+        """
+        self.set(OrderState.WAITING, why)
+        self.journal.warn("order.held_back", f"Held back: {why}")
+        self.alarm_after(holds)
+        await self.project()
+        await self.pause(backoff_ms(holds, self.tuning.retry_ms, self.soon_ms), on_update=True)
         self._forget()
 
     async def wait_fruitlessly(self, why: str) -> None:

@@ -29,7 +29,7 @@ class OrderJournal:
 
     @property
     def alarmed(self) -> tuple[str, ...]:
-        """What was alarmed since the last fill."""
+        """What was alarmed, or warned of, since the last fill."""
         return tuple(self._alarmed)
 
     def note(self, kind: str, message: str, severity: Severity = Severity.INFO) -> None:
@@ -51,9 +51,16 @@ class OrderJournal:
 
     def alarm(self, kind: str, message: str) -> None:
         """Alarm a person, once for each kind until something fills."""
+        self._note_once(kind, message, Severity.ALARM)
+
+    def warn(self, kind: str, message: str) -> None:
+        """Warn, once for each kind until something fills."""
+        self._note_once(kind, message, Severity.WARNING)
+
+    def _note_once(self, kind: str, message: str, severity: Severity) -> None:
         if kind not in self._alarmed:
             self._alarmed.append(kind)
-            self.note(kind, message, Severity.ALARM)
+            self.note(kind, message, severity)
 
     def calm(self) -> None:
         """Something filled: what goes wrong from now on is news again."""

@@ -25,17 +25,19 @@ class Placing:
         """Take the order's desk, and how long after its build an attempt may still be sent."""
         self._desk = desk
         self._send_within_ms = send_within_ms
-        self._tries = 0  # of the present attempt
+        self._submitted = False
+        self._tries = 0  # of the present attempt that got an answer
+        self._holds = 0  # in a row, by an open breaker
         self._releases = 0  # since something was filled
 
     async def work(self, attempt: Attempt) -> NextStep:
         """Place one attempt and stay with it until it is settled, or nothing of it was sent."""
         self._tries = 0
         while True:
-            self._tries += 1
             result = await self._place(attempt)
             self._desk.host.sent()
             step = next_step(result)
+            held_back = self._count(result)
             if step is NextStep.ADOPT:
                 attempt = _adopted(result)
                 self._desk.journal.current = attempt
@@ -44,6 +46,11 @@ class Placing:
             record = self._record(attempt, result)
             if record is None:
                 return await self._nothing_sent(step, result)
+            if held_back:
+                if await self._booked_meanwhile(record, result):
+                    return await self.settle(record, NextStep.FOLLOW, None)
+                if not self._desk.cancel_requested:
+                    continue
             if step is NextStep.RESEND:
                 await self._pause_before_resend(result)
                 if not self._desk.cancel_requested:
@@ -52,11 +59,20 @@ class Placing:
                 await follow(self._desk, record)
             return await self.settle(record, step, result)
 
+    def _count(self, result: PlaceResult) -> bool:
+        """Count a try; whether an open breaker held an exit back, which is no try of ours that failed."""
+        breaker = result.refusal == ClaimRefusal.BREAKER_OPEN.value
+        held_back = breaker and self._desk.identity.purpose is Purpose.EXIT
+        self._holds = self._holds + 1 if held_back else 0
+        self._tries += 0 if held_back else 1
+        return held_back
+
     async def _place(self, attempt: Attempt) -> PlaceResult:
         desk, within = self._desk, self._send_within_ms
         desk.journal.current = attempt
         desk.set(OrderState.PLACING, _words(attempt))
-        if attempt.attempt == 1 and self._tries == 1:
+        if attempt.attempt == 1 and not self._submitted:
+            self._submitted = True
             desk.journal.note("order.submitted", _words(attempt))
         request = PlaceOrder(
             attempt=attempt,
@@ -90,9 +106,22 @@ class Placing:
             return NextStep.FAIL
         if result.refusal in _NEEDS_PERSON:
             await desk.wait_for_person(desk.refused)
+        elif self._holds:
+            await desk.wait_for_probe(desk.refused, self._holds)
         else:
             await desk.hold_off(desk.refused)
         return step
+
+    async def _booked_meanwhile(self, record: AttemptRecord, result: PlaceResult) -> bool:
+        """Wait for an open breaker with bytes that may be out; whether the ledger shows them settled by now.
+
+        Asking a sick venue is left to the stream's sweep, and to the probe that looks up before it sends.
+        """
+        self._desk.refused = result.detail
+        await self._desk.wait_for_probe(result.detail, self._holds)
+        if not record.doubt:
+            return False
+        return (await self._desk.refresh(record, look_up=False)).settled
 
     async def _release(self, result: PlaceResult) -> None:
         """Cancel the resting sells that hold the shares: an exit pre-empts them."""
@@ -108,9 +137,11 @@ class Placing:
 
     async def _pause_before_resend(self, result: PlaceResult) -> None:
         desk, answer = self._desk, result.answer
-        wait_ms = backoff_ms(self._tries, desk.tuning.retry_ms, desk.tuning.retry_cap_ms)
-        if answer is not None and answer.wait_ms is not None:
-            wait_ms = max(wait_ms, answer.wait_ms)
+        asked_ms = answer.wait_ms if answer is not None else None
+        # Who tells no time is asked again soon: the breaker of a sick venue paces all of its exits together.
+        blind = _is_unknown(result) or asked_ms is None
+        cap_ms = desk.soon_ms if blind else desk.tuning.retry_cap_ms
+        wait_ms = max(backoff_ms(self._tries, desk.tuning.retry_ms, cap_ms), asked_ms or 0)
         words = f"{answer.code}: {answer.detail}" if answer is not None else "no answer"
         desk.set(OrderState.WAITING, f"the venue asks for patience ({words}); the same order goes out again")
         desk.alarm_after(self._tries)

@@ -1,0 +1,103 @@
+"""What an open breaker does to exits and entries, as their hosts see it."""
+
+from decimal import Decimal
+
+from domain.messages import PlaceOrder, RulePhase, Severity
+from domain.orders import AnswerKind, OrderState
+from tests.fakes.exchange import FakeExchange, Reply, answers, refused
+from tests.workflows.floor import Floor, quick
+
+D = Decimal
+WHY = "the breaker of polymarket is open: exits go out one at a time until one gets an answer"
+LONG_MS = 600_000
+
+
+def held_back(*, sent: bool = False) -> Reply:
+    return refused(WHY, code="breaker_open", sent=sent, doubt=sent)
+
+
+def same_bytes(posts: list[PlaceOrder]) -> bool:
+    return all(request.attempt == posts[0].attempt for request in posts)
+
+
+async def test_exit_held_back_waits_visibly_and_sells_once_it_may(floor: Floor, exchange: FakeExchange):
+    exchange.script(held_back(), held_back(), held_back())
+    rule = await floor.arm()
+    await rule.cross("0.39")
+    await exchange.until(lambda: exchange.rule.phase is RulePhase.WAITING)
+    assert exchange.rule.detail == WHY
+    await rule.result()
+
+    assert exchange.sold == D(10)
+    assert [attempt.attempt for attempt in exchange.attempts] == [1, 1, 1, 1]
+    assert exchange.kinds.count("order.submitted") == 1
+    [event] = [event for event in exchange.events.values() if event.type == "order.held_back"]
+    assert (event.severity, event.message) == (Severity.WARNING, f"Held back: {WHY}")
+
+
+async def test_resend_held_back_goes_out_again_soon_with_the_same_bytes(floor: Floor, exchange: FakeExchange):
+    exchange.script(answers(AnswerKind.UNKNOWN), held_back(sent=True), held_back(sent=True))
+    rule = await floor.arm(tuning=quick(absent_settles_ms=LONG_MS))
+    await rule.cross("0.39")
+    await rule.result()
+
+    assert len(exchange.posts) == 4
+    assert same_bytes(exchange.posts)
+    assert exchange.calls["confirm_absent"] == 0
+    assert exchange.calls["look_up"] == 0
+    assert exchange.sold == D(10)
+
+
+async def test_fill_that_is_booked_while_its_resend_is_held_back_ends_the_exit(
+    floor: Floor, exchange: FakeExchange
+):
+    exchange.script(answers(AnswerKind.UNKNOWN), *[held_back(sent=True)] * 1_000)
+    rule = await floor.arm()
+    await rule.cross("0.39")
+    await exchange.event("order.held_back")
+    await exchange.fill("10")
+    await rule.result()
+
+    assert same_bytes(exchange.posts)
+    assert exchange.sold == D(10)
+    assert len(exchange.orders) == 1
+
+
+async def test_exit_held_back_for_long_is_alarmed_once(floor: Floor, exchange: FakeExchange):
+    exchange.script(*[held_back()] * 8)
+    rule = await floor.arm(tuning=quick(retry_ms=1, attempts_before_alarm=6))
+    await rule.cross("0.39")
+    await rule.result()
+
+    assert exchange.sold == D(10)
+    assert exchange.alarms == ["order.stuck"]
+
+
+async def test_cancel_ends_an_exit_that_is_held_back(floor: Floor, exchange: FakeExchange):
+    exchange.script(*[held_back()] * 3)
+    rule = await floor.arm(tuning=quick(retry_ms=LONG_MS, retry_cap_ms=LONG_MS))
+    await rule.cross("0.39")
+    await exchange.event("order.held_back")
+    await rule.cancel()
+    await rule.result()
+
+    assert exchange.sold == D(0)
+    assert len(exchange.posts) == 1
+
+
+async def test_entry_under_an_open_breaker_ends_with_the_reason(floor: Floor, exchange: FakeExchange):
+    why = "the breaker of polymarket is open: entries pause"
+    exchange.script(refused(why, code="breaker_open"))
+    answer = await (await floor.start_order()).result()
+
+    assert (answer.state, answer.detail) == (OrderState.FAILED, why)
+    assert "order.held_back" not in exchange.kinds
+
+
+async def test_unknown_entry_is_settled_before_an_open_breaker_ends_it(floor: Floor, exchange: FakeExchange):
+    exchange.script(answers(AnswerKind.UNKNOWN), held_back(sent=True))
+    answer = await (await floor.start_order()).result()
+
+    assert answer.state is OrderState.FAILED
+    assert exchange.calls["confirm_absent"] == 1
+    assert len(exchange.posts) == 2
