@@ -6,9 +6,11 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 
+from pydantic import SecretStr
+
 from domain.fees import taker_fee
 from domain.fills import Fill, FillState
-from domain.ids import OrderId
+from domain.ids import OrderId, WalletId
 from domain.orders import (
     AnswerKind,
     Attempt,
@@ -16,12 +18,14 @@ from domain.orders import (
     RebuildReason,
     Side,
     TimeInForce,
+    VenueOrder,
     VenueOrderStatus,
     WalletIdentity,
 )
 from domain.ports import AccountEvent, AccountEventKind, CancelOutcome, Trading
-from tests.venues.builders import make_attempt
+from tests.venues.builders import CHAIN, make_attempt
 from tests.venues.exchange import LocalExchange
+from venues.polymarket.authentication import wallet_identity
 
 D = Decimal
 RATE = D("0.05")
@@ -66,6 +70,31 @@ class Venue:
         order_id = self.trading.venue_order_id(attempt)
         fills = await self.trading.fills(after=None, market_id=self.exchange.market_id)
         return [fill for fill in fills if fill.venue_order_id == order_id]
+
+    async def order_of(self, attempt: Attempt) -> VenueOrder:
+        order_id = self.trading.venue_order_id(attempt)
+        order = await self.trading.find_order(order_id, self.exchange.market_id)
+        assert order is not None
+        return order
+
+    async def ends(self, events: AsyncIterator[AccountEvent], attempt: Attempt) -> None:
+        """Waits until the account hears that an order can fill no more."""
+        order_id = self.trading.venue_order_id(attempt)
+        async with asyncio.timeout(10):
+            async for event in events:
+                order = event.order
+                if order is not None and order.venue_order_id == order_id and order.status.is_terminal:
+                    return
+
+    async def rests_on_no(self, side: Side, shares: str, price: str) -> None:
+        """Lets another trader of the exchange place a limit order for the other outcome."""
+        exchange = self.exchange
+        await exchange.fund(exchange.rival_key)
+        rival = await exchange.trading(exchange.rival_key)
+        wallet = wallet_identity(WalletId("wal_2"), SecretStr(exchange.rival_key), chain_id=CHAIN)
+        values: dict[str, object] = {"token_id": exchange.no, "side": side, "wallet": wallet}
+        answer = await rival.place(self.resting(shares, price, purpose=Purpose.ENTRY, **values))
+        assert answer.kind is AnswerKind.ACCEPTED, answer
 
 
 class VenueContract:
@@ -335,6 +364,183 @@ class VenueContract:
         await venue.exchange.post(f"/markets/{venue.exchange.market_id}/resolve", winner=venue.exchange.yes)
         answer = await venue.trading.place(venue.attempt("20", "0.40"))
         assert (answer.kind, answer.code) == (AnswerKind.FINAL, "market_gone")
+
+    async def test_paused_market_asks_to_wait_and_takes_the_same_order_afterwards(self, venue: Venue) -> None:
+        attempt = venue.attempt("20", "0.40")
+        await venue.exchange.market(active=False)
+        answer = await venue.trading.place(attempt)
+        assert (answer.kind, answer.code) == (AnswerKind.TRANSIENT, "market_not_ready")
+        await venue.exchange.market(active=True)
+        assert (await venue.trading.place(attempt)).kind is AnswerKind.ACCEPTED
+        assert len(await venue.fills_of(attempt)) == 1
+
+    async def test_paused_market_lets_resting_orders_be_canceled(self, venue: Venue) -> None:
+        answer = await venue.trading.place(venue.resting("20", "0.51"))
+        await venue.exchange.market(active=False)
+        assert answer.venue_order_id is not None
+        assert await venue.trading.cancel(answer.venue_order_id) is CancelOutcome.CANCELED
+
+    async def test_cancel_only_venue_asks_to_wait_and_lets_resting_orders_be_canceled(
+        self, venue: Venue
+    ) -> None:
+        resting = await venue.trading.place(venue.resting("20", "0.51"))
+        await venue.exchange.post("/faults", kind="cancel_only", times=None)
+        answer = await venue.trading.place(venue.attempt("20", "0.40"))
+        assert (answer.kind, answer.code) == (AnswerKind.TRANSIENT, "cancel_only")
+        assert resting.venue_order_id is not None
+        assert await venue.trading.cancel(resting.venue_order_id) is CancelOutcome.CANCELED
+
+    async def test_coarser_tick_asks_for_a_rebuild_and_the_next_attempt_fits_it(self, venue: Venue) -> None:
+        before = await venue.exchange.instrument()
+        built = venue.resting("20", "0.55", tick=before.tick)
+        await venue.exchange.post(f"/markets/{venue.exchange.market_id}/tick-size", tick_size="0.1")
+        answer = await venue.trading.place(built)
+        assert (answer.kind, answer.rebuild) == (AnswerKind.REBUILD, RebuildReason.TICK_CHANGED)
+        now = await venue.exchange.instrument()
+        assert (before.tick, now.tick) == (D("0.01"), D("0.1"))
+        rebuilt = venue.resting("20", "0.6", tick=now.tick)
+        assert (await venue.trading.place(rebuilt)).status is VenueOrderStatus.LIVE
+
+    async def test_resting_order_stays_through_a_change_of_tick(self, venue: Venue) -> None:
+        attempt = venue.resting("20", "0.51")
+        await venue.trading.place(attempt)
+        await venue.exchange.post(f"/markets/{venue.exchange.market_id}/tick-size", tick_size="0.1")
+        await venue.exchange.book([("0.6", "25")], [("0.7", "5")])
+        await venue.meet_book()
+        (fill,) = await venue.fills_of(attempt)
+        assert (fill.shares, fill.notional_usd) == (D(20), D("10.2"))
+
+    async def test_neg_risk_market_takes_orders_that_are_signed_for_its_exchange(self, venue: Venue) -> None:
+        market_id, token = await venue.exchange.open_market(neg_risk=True)
+        await venue.exchange.post(f"/books/{token}", bids=[], asks=[("0.52", "30")])
+        instrument = await venue.exchange.instrument(token)
+        assert instrument.neg_risk
+        values: dict[str, object] = {"market_id": market_id, "token_id": token}
+        attempt = venue.buy("20", "0.52", neg_risk=instrument.neg_risk, **values)
+        assert (await venue.trading.place(attempt)).kind is AnswerKind.ACCEPTED
+        fills = await venue.trading.fills(after=None, market_id=market_id)
+        assert [(fill.token_id, fill.shares) for fill in fills] == [(token, D(20))]
+
+    async def test_neg_risk_market_refuses_the_standard_exchanges_signature(self, venue: Venue) -> None:
+        market_id, token = await venue.exchange.open_market(neg_risk=True)
+        values: dict[str, object] = {"market_id": market_id, "token_id": token}
+        answer = await venue.trading.place(venue.buy("20", "0.52", neg_risk=False, **values))
+        assert (answer.kind, answer.code) == (AnswerKind.BLOCKED, "invalid_signature")
+
+    async def test_buy_meets_a_buyer_of_the_other_outcome(self, venue: Venue) -> None:
+        """A pair is minted: what the other pays for No is missing to one for Yes."""
+        await venue.rests_on_no(Side.BUY, "20", "0.49")
+        attempt = venue.buy("20", "0.51")
+        await venue.trading.place(attempt)
+        (fill,) = await venue.fills_of(attempt)
+        assert (fill.token_id, fill.side, fill.shares) == (venue.exchange.yes, Side.BUY, D(20))
+        assert (fill.notional_usd, fill.fee_usd) == (D("10.2"), taker_fee(D(20), D("0.51"), RATE))
+
+    async def test_sell_meets_a_seller_of_the_other_outcome(self, venue: Venue) -> None:
+        """A pair is merged: one USD is paid out, and each gets the own price."""
+        await venue.rests_on_no(Side.SELL, "20", "0.49")
+        attempt = venue.attempt("20", "0.51")
+        await venue.trading.place(attempt)
+        (fill,) = await venue.fills_of(attempt)
+        assert (fill.token_id, fill.side, fill.shares) == (venue.exchange.yes, Side.SELL, D(20))
+        assert (fill.notional_usd, fill.fee_usd) == (D("10.2"), taker_fee(D(20), D("0.51"), RATE))
+
+    async def test_resting_buy_is_met_by_a_buyer_of_the_other_outcome(self, venue: Venue) -> None:
+        attempt = venue.buy("20", "0.51", time_in_force=TimeInForce.GTC)
+        await venue.trading.place(attempt)
+        await venue.rests_on_no(Side.BUY, "20", "0.49")
+        (fill,) = await venue.fills_of(attempt)
+        assert (fill.token_id, fill.side, fill.shares) == (venue.exchange.yes, Side.BUY, D(20))
+        assert (fill.notional_usd, fill.fee_usd) == (D("10.2"), D(0))
+
+    async def test_resting_sell_is_met_by_a_seller_of_the_other_outcome(self, venue: Venue) -> None:
+        attempt = venue.resting("20", "0.51")
+        await venue.trading.place(attempt)
+        await venue.rests_on_no(Side.SELL, "20", "0.49")
+        (fill,) = await venue.fills_of(attempt)
+        assert (fill.token_id, fill.side, fill.shares) == (venue.exchange.yes, Side.SELL, D(20))
+        assert (fill.notional_usd, fill.fee_usd) == (D("10.2"), D(0))
+
+    async def test_held_order_is_taken_as_delayed_and_fills_when_its_hold_is_over(self, venue: Venue) -> None:
+        await venue.exchange.market(seconds_delay=1)
+        attempt = venue.attempt("20", "0.40")
+        async with venue.trading.events() as events:
+            await next_of(events, AccountEventKind.GAP)
+            answer = await venue.trading.place(attempt)
+            assert (answer.kind, answer.status) == (AnswerKind.ACCEPTED, VenueOrderStatus.DELAYED)
+            order = await venue.order_of(attempt)
+            assert (order.status, order.matched_shares) == (VenueOrderStatus.DELAYED, D(0))
+            assert not order.status.is_terminal
+            await venue.ends(events, attempt)
+        assert (await venue.order_of(attempt)).status is VenueOrderStatus.MATCHED
+        assert sum(fill.shares for fill in await venue.fills_of(attempt)) == 20
+
+    async def test_held_order_whose_counterpart_leaves_is_killed_without_a_fill(self, venue: Venue) -> None:
+        await venue.exchange.market(seconds_delay=1)
+        attempt = venue.attempt("20", "0.45")
+        async with venue.trading.events() as events:
+            await next_of(events, AccountEventKind.GAP)
+            await venue.trading.place(attempt)
+            await venue.exchange.book([("0.40", "100")], ASKS)
+            await venue.ends(events, attempt)
+        assert (await venue.order_of(attempt)).status is VenueOrderStatus.CANCELED
+        assert await venue.fills_of(attempt) == []
+        assert (await venue.trading.place(attempt)).kind is AnswerKind.REGISTERED
+
+    async def test_held_order_cannot_be_canceled_and_binds_its_shares(self, venue: Venue) -> None:
+        await venue.exchange.market(seconds_delay=60)
+        answer = await venue.trading.place(venue.attempt("80", "0.40"))
+        assert answer.venue_order_id is not None
+        assert await venue.trading.cancel(answer.venue_order_id) is CancelOutcome.NOT_CANCELABLE
+        again = await venue.trading.place(venue.attempt("60", "0.40"))
+        assert again.rebuild is RebuildReason.BALANCE_SHORT
+
+    async def test_held_limit_order_that_nobody_meets_rests_afterwards(self, venue: Venue) -> None:
+        await venue.exchange.market(seconds_delay=1)
+        attempt = venue.resting("20", "0.50")
+        async with venue.trading.events() as events:
+            await next_of(events, AccountEventKind.GAP)
+            assert (await venue.trading.place(attempt)).status is VenueOrderStatus.DELAYED
+            await venue.exchange.book([("0.40", "100")], ASKS)
+            async with asyncio.timeout(10):
+                async for event in events:
+                    if event.order is not None and event.order.status is VenueOrderStatus.LIVE:
+                        break
+        (order,) = await venue.trading.open_orders(venue.exchange.yes)
+        assert (order.status, order.matched_shares) == (VenueOrderStatus.LIVE, D(0))
+
+    async def test_orders_above_the_accounts_rate_are_told_to_wait_and_pass_later(self, venue: Venue) -> None:
+        limits = {"signer_limits": "enforced", "orders_per_s": 50, "orders_burst": 2}
+        attempts = [venue.resting("5", "0.51") for _ in range(3)]
+        await venue.exchange.post("/settings", **limits)
+        try:
+            answers = [await venue.trading.place(attempt) for attempt in attempts]
+            assert [a.kind for a in answers] == [*[AnswerKind.ACCEPTED] * 2, AnswerKind.TRANSIENT]
+            assert answers[2].code == "rate_limited"
+            assert answers[2].wait_ms is not None
+            await asyncio.sleep(answers[2].wait_ms / 1000)
+            assert (await venue.trading.place(attempts[2])).kind is AnswerKind.ACCEPTED
+        finally:
+            await venue.exchange.post("/settings", signer_limits="off")
+
+    async def test_several_orders_are_canceled_together(self, venue: Venue) -> None:
+        attempts = [venue.resting("20", "0.51"), venue.resting("20", "0.55"), venue.resting("20", "0.60")]
+        for attempt in attempts:
+            await venue.trading.place(attempt)
+        filled, unknown = venue.attempt("20", "0.40"), venue.attempt("20", "0.41")
+        await venue.trading.place(filled)
+        first, second, third = [venue.trading.venue_order_id(attempt) for attempt in attempts]
+        done, nobody = [venue.trading.venue_order_id(attempt) for attempt in (filled, unknown)]
+        assert await venue.trading.cancel_many([first, second, done, nobody]) == {
+            first: CancelOutcome.CANCELED,
+            second: CancelOutcome.CANCELED,
+            done: CancelOutcome.ALREADY_TERMINAL,
+            nobody: CancelOutcome.NOT_FOUND,
+        }
+        assert [order.venue_order_id for order in await venue.trading.open_orders()] == [third]
+        again = await venue.trading.cancel_many([first, third])
+        assert list(again.values()) == [CancelOutcome.ALREADY_TERMINAL, CancelOutcome.CANCELED]
+        assert await venue.trading.cancel_many([]) == {}
 
     async def test_fills_before_the_asked_time_are_left_out(self, venue: Venue) -> None:
         await venue.trading.place(venue.attempt("20", "0.40"))

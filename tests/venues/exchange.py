@@ -10,6 +10,7 @@ from eth_account import Account
 from pydantic import SecretStr
 
 from domain.ids import MarketId, TokenId
+from domain.orders import Instrument
 from simulator.app import Running
 from tests.venues.builders import CHAIN
 from venues.polymarket.authentication import derive_api_credentials
@@ -50,6 +51,20 @@ class LocalExchange:
 
     async def book(self, bids: list[tuple[str, str]], asks: list[tuple[str, str]], **more: object) -> None:
         await self.post(f"/books/{self.yes}", bids=bids, asks=asks, **more)
+
+    async def market(self, **changes: object) -> None:
+        """Changes flags and holds of the market."""
+        await self.post(f"/markets/{self.market_id}/state", **changes)
+
+    async def instrument(self, token_id: TokenId | None = None) -> Instrument:
+        return await self.market_data.instrument(token_id or self.yes)
+
+    async def open_market(self, **terms: object) -> tuple[MarketId, TokenId]:
+        """Opens another market; returns it with its first token."""
+        reply = await self.post("/markets", question="And this one?", **terms)
+        token_ids = reply["token_ids"]
+        assert isinstance(token_ids, list)
+        return MarketId(str(reply["condition_id"])), TokenId(str(token_ids[0]))
 
     async def fund(
         self, key: str | None = None, *, collateral: str = "1000", tokens: str = "100", approved: bool = True

@@ -40,13 +40,31 @@ class TestPolymarket(VenueContract):
         )
 
 
-class TestPaper(VenueContract):
+class OnPaper(VenueContract):
+    """What no paper order can meet, and why."""
+
+    # The venue says it with its answer to a POST, and no paper order is posted.
+    test_cancel_only_venue_asks_to_wait_and_lets_resting_orders_be_canceled = None
+    test_orders_above_the_accounts_rate_are_told_to_wait_and_pass_later = None
+    # Nothing is signed on paper.
+    test_neg_risk_market_refuses_the_standard_exchanges_signature = None
+    # Nobody can meet a resting paper order: it fills by what the venue shows of its market.
+    test_resting_buy_is_met_by_a_buyer_of_the_other_outcome = None
+    test_resting_sell_is_met_by_a_seller_of_the_other_outcome = None
+    # Paper meets the book at once: it shows what a hold gives away, but no hold.
+    test_held_order_is_taken_as_delayed_and_fills_when_its_hold_is_over = None
+    test_held_order_whose_counterpart_leaves_is_killed_without_a_fill = None
+    test_held_order_cannot_be_canceled_and_binds_its_shares = None
+    test_held_limit_order_that_nobody_meets_rests_afterwards = None
+
+
+class TestPaper(OnPaper):
     @pytest.fixture
     async def venue(self, exchange: LocalExchange) -> Venue:
         return await paper_venue(exchange, PaperMemory())
 
 
-class TestPaperInPostgres(VenueContract):
+class TestPaperInPostgres(OnPaper):
     @pytest.fixture
     async def venue(self, exchange: LocalExchange, database_url: str) -> AsyncGenerator[Venue]:
         async with Database(database_url, pool_size=1, hot_pool_size=6) as database:
