@@ -16,12 +16,11 @@ from urllib.parse import urlsplit
 from cryptography.fernet import Fernet, InvalidToken
 from pydantic import SecretStr
 
-from runtime.temporal_codec import EncryptedPayloads
+from runtime.temporal_codec import CODEC_PATH, EncryptedPayloads
 
-PREFIX = "/codec"
-ENCODE = f"{PREFIX}/encode"
-DECODE = f"{PREFIX}/decode"
-LOGIN = f"{PREFIX}/login"
+ENCODE = f"{CODEC_PATH}/encode"
+DECODE = f"{CODEC_PATH}/decode"
+LOGIN = f"{CODEC_PATH}/login"
 CODED = frozenset({ENCODE, DECODE})
 COOKIE = "holdfast_codec"
 SESSION = timedelta(hours=8)

@@ -21,6 +21,9 @@ from temporalio.converter import PayloadCodec
 from domain.errors import HoldfastError
 from runtime.settings import RingKey, TemporalSettings
 
+CODEC_PATH = "/codec"
+"""Where the API serves this codec to Temporal's UI and CLI."""
+
 ENCODING = "encoding"
 KEY_ID = "encryption-key-id"
 ENCRYPTED = b"binary/encrypted"

@@ -10,14 +10,14 @@ from typing import Annotated
 from fastapi import APIRouter, Depends, Request, Response
 from fastapi.responses import HTMLResponse
 
-from api.codec_access import COOKIE, DECODE, ENCODE, LOGIN, PREFIX, SESSION
+from api.codec_access import COOKIE, DECODE, ENCODE, LOGIN, SESSION
 from api.codec_page import CONTENT_SECURITY_POLICY, LOGIN_PAGE
 from api.deps import Caller, ServicesDep, operator, presented_key
 from api.fingerprints import KeyHeader, key_of
 from api.problems import Problem
 from api.routes.answers import problems, tell_key
 from api.schemas.codec import CodecSessionAnswer, PayloadJson, PayloadsJson
-from runtime.temporal_codec import PayloadUnreadable
+from runtime.temporal_codec import CODEC_PATH, PayloadUnreadable
 
 router = APIRouter(tags=["codec"])
 
@@ -50,7 +50,7 @@ async def encode_payloads(services: ServicesDep, body: PayloadsJson) -> Payloads
     return PayloadsJson(payloads=[PayloadJson.of(each) for each in sealed])
 
 
-@router.post(f"{PREFIX}/session", responses=problems(403), summary="Log in for the Temporal UI")
+@router.post(f"{CODEC_PATH}/session", responses=problems(403), summary="Log in for the Temporal UI")
 async def begin_session(
     services: ServicesDep,
     caller: Operator,
@@ -68,7 +68,7 @@ async def begin_session(
         COOKIE,
         cookie.get_secret_value(),
         max_age=int(SESSION.total_seconds()),
-        path=PREFIX,
+        path=CODEC_PATH,
         secure=request.url.scheme == "https",
         httponly=True,
         samesite="strict",

@@ -12,6 +12,10 @@ POSTGRES_PASSWORD = "HOLDFAST_EMBEDDED_POSTGRES_PASSWORD"  # noqa: S105 - the va
 MASTER_KEYS = "HOLDFAST_SECURITY_MASTER_KEYS"
 API_KEY_PEPPER = "HOLDFAST_SECURITY_API_KEY_PEPPER"
 API_ADMIN_KEY = "HOLDFAST_API_ADMIN_KEY"
+PAYLOAD_KEYS = "HOLDFAST_TEMPORAL_PAYLOAD_KEYS"
+PAYLOAD_ENCRYPT = "HOLDFAST_TEMPORAL_PAYLOAD_ENCRYPT"
+KEPT_WHEN_PRESENT = (PAYLOAD_KEYS, PAYLOAD_ENCRYPT)
+"""Never made by a start, and never lost by one: histories written with a key need it."""
 
 _HEADER = "# Written by the embedded stack. Secrets are made once and kept; URLs change with each start.\n"
 
@@ -58,6 +62,7 @@ def refresh_env_file(path: Path, urls: Mapping[str, str], kept_secrets: Mapping[
 
 
 def secrets_of(path: Path) -> dict[str, str]:
-    """Returns the secrets of an env file, made fresh where one is missing."""
+    """Returns the secrets of an env file, made fresh where one is missing; payload keys if it has any."""
     present = read_env_file(path)
-    return {name: present.get(name, fresh) for name, fresh in generated_secrets().items()}
+    kept = {name: present[name] for name in KEPT_WHEN_PRESENT if name in present}
+    return {name: present.get(name, fresh) for name, fresh in generated_secrets().items()} | kept

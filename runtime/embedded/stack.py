@@ -17,6 +17,7 @@ from runtime.embedded.supervisor import Observer, Pace
 from runtime.embedded.temporal_binary import Announce, BinarySearch, TemporalBinary, default_search
 from runtime.embedded.temporal_server import Synchronous, TemporalServer
 from runtime.settings import load
+from runtime.temporal_codec import CODEC_PATH
 
 log = structlog.stdlib.get_logger(__name__)
 
@@ -220,10 +221,16 @@ class EmbeddedStack(LocalStack):
             http_port=http_port,
             metrics_port=free_port(taken | {http_port}),
             synchronous=self._options.synchronous,
+            codec_endpoint=self._codec_endpoint(),
         )
         spec = self._spec(Part.TEMPORAL, self._temporal.command(), self._temporal.answers)
         await self.supervisor.start(spec)
         await self._temporal.configure()
+
+    def _codec_endpoint(self) -> str | None:
+        """Returns where the UI has payloads decrypted; None where none are encrypted, or no API runs."""
+        encrypted = self.settings().temporal.payload_keys is not None
+        return self.api_url + CODEC_PATH if encrypted and Part.API in self._options.parts else None
 
     async def _start_simulator(self) -> None:
         durability = ("--durability", "normal" if self._options.fsync else "off")

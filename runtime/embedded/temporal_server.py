@@ -32,6 +32,7 @@ class TemporalServer:
         metrics_port: Port of the server's own metrics.
         synchronous: `full` survives a power cut, `normal` survives a killed process at three times the pace.
         namespace: Namespace to configure.
+        codec_endpoint: Where the UI has encrypted payloads decrypted; None where none are encrypted.
     """
 
     binary: Path
@@ -42,6 +43,7 @@ class TemporalServer:
     metrics_port: int
     synchronous: Synchronous = "full"
     namespace: str = "default"
+    codec_endpoint: str | None = None
 
     @property
     def address(self) -> str:
@@ -66,6 +68,8 @@ class TemporalServer:
             "--disable-config-env",
             "--disable-config-file",
         ]  # fmt: skip
+        if self.codec_endpoint is not None:
+            argv += ["--ui-codec-endpoint", self.codec_endpoint]
         if self.namespace != "default":
             argv += ["--namespace", self.namespace]
         for name in SEARCH_ATTRIBUTES:

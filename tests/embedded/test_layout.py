@@ -64,6 +64,15 @@ def test_secrets_are_made_once_and_only_the_owner_reads_them(tmp_path: Path) -> 
     assert env_file.read_env_file(path) == {**first, "HOLDFAST_DATABASE_URL": "postgresql://b"}
 
 
+def test_payload_keys_are_kept_by_a_start_and_never_made_by_one(tmp_path: Path) -> None:
+    path = tmp_path / "env"
+    given = {env_file.PAYLOAD_KEYS: "a:AAAA", env_file.PAYLOAD_ENCRYPT: "false"}
+    assert not set(given) & set(env_file.secrets_of(path))
+    env_file.write_env_file(path, given)
+    env_file.refresh_env_file(path, {}, env_file.secrets_of(path))
+    assert given.items() <= env_file.read_env_file(path).items()
+
+
 def test_secrets_differ_between_installations(tmp_path: Path) -> None:
     one, other = env_file.secrets_of(tmp_path / "one"), env_file.secrets_of(tmp_path / "other")
     assert not set(one.values()) & set(other.values())

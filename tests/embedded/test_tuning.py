@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Awaitable, Callable
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -47,6 +48,14 @@ def test_server_is_started_with_every_key_and_bound_to_loopback(tmp_path: Path) 
         assert f"{name}=Keyword" in argv
     assert "synchronous=full" in argv
     assert "journal_mode=wal" in argv
+
+
+def test_user_interface_is_told_of_the_codec_only_where_there_is_one(tmp_path: Path) -> None:
+    server = TemporalServer(tmp_path / "temporal", tmp_path / "t.db", 7233, 8233, 1, 2)
+    endpoint = "http://127.0.0.1:8080/codec"
+    argv = replace(server, codec_endpoint=endpoint).command().argv
+    assert argv[argv.index("--ui-codec-endpoint") + 1] == endpoint
+    assert "--ui-codec-endpoint" not in server.command().argv
 
 
 # How long a hop takes is left to the benchmarks: a loaded machine makes an untuned server of a tuned one.
