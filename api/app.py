@@ -19,6 +19,7 @@ from api.routes import (
     explain,
     health,
     holdings,
+    metrics,
     orders,
     portfolio,
     rules,
@@ -30,7 +31,7 @@ OpenServices = Callable[[], AbstractAsyncContextManager[Services]]
 
 VERSION = "2"
 DOCUMENTATION = frozenset({"/docs", "/openapi.json"})
-OPEN = frozenset({health.LIVENESS, LOGIN}) | DOCUMENTATION
+OPEN = frozenset({health.LIVENESS, metrics.PATH, LOGIN}) | DOCUMENTATION
 _ROUTERS = (
     explain,
     rules,
@@ -42,6 +43,7 @@ _ROUTERS = (
     accounts,
     codec,
     health,
+    metrics,
 )
 _DESCRIPTION = """\
 Holdfast watches positions and acts on them: stop-loss, take-profit, trailing stop, time exits.

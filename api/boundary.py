@@ -9,6 +9,7 @@ from fastapi import HTTPException
 from starlette.requests import Request
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from api.deps import services_of
 from api.errors import problem_of, unexpected
 from api.problems import Problem, too_large
 from domain.errors import HoldfastError
@@ -79,14 +80,12 @@ class _Exchange:
 
     def log(self) -> None:
         """Write the request's line."""
-        route = self._scope.get("route")
-        _log.info(
-            "api.request",
-            method=self._scope["method"],
-            route=getattr(route, "path", "(none)"),
-            status=self._status,
-            ms=round((time.monotonic() - self._began) * 1000, 1),
-        )
+        method, seconds = self._scope["method"], time.monotonic() - self._began
+        route = getattr(self._scope.get("route"), "path", "(none)")
+        _log.info("api.request", method=method, route=route, status=self._status, ms=round(seconds * 1000, 1))
+        metrics = services_of(Request(self._scope)).metrics
+        if metrics is not None:
+            metrics.meter.requested(method=method, route=route, status=self._status, seconds=seconds)
 
     def _announced(self) -> int:
         length = Request(self._scope).headers.get("content-length", "")

@@ -15,6 +15,9 @@ from domain import messages
 from runtime.build import Parts, build_parts
 from runtime.regions import VenueRegions
 from runtime.settings import Settings
+from runtime.telemetry.exposition import Exposition
+from runtime.telemetry.fleet import FleetGauges
+from runtime.telemetry.process import ProcessTelemetry
 from runtime.temporal import connect, queue, workflow_tuning
 from runtime.temporal_codec import codec_of
 from storage.repositories.accounts import Accounts
@@ -24,6 +27,7 @@ from storage.repositories.breakers import Breakers
 from storage.repositories.claims import Claims
 from storage.repositories.events import Events
 from storage.repositories.feed_status import FeedStatuses
+from storage.repositories.fleet import Fleet
 from storage.repositories.idempotency import Idempotency
 from storage.repositories.ledger import Ledger
 from storage.repositories.orders import Orders
@@ -36,12 +40,16 @@ from storage.repositories.switches import Switches
 @asynccontextmanager
 async def build_api_services(settings: Settings) -> AsyncGenerator[Services]:
     """Build what stands behind the API; it starts while Temporal or Postgres is away, and says so."""
-    client = await connect(settings.temporal, lazy=True)
-    async with build_parts(settings, client) as parts:
-        yield _services(settings, parts)
+    telemetry = ProcessTelemetry(settings.telemetry, role="api")
+    client = await connect(settings.temporal, lazy=True, runtime=telemetry.runtime)
+    async with (
+        build_parts(settings, client, telemetry=telemetry.activities) as parts,
+        telemetry.served(beside=(settings.api.host, settings.api.port)),
+    ):
+        yield _services(settings, parts, telemetry.exposition)
 
 
-def _services(settings: Settings, parts: Parts) -> Services:
+def _services(settings: Settings, parts: Parts, exposition: Exposition | None) -> Services:
     database, tuning = parts.database, settings.tuning
     ledger, rules = Ledger(database), Rules(database)
     projections = Projections(database, parts.hints)
@@ -52,6 +60,9 @@ def _services(settings: Settings, parts: Parts) -> Services:
         task_timeout=tuning.task_timeout,
         answer_limit=tuning.create_answer,
     )
+    feeds = FeedStatuses(database)
+    if exposition is not None:
+        exposition.add(FleetGauges(Fleet(database), Breakers(database, parts.hints), feeds, parts.clock))
     return Services(
         database=database,
         accounts=Accounts(database),
@@ -65,7 +76,7 @@ def _services(settings: Settings, parts: Parts) -> Services:
             sessions=CodecSessions(settings.security.pepper()),
         ),
         events=Events(database),
-        feeds=FeedStatuses(database),
+        feeds=feeds,
         idempotency=Idempotency(database),
         found_holdings=FoundHoldings(ledger, ingest, parts.venues),
         ledger=ledger,
@@ -90,4 +101,5 @@ def _services(settings: Settings, parts: Parts) -> Services:
         entry_send_window=tuning.entry_send_window,
         answer_limit=tuning.create_answer,
         admin_key=settings.api.admin_key,
+        metrics=exposition,
     )

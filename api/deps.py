@@ -14,7 +14,7 @@ from pydantic import SecretStr
 from activities.adoption import Adoption
 from activities.found_holdings import FoundHoldings
 from api.codec_access import CodecAccess
-from api.ports import RegionProbe
+from api.ports import MetricsSource, RegionProbe
 from api.problems import Problem, not_found
 from api.starters import OrderStarter, RuleStarter, TemporalProbe
 from api.wallet_vault import WalletVault
@@ -89,6 +89,7 @@ class Services:
     entry_send_window: timedelta = timedelta(seconds=10)
     answer_limit: timedelta = timedelta(seconds=3)
     admin_key: SecretStr | None = None
+    metrics: MetricsSource | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

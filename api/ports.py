@@ -33,6 +33,27 @@ class WalletOpener(Protocol):
         ...
 
 
+class RequestMeter(Protocol):
+    """Who counts requests."""
+
+    def requested(self, *, method: str, route: str, status: int | None, seconds: float) -> None:
+        """Count a request by its route's pattern; no status means that its caller went away unanswered."""
+        ...
+
+
+class MetricsSource(Protocol):
+    """Everything that `/metrics` says."""
+
+    @property
+    def meter(self) -> RequestMeter:
+        """Who counts requests for it."""
+        ...
+
+    async def render(self) -> bytes:
+        """Return the metrics in Prometheus's text format."""
+        ...
+
+
 class RegionProbe(Protocol):
     """Whether a venue serves the place that this server calls from."""
 

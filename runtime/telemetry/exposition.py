@@ -36,6 +36,11 @@ class Exposition:
         self._meters.registry.register(reading)
         self._readings.append(reading)
 
+    @property
+    def meter(self) -> Meters:
+        """What is counted here."""
+        return self._meters
+
     async def render(self) -> bytes:
         """Return everything in Prometheus's text format."""
         for reading in self._readings:

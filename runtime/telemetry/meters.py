@@ -23,6 +23,7 @@ from runtime.telemetry.families import family
 
 FAILED = "failed"
 """Stands for an answer that never came: the call raised, or was cut off."""
+_METHODS = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"})
 
 
 class Meters:
@@ -112,6 +113,7 @@ class Meters:
 
     def requested(self, *, method: str, route: str, status: int | None, seconds: float) -> None:
         """Count a request to the API; no status means that its caller went away unanswered."""
+        method = method if method in _METHODS else "other"  # a caller may write anything
         self._requests.labels(method, route, str(status) if status is not None else "none").inc()
         self._request_seconds.labels(method, route).observe(seconds)
 

@@ -44,24 +44,29 @@ class ProcessTelemetry:
             self.exposition = Exposition(meters, sdk)
 
     @asynccontextmanager
-    async def served(self) -> AsyncGenerator[None]:
-        """Serve the metrics on a port of their own while the context lasts, and name it in the folder.
+    async def served(self, *, beside: tuple[str, int] | None = None) -> AsyncGenerator[None]:
+        """Serve the metrics while the context lasts, and name the place in the folder.
 
         A process that cannot works without: protecting positions comes first.
+
+        Args:
+            beside: Host and port where the process serves them itself, beside other things; without it they
+                get a port of their own.
         """
         async with AsyncExitStack() as stack:
             if self.exposition is not None:
-                host, port = self._settings.host, self._settings.port
+                host, port = beside or (self._settings.host, self._settings.port)
                 try:
-                    endpoint = metrics_endpoint(self.exposition.render, host=host, port=port)
-                    taken = await stack.enter_async_context(endpoint)
-                    log.info("metrics.served", host=host, port=taken)
-                    stack.enter_context(self.announced(host, taken))
+                    if beside is None:
+                        endpoint = metrics_endpoint(self.exposition.render, host=host, port=port)
+                        port = await stack.enter_async_context(endpoint)
+                    stack.enter_context(self._announced(host, port))
+                    log.info("metrics.served", host=host, port=port)
                 except OSError as error:
                     log.error("metrics.not_served", host=host, port=port, error=str(error))
             yield
 
-    def announced(self, host: str, port: int) -> AbstractContextManager[None]:
+    def _announced(self, host: str, port: int) -> AbstractContextManager[None]:
         """Return a context in which the folder of the settings names this process's endpoint."""
         return announced(
             self._settings.dir,
