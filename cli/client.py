@@ -207,6 +207,12 @@ def objects(document: Mapping[str, JsonValue], name: str) -> list[JsonObject]:
     return [item for item in value if isinstance(item, dict)] if isinstance(value, list) else []
 
 
+def member(document: Mapping[str, JsonValue], name: str) -> JsonObject:
+    """Return a member that is an object, empty when it is missing or null."""
+    value = document.get(name)
+    return value if isinstance(value, dict) else {}
+
+
 @contextmanager
 def api(account: str | None = None) -> Generator[ApiClient]:
     """Open the client that the environment describes; `account` wins over HOLDFAST_ACCOUNT.

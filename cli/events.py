@@ -23,6 +23,9 @@ _COLUMNS = (
 def events(
     rule: Annotated[str | None, typer.Option("--rule", help="only this rule's")] = None,
     order: Annotated[str | None, typer.Option("--order", help="only this order's")] = None,
+    kind: Annotated[
+        str | None, typer.Option("--type", help="only this type: rule.held_back, rule.evaluated (samples)")
+    ] = None,
     limit: Annotated[int, typer.Option(min=1, help="how many of the newest")] = 50,
     follow: Annotated[bool, typer.Option("--follow", help="go on until Ctrl-C")] = False,
     every: Annotated[float, typer.Option(min=0.1, help="seconds between looks with --follow")] = 1.0,
@@ -30,7 +33,7 @@ def events(
     json_output: Json = False,
 ) -> None:
     """Show what happened, oldest of the newest first; with --json and --follow one object a line."""
-    query = {"rule_id": rule, "order_id": order}
+    query = {"rule_id": rule, "order_id": order, "type": kind}
     with api(account) as client:
         newest = list(client.pages(EVENTS, query, limit))[::-1]
         if not follow:

@@ -6,7 +6,7 @@ import typer
 from pydantic import JsonValue
 from rich.text import Text
 
-from cli.client import JsonObject, api, objects, text
+from cli.client import JsonObject, api, member, objects, text
 from cli.output import AccountOption, Json, console, field, print_facts, print_json, print_table
 from cli.rule_body import RULES, given
 from cli.rule_options import RuleOptions, takes
@@ -15,12 +15,6 @@ SinceOption = Annotated[
     str | None, typer.Option("--since", help="2026-12-31T23:00:00Z; from arming when left out")
 ]
 UntilOption = Annotated[str | None, typer.Option("--until", help="2026-12-31T23:00:00Z; now when left out")]
-
-
-def member(document: JsonObject, name: str) -> JsonObject:
-    """Return a member that is an object, empty when it is missing or null."""
-    value = document.get(name)
-    return value if isinstance(value, dict) else {}
 
 
 def explain(rule_id: str, account: AccountOption = None, json_output: Json = False) -> None:

@@ -1,6 +1,6 @@
 """`holdfast status`: whether prices are watched, and how fresh they are."""
 
-from cli.client import api, text
+from cli.client import JsonObject, api, member, objects, text
 from cli.output import AccountOption, Json, print_facts, print_json
 
 
@@ -15,13 +15,46 @@ def status(account: AccountOption = None, json_output: Json = False) -> None:
     facts = {
         "running": _yes(state.get("running")),
         "prices from": "sockets" if state.get("websocket") else "polling",
-        "breaker": "open: " + text(state, "breakers") if state.get("breaker_open") else "closed",
+        "breakers": _breakers(state),
         "active rules": text(state, "active_rules"),
+        "blocked rules": text(state, "blocked_rules"),
+        "orphaned rules": _orphaned(state),
         "tokens watched": text(state, "tokens_watched"),
         "tokens polled": text(state, "tokens_polled"),
         "newest quote": f"{age} ms ago" if age else "none yet",
+        "gaps, last day": _gaps(member(state, "gaps")),
     }
     print_facts("Trade Manager", facts)
+
+
+def _breakers(state: JsonObject) -> str:
+    """Return the open breakers, else those that count failures already, else that all is well."""
+    told = [
+        f"{text(each, 'venue')} {text(each, 'mode')} ({text(each, 'of')}) {_breaker(each)}"
+        for each in objects(state, "breaker_states")
+        if each.get("open") or each.get("failures")
+    ]
+    return "; ".join(told) or "closed"
+
+
+def _breaker(state: JsonObject) -> str:
+    if state.get("open"):
+        return f"open since {text(state, 'opened_at')}"
+    return f"closed, {text(state, 'failures')} failures in a row"
+
+
+def _orphaned(state: JsonObject) -> str:
+    count = text(state, "orphaned_rules")
+    return count if count == "0" else f"{count}: holdfast rule list, then holdfast rule adopt RULE"
+
+
+def _gaps(gaps: JsonObject) -> str:
+    """Return how often and how long nobody saw, and the latest time."""
+    latest = member(gaps, "latest")
+    if not latest:
+        return "none"
+    when = f"{text(latest, 'started_at')} to {text(latest, 'ended_at')}, {text(latest, 'reason')}"
+    return f"{text(gaps, 'count')}, {text(gaps, 'seconds')} s in all; the latest {when}"
 
 
 def _yes(value: object) -> str:

@@ -10,8 +10,7 @@ from rich.live import Live
 from rich.table import Table
 from rich.text import Text
 
-from cli.client import ApiClient, JsonObject, api, objects, text
-from cli.explain import member
+from cli.client import ApiClient, JsonObject, api, member, objects, text
 from cli.output import AccountOption, Json, console, print_json
 from cli.rule_body import RULES
 

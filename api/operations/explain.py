@@ -35,6 +35,7 @@ from domain.quotes import Level, Quote
 from domain.rules.cautions import Prospect, cautions
 from domain.rules.definition import RuleDefinition
 from domain.rules.exit_preview import ExitPreview, preview_exit
+from domain.rules.notices import logged_miss
 from domain.rules.replay import replay_resolved
 from domain.rules.resolved import ResolvedRule
 from domain.rules.selling import Seller, wanted_shares
@@ -44,10 +45,12 @@ from domain.rules.trace import Trace, trace, unix_ms
 from domain.rules.watch import TrailMark
 from domain.rules.wording import describe, hindrances
 from storage.records import from_ms
+from storage.repositories.observations import near_misses
 from storage.repositories.recorded_tape import RecordedTape, TapeWindow, WatchState
 
 EXPLAINED_ROWS = 10_000
 REPLAYED_ROWS = 50_000
+LOGGED_LINES = 20
 TAPE_KEPT = timedelta(days=2)
 """Older changes of the book have become candles."""
 
@@ -99,6 +102,7 @@ async def explain_rule(services: Services, context: AccountContext, rule_id: str
     since, until = _span(row, state, market.now)
     window = await tape.window(row.venue, row.token_id, since, until, limit=EXPLAINED_ROWS)
     traced = await _traced(tape, row, state, resolved, market, window, since)
+    logged = await near_misses(services.database, row.account_id, row.rule_id, limit=LOGGED_LINES)
     armed = row.phase is RulePhase.ARMED and (state is None or state.armed)
     waits = state.not_before_ms if state is not None else None
     sight = Sight(
@@ -121,7 +125,12 @@ async def explain_rule(services: Services, context: AccountContext, rule_id: str
         price=_price(resolved, market),
         conditions=[StandingAnswer.of(standing, exit_) for standing, exit_ in found],
         hindrances=await _hindrances(services, context, market.instrument),
-        history=HistoryAnswer.of(since, traced, complete=_is_complete(window, since, market.now)),
+        history=HistoryAnswer.of(
+            since,
+            traced,
+            [logged_miss(event.data) for event in logged],
+            complete=_is_complete(window, since, market.now),
+        ),
     )
 
 

@@ -8,6 +8,7 @@ from domain.fills import EntryKind
 from domain.ids import OrderId, RuleId, TokenId, VenueOrderId
 from domain.messages import RuleRow, RuleStatus
 from domain.orders import OrderRow, OrderState
+from domain.rules.notices import Observation
 from storage.records import Page as Rows
 from storage.repositories.events import EventFilter, EventLogLine
 from storage.repositories.holdings import Holdings
@@ -114,12 +115,18 @@ async def events(
     *,
     rule_id: str | None = None,
     order_id: str | None = None,
+    type_: str | None = None,
     after: int | None = None,
 ) -> Page[EventAnswer]:
-    """Return events of the account: newest first, or with `after` those that follow, oldest first."""
+    """Return events of the account: newest first, or with `after` those that follow, oldest first.
+
+    Samples, of which there is one after the other, are listed only when their type is asked for.
+    """
     wanted = EventFilter(
         rule_id=None if rule_id is None else RuleId(clean(rule_id)),
         order_id=None if order_id is None else OrderId(clean(order_id)),
+        type=None if type_ is None else clean(type_),
+        left_out=(Observation.EVALUATED,) if type_ is None else (),
     )
     if after is None:
         found = await services.events.page(context.account_id, wanted, limit=page.limit, offset=page.offset)
@@ -146,7 +153,9 @@ async def _following(
 def _matches(line: EventLogLine, wanted: EventFilter) -> bool:
     event = line.event
     of_rule = wanted.rule_id is None or event.rule_id == wanted.rule_id
-    return of_rule and (wanted.order_id is None or event.order_id == wanted.order_id)
+    of_order = wanted.order_id is None or event.order_id == wanted.order_id
+    of_type = wanted.type is None or event.type == wanted.type
+    return of_rule and of_order and of_type and event.type not in wanted.left_out
 
 
 def clean(text: str) -> str:

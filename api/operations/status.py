@@ -1,17 +1,21 @@
 """State of the Trade Manager and of the parts behind the API."""
 
+from collections.abc import Collection
 from datetime import datetime, timedelta
 from decimal import Decimal
 
 from api.deps import AccountContext, Services
 from api.schemas.accounts import PartHealth, SystemHealthAnswer
-from api.schemas.rules import TradeManagerAnswer
+from api.schemas.status import BreakerAnswer, GapAnswer, GapsAnswer, TradeManagerAnswer
 from domain.errors import StorageUnavailable
-from domain.messages import RuleStatus
+from domain.messages import RulePhase, RuleStatus
 from storage.repositories.feed_status import FeedStatus
+from storage.repositories.tape import Tape
 
 REPORT_LIFE = timedelta(seconds=15)
 """A shard that has said nothing for this long is not counted as running."""
+
+GAPS_SINCE = timedelta(days=1)
 
 _MILLISECOND = timedelta(milliseconds=1)
 
@@ -19,10 +23,12 @@ _MILLISECOND = timedelta(milliseconds=1)
 async def trade_manager_state(services: Services, context: AccountContext) -> TradeManagerAnswer:
     """Return what the feed last said of itself, and this account's part in it."""
     now = services.clock.now()
-    reports = live_reports(await services.feeds.all(), now)
+    known = await services.feeds.all()
+    reports = live_reports(known, now)
     states = await services.breakers.states(context.account_id)
     opened = [f"{state.venue} {state.mode.value}" for state in states if state.is_open]
     counts = await services.rules.count_by_status(context.account_id)
+    phases = await services.rules.count_by_phase(context.account_id)
     switches = services.trade_manager
     return TradeManagerAnswer(
         running=switches.enabled and bool(reports),
@@ -31,10 +37,27 @@ async def trade_manager_state(services: Services, context: AccountContext) -> Tr
         poll_interval_seconds=Decimal(str(switches.poll_interval.total_seconds())),
         breaker_open=bool(opened),
         breakers=opened,
+        breaker_states=[BreakerAnswer.of_state(state) for state in states],
         active_rules=counts[RuleStatus.ACTIVE],
+        blocked_rules=phases[RulePhase.BLOCKED],
+        orphaned_rules=phases[RulePhase.ORPHANED],
         tokens_watched=sum(report.tokens for report in reports),
         tokens_polled=sum(report.tokens for report in reports if report.polling),
         newest_quote_age_ms=newest_quote_age(reports, now),
+        gaps=await _gaps(services, {report.venue for report in known}, now - GAPS_SINCE),
+    )
+
+
+async def _gaps(services: Services, venues: Collection[str], since: datetime) -> GapsAnswer:
+    tape = Tape(services.database)
+    found = [gap for venue in sorted(venues) for gap in await tape.gaps(venue, since)]
+    blind = sum((gap.ended_at - gap.started_at for gap in found), start=timedelta(0))
+    latest = max(found, key=lambda gap: gap.ended_at, default=None)
+    return GapsAnswer(
+        since=since,
+        count=len(found),
+        seconds=Decimal(blind // _MILLISECOND) / 1000,
+        latest=None if latest is None else GapAnswer.of(latest),
     )
 
 

@@ -9,7 +9,7 @@ from api.operations import reads
 from api.routes.answers import READING
 from api.schemas.common import Page
 from api.schemas.orders import LedgerAnswer
-from api.schemas.portfolio import EventAnswer, PositionAnswer
+from api.schemas.portfolio import EventAnswer, EventTypeQuery, PositionAnswer
 from domain.fills import EntryKind
 
 router = APIRouter(prefix="/api/v2", tags=["portfolio"])
@@ -51,10 +51,13 @@ async def list_events(
     page: PagingDep,
     rule_id: Annotated[str | None, Query(max_length=80, description="Only this rule's")] = None,
     order_id: Annotated[str | None, Query(max_length=80, description="Only this order's")] = None,
+    type_: EventTypeQuery = None,
     after: Annotated[
         int | None,
         Query(ge=0, le=2**62, description="Only later ones, and then oldest first: to follow the log"),
     ] = None,
 ) -> Page[EventAnswer]:
     """The append-only log of this account's rules and orders, newest first."""
-    return await reads.events(services, context, page, rule_id=rule_id, order_id=order_id, after=after)
+    return await reads.events(
+        services, context, page, rule_id=rule_id, order_id=order_id, type_=type_, after=after
+    )

@@ -11,15 +11,15 @@ from api.operations.rules import Change, cancel_rule, create_rule, patch_rule, r
 from api.operations.status import trade_manager_state
 from api.routes.answers import CHANGING_LONG, CREATING, READING, tell_key
 from api.schemas.common import Page
-from api.schemas.portfolio import EventAnswer, MonitoredPositionAnswer
+from api.schemas.portfolio import EventAnswer, EventTypeQuery, MonitoredPositionAnswer
 from api.schemas.rules import (
     RULE_EXAMPLES,
     ChangedRuleAnswer,
     PendingAnswer,
     RuleAnswer,
     RulePatch,
-    TradeManagerAnswer,
 )
+from api.schemas.status import TradeManagerAnswer
 from domain.messages import RuleStatus
 from domain.rules.definition import RuleDefinition
 
@@ -28,7 +28,9 @@ router = APIRouter(prefix="/api/v2/rules", tags=["rules"])
 
 @router.get("/status", responses=READING, summary="State of the Trade Manager")
 async def read_status(services: ServicesDep, context: ReadContext) -> TradeManagerAnswer:
-    """Whether prices are watched, from where, how fresh they are, and how many rules are active here."""
+    """Whether prices are watched, from where and how fresh they are; this account's rules that are active,
+    blocked or orphaned; breakers; and the last day's gaps, in which nobody saw.
+    """
     return await trade_manager_state(services, context)
 
 
@@ -38,9 +40,10 @@ async def list_rule_events(
     context: ReadContext,
     page: PagingDep,
     rule_id: Annotated[str | None, Query(description="Only this rule's")] = None,
+    type_: EventTypeQuery = None,
 ) -> Page[EventAnswer]:
-    """The append-only log of rules, newest first."""
-    return await reads.events(services, context, page, rule_id=rule_id)
+    """The append-only log of rules, newest first, with near misses (`rule.near_miss`, `rule.held_back`)."""
+    return await reads.events(services, context, page, rule_id=rule_id, type_=type_)
 
 
 @router.get("/positions", responses=READING, summary="Positions that rules watch")

@@ -1,19 +1,21 @@
 """Explanations, previews and replays of rules."""
 
+from collections.abc import Sequence
 from datetime import datetime
 from typing import Annotated, Self
 
 from pydantic import AwareDatetime, Field
 
 from api.schemas.common import Amount, Answer, Body
-from api.schemas.rules import QuoteAnswer
+from api.schemas.rules import QuoteAnswer, ReachedAnswer
 from domain.rules.approaches import Approach
 from domain.rules.cautions import Caution
 from domain.rules.exit_preview import ExitPreview
+from domain.rules.notices import LoggedMiss, last_misses
 from domain.rules.replay import Firing, ReplayOutcome, TrailStep
 from domain.rules.standing import ConditionStanding, Confirmation, Distance
 from domain.rules.tape import TapeRow
-from domain.rules.trace import Extreme, Trace
+from domain.rules.trace import NEAR_MISSES_KEPT, Extreme, Trace
 from domain.rules.wording import approach_text, caution_text, describe, exit_text, guard_text, standing_text
 
 
@@ -160,9 +162,10 @@ class NearMissAnswer(Answer):
     distance: Amount
     held_by: str | None
     quote: QuoteAnswer
+    count: int = Field(description="How many approaches of one kind the event log told in one line")
 
     @classmethod
-    def of(cls, approach: Approach) -> Self:
+    def of(cls, approach: Approach, count: int) -> Self:
         """Return the answer form of a near miss."""
         return cls(
             condition_index=approach.condition_index,
@@ -176,6 +179,7 @@ class NearMissAnswer(Answer):
             distance=approach.distance,
             held_by=approach.held_by.value if approach.held_by else None,
             quote=QuoteAnswer.of(approach.quote),
+            count=count,
         )
 
 
@@ -203,32 +207,40 @@ class HistoryAnswer(Answer):
     complete: bool
     highest: ExtremeAnswer | None
     lowest: ExtremeAnswer | None
-    near_misses: list[NearMissAnswer] = Field(description="The last five, oldest first")
+    near_misses: list[NearMissAnswer] = Field(
+        description="The last five, oldest first, of the tape and of the event log"
+    )
 
     @classmethod
-    def of(cls, since: datetime, traced: Trace, *, complete: bool) -> Self:
-        """Return the answer form of a trace."""
+    def of(cls, since: datetime, traced: Trace, logged: Sequence[LoggedMiss], *, complete: bool) -> Self:
+        """Return the answer form of a trace, with near misses that the event log holds."""
+        misses = last_misses(traced.near_misses, logged, NEAR_MISSES_KEPT)
         return cls(
             since=since,
             rows=traced.rows,
             complete=complete,
             highest=ExtremeAnswer.of(traced.highest) if traced.highest else None,
             lowest=ExtremeAnswer.of(traced.lowest) if traced.lowest else None,
-            near_misses=[NearMissAnswer.of(approach) for approach in traced.near_misses],
+            near_misses=[NearMissAnswer.of(approach, count) for approach, count in misses],
         )
 
 
-class ExplanationAnswer(Answer):
-    """Why a rule did or did not fire, how far it is, and what it would send now."""
+class OutlookAnswer(Answer):
+    """A rule at the present price: how far its conditions are, and what it would send now."""
 
-    id: str
-    status: str
-    phase: str
     sentence: str
     price_source: str
     price: PriceAnswer
     conditions: list[StandingAnswer]
     hindrances: list[str] = Field(description="What would keep a fired rule from sending")
+
+
+class ExplanationAnswer(OutlookAnswer):
+    """Why a rule did or did not fire, how far it is, and what it would send now."""
+
+    id: str
+    status: str
+    phase: str
     history: HistoryAnswer
 
 
@@ -255,19 +267,14 @@ class RefusalAnswer(Answer):
     code: str
 
 
-class PreviewAnswer(Answer):
+class PreviewAnswer(OutlookAnswer):
     """A rule before it is armed. Nothing was changed."""
 
-    sentence: str
     accepted: bool = Field(description="Whether creating it now would pass every check")
     refusals: list[RefusalAnswer]
     warnings: list[CautionAnswer]
     entry_price: Amount | None
     held_shares: Amount
-    price_source: str
-    price: PriceAnswer
-    conditions: list[StandingAnswer]
-    hindrances: list[str]
 
 
 class ReplayBody(Body):
@@ -277,15 +284,11 @@ class ReplayBody(Body):
     until: AwareDatetime | None = None
 
 
-class FiringAnswer(Answer):
+class FiringAnswer(ReachedAnswer):
     """What fired in a replay, at which row (from 0)."""
 
     row: int
     at: datetime
-    condition_index: int
-    condition: str
-    level: Amount | None
-    quote: QuoteAnswer
 
     @classmethod
     def of(cls, firing: Firing) -> Self:

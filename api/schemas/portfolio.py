@@ -1,8 +1,9 @@
 """Positions and events as answers."""
 
 from datetime import datetime
-from typing import Self
+from typing import Annotated, Self
 
+from fastapi import Query
 from pydantic import Field
 
 from api.schemas.common import Amount, Answer
@@ -56,6 +57,16 @@ class MonitoredPositionAnswer(PositionAnswer):
     """A position and the open rules that watch its token."""
 
     rule_ids: list[str]
+
+
+EventTypeQuery = Annotated[
+    str | None,
+    Query(
+        alias="type",
+        max_length=80,
+        description="Only of this type; samples (`rule.evaluated`) are listed only when asked for by it",
+    ),
+]
 
 
 class EventAnswer(Answer):

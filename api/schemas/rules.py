@@ -121,16 +121,21 @@ class LevelAnswer(Answer):
     time: str | None
 
 
-class FiredAnswer(Answer):
-    """The crossing that fired the rule."""
+class ReachedAnswer(Answer):
+    """A condition, its level and the quote that reached it."""
 
     condition: str
     condition_index: int
-    generation: int
     level: Amount | None
+    quote: QuoteAnswer
+
+
+class FiredAnswer(ReachedAnswer):
+    """The crossing that fired the rule."""
+
+    generation: int
     price: Amount | None
     mark: Amount | None
-    quote: QuoteAnswer
     observed_at_ms: int = Field(description="Unix time in milliseconds")
 
     @classmethod
@@ -240,18 +245,3 @@ class PendingAnswer(Answer):
     id: str
     state: str = "pending"
     detail: str = "Durably started; a worker takes it up as soon as one runs."
-
-
-class TradeManagerAnswer(Answer):
-    """State of the Trade Manager: switch, feed and what this account has in it."""
-
-    running: bool = Field(description="Switched on, and its feed gave a sign of life lately")
-    enabled: bool
-    websocket: bool = Field(description="Prices come from sockets; false when polling is the only source")
-    poll_interval_seconds: Amount
-    breaker_open: bool
-    breakers: list[str] = Field(description="Breakers that are open, by name")
-    active_rules: int
-    tokens_watched: int
-    tokens_polled: int
-    newest_quote_age_ms: int | None

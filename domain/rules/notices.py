@@ -1,6 +1,6 @@
 """Near misses as lines of the event log: merged for each rule, so that a noisy market cannot fill the log."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from decimal import Decimal
@@ -210,6 +210,35 @@ class LoggedMiss:
 
 
 _LOGGED = TypeAdapter(LoggedMiss)
+
+
+def last_misses(
+    traced: Sequence[Approach], logged: Iterable[LoggedMiss], keep: int
+) -> list[tuple[Approach, int]]:
+    """Return the latest near misses and how many approaches each stands for, oldest first.
+
+    Args:
+        traced: what the recorded tape shows, one by one.
+        logged: what the event log tells, the latest line first. It knows guards that no tape shows, and
+            reaches further back; what lies within a traced approach's time is that approach.
+        keep: how many at most.
+    """
+    lines: dict[tuple[int, int, Refusal | None, datetime], LoggedMiss] = {}
+    for line in logged:  # of a line for what went on and one for its end, the later one counts
+        lines.setdefault((line.generation, line.condition_index, line.held_by, line.first), line)
+    found = [(approach, 1) for approach in traced]
+    found += [
+        (line.approach, max(line.count, 1))
+        for line in lines.values()
+        if not any(_overlaps(line, approach) for approach in traced)
+    ]
+    return sorted(found, key=lambda miss: miss[0].at)[-keep:]
+
+
+def _overlaps(line: LoggedMiss, approach: Approach) -> bool:
+    began_before = approach.began_at <= line.last
+    ended_after = approach.ended_at is None or approach.ended_at >= line.first
+    return line.condition_index == approach.condition_index and began_before and ended_after
 
 
 def data_of(notice: Notice) -> dict[str, str]:

@@ -7,9 +7,15 @@ from sqlalchemy.orm import Mapped, mapped_column
 
 from storage.models.base import CURRENT_XID, Base, Xid8
 
+OBSERVED = "('rule.near_miss', 'rule.held_back', 'rule.evaluated')"
+NEAR = "('rule.near_miss', 'rule.held_back')"
+
 
 class RuleEventRecord(Base):
-    """`domain.messages.EventRow`; the subject is the rule, else the order. UPDATE and DELETE are refused."""
+    """`domain.messages.EventRow`; the subject is the rule, else the order.
+
+    UPDATE is refused, and DELETE of all but what feeds observed.
+    """
 
     __tablename__ = "rule_events"
     __table_args__ = (
@@ -18,6 +24,8 @@ class RuleEventRecord(Base):
         Index("rule_events_rule_id_idx", "rule_id", "id", postgresql_where=text("rule_id IS NOT NULL")),
         Index("rule_events_order_id_idx", "order_id", "id", postgresql_where=text("order_id IS NOT NULL")),
         Index("rule_events_xid_idx", "xid"),
+        Index("rule_events_observed_idx", "at", postgresql_where=text(f"type IN {OBSERVED}")),
+        Index("rule_events_near_misses_idx", "rule_id", "id", postgresql_where=text(f"type IN {NEAR}")),
     )
 
     id: Mapped[int] = mapped_column(Identity(always=True), primary_key=True)

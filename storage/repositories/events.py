@@ -25,11 +25,13 @@ class EventLogLine:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class EventFilter:
-    """What a list of events is narrowed to; None means all."""
+    """What a list of events is narrowed to; None means all. Types that are `left_out` are not listed."""
 
     rule_id: RuleId | None = None
     order_id: OrderId | None = None
     severity: Severity | None = None
+    type: str | None = None
+    left_out: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -104,4 +106,8 @@ def _narrowed(account_id: AccountId, wanted: EventFilter) -> Select[tuple[object
         statement = statement.where(RuleEventRecord.order_id == wanted.order_id)
     if wanted.severity is not None:
         statement = statement.where(RuleEventRecord.severity == wanted.severity.value)
+    if wanted.type is not None:
+        statement = statement.where(RuleEventRecord.type == wanted.type)
+    if wanted.left_out:
+        statement = statement.where(RuleEventRecord.type.not_in(wanted.left_out))
     return statement

@@ -57,7 +57,16 @@ class _StatusCount:
 
 _OPEN = TypeAdapter(OpenRule)
 _UNTOLD = TypeAdapter(UntoldRule)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _PhaseCount:
+    phase: RulePhase
+    rules: int
+
+
 _COUNT = TypeAdapter(_StatusCount)
+_PHASE_COUNT = TypeAdapter(_PhaseCount)
 
 
 # What an armed rule watches for follows from the position as `RuleState.wanted_shares` has it.
@@ -113,6 +122,17 @@ class Rules:
         async with self._database.transaction() as connection:
             counts = await read_rows(connection, statement, _COUNT)
         return dict.fromkeys(RuleStatus, 0) | {count.status: count.rules for count in counts}
+
+    async def count_by_phase(self, account_id: AccountId) -> dict[RulePhase, int]:
+        """Return how many rules of the account are in each phase."""
+        statement = (
+            select(RuleRecord.phase, func.count().label("rules"))
+            .where(RuleRecord.account_id == account_id)
+            .group_by(RuleRecord.phase)
+        )
+        async with self._database.transaction() as connection:
+            counts = await read_rows(connection, statement, _PHASE_COUNT)
+        return dict.fromkeys(RulePhase, 0) | {count.phase: count.rules for count in counts}
 
     async def open_rules_on(self, key: PositionKey) -> list[RuleId]:
         """Return the open rules that stand on a position."""

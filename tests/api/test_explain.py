@@ -1,5 +1,6 @@
 """Explaining, previewing and replaying rules over the recorded tape."""
 
+from dataclasses import replace
 from datetime import timedelta
 from decimal import Decimal
 from typing import Any
@@ -8,8 +9,18 @@ import pytest
 
 from domain.claims import KillSwitch
 from domain.errors import VenueTransient
+from domain.ids import RuleId
+from domain.messages import EventRow, Severity
 from domain.quotes import Quote
+from domain.rules.approaches import Approach
+from domain.rules.crossing import Refusal
+from domain.rules.definition import ConditionType
+from domain.rules.notices import Observation, data_of, notice_of
+from domain.rules.noticing import Miss
+from domain.rules.wording import notice_text
+from storage.hints import NotifyHints
 from storage.repositories.api_keys import Scope
+from storage.repositories.observations import Observations
 from storage.repositories.tape import Tape, TapeEntry
 from tests.api.conftest import Caller, World
 from tests.api.fakes import NOW, YES, book
@@ -81,6 +92,75 @@ async def test_explanation_tells_near_misses_and_extremes_since_arming(world: Wo
     assert (miss["price"], miss["distance"], miss["held_by"]) == ("0.41", "0.01", None)
     assert miss["text"] == "stop_loss at 0.40 was missed by 0.01: the price came to 0.41."
     assert (history["rows"], history["complete"]) == (4, True)
+
+
+def held_back(owner: Caller, rule_id: str, at: timedelta, kind: str = Observation.HELD_BACK) -> EventRow:
+    """A line of the feed: a spread held the stop back, three times within a minute."""
+    assert owner.account_id is not None
+    approach = Approach(
+        condition_index=0,
+        condition=ConditionType.STOP_LOSS,
+        began_at=NOW + at,
+        ended_at=NOW + at + timedelta(minutes=1),
+        at=NOW + at,
+        price=Decimal("0.39"),
+        level=Decimal("0.40"),
+        distance=Decimal("-0.01"),
+        quote=Quote(Decimal("0.30"), Decimal("0.48"), None),
+        held_by=Refusal.SPREAD_TOO_WIDE,
+    )
+    notice = replace(notice_of(Miss(rule_id, 1, approach, False)), count=3)
+    return EventRow(
+        event_key=f"{notice.key}/{kind}",
+        account_id=owner.account_id,
+        rule_id=RuleId(rule_id),
+        order_id=None,
+        type=kind,
+        severity=Severity.INFO,
+        message=notice_text(notice),
+        data=data_of(notice),
+        at=notice.last,
+    )
+
+
+async def test_near_misses_of_the_log_stand_beside_those_of_the_tape_and_none_twice(
+    world: World, owner: Caller
+) -> None:
+    rule_id = await armed(owner)
+    await record(world, (1, "0.50", "0.50"), (2, "0.41", "0.41"), (3, "0.55", "0.55"), (4, "0.50", "0.50"))
+    world.clock.time = NOW + timedelta(hours=1)
+    observations = Observations(world.database, NotifyHints(world.database))
+    # The second one's time is that of the approach that the tape shows.
+    await observations.tell(
+        held_back(owner, rule_id, timedelta(minutes=20)), held_back(owner, rule_id, timedelta(seconds=2))
+    )
+
+    found = (await owner.get(f"{RULES}/{rule_id}/explain")).json()["history"]["near_misses"]
+
+    assert [(miss["price"], miss["held_by"], miss["count"]) for miss in found] == [
+        ("0.41", None, 1),
+        ("0.39", "spread_too_wide", 3),
+    ]
+
+
+async def test_observations_are_listed_with_events_and_samples_only_when_asked_for(
+    world: World, owner: Caller
+) -> None:
+    rule_id = await armed(owner)
+    observations = Observations(world.database, NotifyHints(world.database))
+    await observations.tell(
+        held_back(owner, rule_id, timedelta(minutes=20)),
+        held_back(owner, rule_id, timedelta(minutes=21), Observation.EVALUATED),
+    )
+
+    async def types(path: str, **query: str) -> list[str]:
+        answer = await owner.get(path, rule_id=rule_id, **query)
+        return [item["type"] for item in answer.json()["items"]]
+
+    assert await types(f"{RULES}/events") == ["rule.held_back", "rule.armed"]
+    assert await types("/api/v2/events") == ["rule.held_back", "rule.armed"]
+    assert await types("/api/v2/events", type="rule.evaluated") == ["rule.evaluated"]
+    assert await types(f"{RULES}/events", type="rule.held_back") == ["rule.held_back"]
 
 
 async def test_tape_of_before_the_arming_does_not_count(world: World, owner: Caller) -> None:

@@ -3,10 +3,11 @@
 from datetime import timedelta
 
 from domain.errors import StorageUnavailable
+from domain.ids import RuleId
 from storage.database import Database
 from storage.repositories.feed_status import FeedStatus
 from tests.api.conftest import World, opened_world
-from tests.api.fakes import NOW
+from tests.api.fakes import NOW, YES
 
 
 async def report(world: World, seconds_ago: int, *, polling: bool = False, shard: int = 0) -> None:
@@ -56,6 +57,41 @@ async def test_status_sums_the_shards_that_live(fresh_database_url: str) -> None
     )
     assert status["newest_quote_age_ms"] == 1200
     assert health["feed"]["ok"]
+
+
+async def test_status_counts_what_needs_its_owner_and_tells_gaps_and_breakers(
+    fresh_database_url: str,
+) -> None:
+    async with Database(fresh_database_url, pool_size=2) as empty, opened_world(empty) as world:
+        caller = await world.account()
+        await report(world, 2)
+        body = {"token_id": YES, "conditions": [{"type": "stop_loss", "price": "0.4"}]}
+        rule_id = (await caller.post("/api/v2/rules", body)).json()["id"]
+        await world.rules.orphan(RuleId(rule_id))
+        async with empty.hot.connection() as connection:
+            await connection.executemany(
+                "INSERT INTO feed_gaps (venue, shard, token_id, started_at, ended_at, reason)"
+                " VALUES ('polymarket', 0, NULL, $1, $2, $3)",
+                [
+                    (NOW - timedelta(hours=hours), NOW - timedelta(hours=hours) + timedelta(seconds=2.5), why)
+                    for hours, why in ((30, "pause"), (5, "socket"), (1, "restart"))
+                ],
+            )
+            await connection.execute(
+                "INSERT INTO breakers (venue, mode, account_id, failures, opened_at)"
+                " VALUES ('polymarket', 'live', '', 5, $1), ('polymarket', 'live', 'stranger', 3, $1)",
+                NOW,
+            )
+
+        status = (await caller.get("/api/v2/rules/status")).json()
+
+    assert (status["active_rules"], status["orphaned_rules"], status["blocked_rules"]) == (1, 1, 0)
+    gaps = status["gaps"]
+    assert (gaps["count"], gaps["seconds"], gaps["latest"]["reason"]) == (2, "5", "restart")
+    assert [(each["of"], each["open"], each["failures"]) for each in status["breaker_states"]] == [
+        ("venue", True, 5)
+    ]
+    assert status["breakers"] == ["polymarket live"]
 
 
 async def test_database_away_is_503_with_retry_after(world: World, database: Database) -> None:

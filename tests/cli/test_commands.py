@@ -223,10 +223,13 @@ async def test_positions_events_and_status_are_shown(world: World, holdfast: Ter
     positions = await holdfast("positions", key=caller.key)
     events = await holdfast("events")
     status = await holdfast("status", "--json")
+    people = await holdfast("status")
 
     assert "0.45" in positions.out
     assert "rule.armed" in events.out
     assert status.json["active_rules"] == 1
+    assert "orphaned rules" in people.out
+    assert "gaps, last day" in people.out
 
 
 async def test_credentials_come_from_a_descriptor_and_are_not_shown(
