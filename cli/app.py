@@ -35,6 +35,8 @@ COMMANDS: Mapping[str, Entry] = {
     "api": Entry("cli.programs:api", "Run the API alone."),
     "worker": Entry("cli.programs:worker", "Run one worker process."),
     "simulator": Entry("cli.programs:simulator", "Run the local exchange alone."),
+    "backup": Entry("cli.backup:backup", "Copy Temporal and Postgres of this machine's stack into a folder."),
+    "restore": Entry("cli.backup:restore_backup", "Put a backup in place of what a stopped stack holds."),
     "status": Entry("cli.status:status", "Show whether prices are watched, and how fresh they are."),
     "orders": Entry("cli.orders:orders", "List orders."),
     "events": Entry("cli.events:events", "List what happened to rules."),

@@ -8,7 +8,7 @@ import pytest
 import pytest_asyncio
 
 from runtime.embedded.ports import Ports
-from runtime.embedded.stack import ALL_PARTS, EmbeddedStack, StackOptions
+from runtime.embedded.stack import ALL_PARTS, EmbeddedStack, Part, StackOptions
 from runtime.embedded.supervisor import Pace
 from runtime.settings import TuningSettings
 from tests.conftest import traversable_folder
@@ -17,13 +17,13 @@ from tests.e2e.scene import Holdfast
 StartHoldfast = Callable[..., Awaitable[Holdfast]]
 
 
-def full_stack(folder: Path, **overrides: str) -> EmbeddedStack:
-    """Returns a stack of all parts, not started, with durations at a tenth."""
+def full_stack(folder: Path, parts: frozenset[Part] = ALL_PARTS, **overrides: str) -> EmbeddedStack:
+    """Returns a stack, not started, with durations at a tenth."""
     durations = TuningSettings().scaled(0.1).as_environment()
     return EmbeddedStack(
         StackOptions(
             folder,
-            parts=ALL_PARTS,
+            parts=parts,
             ports=Ports(),
             fsync=False,
             synchronous="normal",

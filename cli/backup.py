@@ -1,0 +1,66 @@
+"""`holdfast backup` and `holdfast restore`: the two stores of the stack on this machine."""
+
+import asyncio
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from pydantic import JsonValue
+
+from cli.output import Json, print_facts, print_json
+from runtime.embedded.backup import back_up
+from runtime.embedded.layout import DataDir
+from runtime.embedded.restore import restore
+from runtime.settings import load
+
+Folder = Annotated[Path, typer.Argument(help="Folder of the backup.")]
+Data = Annotated[
+    Path | None, typer.Option("--data-dir", help="The stack's data; HOLDFAST_DATA_DIR by default.")
+]
+
+
+def backup(folder: Folder, data_dir: Data = None, json_output: Json = False) -> None:
+    """Copy Temporal and Postgres into a new folder, while the stack runs or not.
+
+    The secrets are not copied: keep the env file of the data folder, at another place than the backups.
+    """
+    data = _data(data_dir)
+    manifest = asyncio.run(back_up(data, folder))
+    if json_output:
+        answer: dict[str, JsonValue] = manifest.model_dump(mode="json")
+        print_json({"folder": str(folder), "env_file": str(data.env_file), **answer})
+        return
+    keys = ", ".join(manifest.master_keys) or "none in use"
+    facts = {
+        "folder": str(folder),
+        "temporal as of": manifest.temporal.began_at.isoformat(timespec="milliseconds"),
+        "holdfast as of": manifest.holdfast.began_at.isoformat(timespec="milliseconds"),
+        "migration": manifest.revision,
+        "keep elsewhere": f"{data.env_file} (master keys: {keys})",
+    }
+    print_facts("Backed up", facts)
+
+
+def restore_backup(folder: Folder, data_dir: Data = None, json_output: Json = False) -> None:
+    """Put a backup in place of what a stopped stack holds; that is set aside, not deleted.
+
+    Start it with `holdfast up` then: rules go on from where they stood, and what happened at the venue since
+    is found and booked.
+    """
+    data = _data(data_dir)
+    aside = asyncio.run(restore(data, folder))
+    if json_output:
+        kept: list[JsonValue] = [*aside]
+        print_json({"restored": str(folder), "data_dir": str(data.root), "set_aside": kept})
+        return
+    facts = {
+        "from": str(folder),
+        "into": str(data.root),
+        "set aside": ", ".join(aside),
+        "next": "holdfast up",
+    }
+    print_facts("Restored", facts)
+
+
+def _data(given: Path | None) -> DataDir:
+    return DataDir((given or load().embedded.data_dir).resolve())

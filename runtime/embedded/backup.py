@@ -1,0 +1,184 @@
+"""Backup of an embedded stack's two stores: Temporal's SQLite file and the database `holdfast`.
+
+They are not copied at one moment, so their order matters: Temporal may be older than Postgres, never the
+reverse. An older Temporal repeats steps whose claims stand in Postgres, and adopts them; an older Postgres
+has forgotten claims of orders that are at the venue. So a backup copies Temporal first, a restore takes both
+of one backup.
+
+The secrets are no part of it: whoever has the backup and the env file has the wallets.
+"""
+
+import asyncio
+import hashlib
+import os
+import sqlite3
+from collections.abc import AsyncGenerator
+from contextlib import asynccontextmanager, closing
+from datetime import UTC, datetime
+from pathlib import Path
+from urllib.parse import urlsplit
+
+import asyncpg
+from pydantic import AwareDatetime, BaseModel, ConfigDict, SecretStr
+
+from runtime.embedded import env_file
+from runtime.embedded.layout import DataDir, holder
+from runtime.embedded.postgres import DATABASE, PostgresCluster
+from runtime.embedded.stack import EmbeddedStack, Part, StackOptions
+
+MANIFEST = "manifest.json"
+TEMPORAL_COPY = "temporal.db"
+HOLDFAST_DUMP = "holdfast.dump"
+FORMAT = 1
+
+
+class BackupUnusable(Exception):
+    """A backup cannot be made or restored; the text says why and what to do."""
+
+
+class Copied(BaseModel):
+    """One file of a backup."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    file: str
+    sha256: str
+    began_at: AwareDatetime
+    """When its store was read: what happened later is not in it."""
+
+
+class Manifest(BaseModel):
+    """What a backup holds.
+
+    Attributes:
+        temporal: Copy of Temporal's file, made first.
+        holdfast: Dump of the database, made second.
+        revision: The database's migration.
+        master_keys: Ids of the master keys that seal its credentials.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    format: int = FORMAT
+    temporal: Copied
+    holdfast: Copied
+    revision: str
+    master_keys: tuple[str, ...]
+
+
+async def back_up(data_dir: DataDir, folder: Path) -> Manifest:
+    """Copies both stores into a new folder, while the stack runs or while it does not.
+
+    Raises:
+        BackupUnusable: The folder holds something, there is no stack's data, or a copy failed.
+    """
+    _prepare_folder(data_dir, folder)
+    async with _postgres(data_dir) as cluster:
+        temporal_at = datetime.now(UTC)
+        await asyncio.to_thread(copy_sqlite, data_dir.temporal_database, folder / TEMPORAL_COPY)
+        holdfast_at = datetime.now(UTC)
+        dump = folder / HOLDFAST_DUMP
+        await run_program(cluster, "pg_dump", "--format=custom", f"--file={dump}", DATABASE)
+        manifest = Manifest(
+            temporal=await _copied(folder / TEMPORAL_COPY, temporal_at),
+            holdfast=await _copied(dump, holdfast_at),
+            revision=await _revision(cluster),
+            master_keys=await _master_keys(cluster),
+        )
+    _write(folder, manifest)
+    return manifest
+
+
+def _prepare_folder(data_dir: DataDir, folder: Path) -> None:
+    if folder.exists() and any(folder.iterdir()):
+        raise BackupUnusable(f"{folder} is not empty: give a new folder")
+    if not (data_dir.temporal_database.exists() and data_dir.env_file.exists()):
+        raise BackupUnusable(f"{data_dir.root} holds no data of a stack: name another with --data-dir")
+    folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+
+
+def _write(folder: Path, manifest: Manifest) -> None:
+    """Writes the manifest, last of all: a backup without it was interrupted."""
+    for copied in (manifest.temporal, manifest.holdfast):
+        (folder / copied.file).chmod(0o600)
+    (folder / MANIFEST).write_text(manifest.model_dump_json(indent=2) + "\n")
+
+
+def copy_sqlite(source: Path, target: Path) -> None:
+    """Copies one consistent moment of a file in WAL mode, without holding up its writer."""
+    with closing(sqlite3.connect(source, timeout=30)) as origin, closing(sqlite3.connect(target)) as copy:
+        origin.backup(copy)
+        (sound,) = copy.execute("PRAGMA quick_check(1)").fetchone()
+    if sound != "ok":
+        raise BackupUnusable(f"the copy of {source} is damaged: {sound}")
+
+
+@asynccontextmanager
+async def _postgres(data_dir: DataDir) -> AsyncGenerator[PostgresCluster]:
+    """Yields the stack's Postgres: the running one, or one that is started for the while."""
+    if holder(data_dir) is None:
+        async with own_postgres(data_dir) as cluster:
+            yield cluster
+        return
+    variables = env_file.read_env_file(data_dir.env_file)
+    port = urlsplit(variables["HOLDFAST_DATABASE_URL"]).port
+    password = SecretStr(variables[env_file.POSTGRES_PASSWORD])
+    yield PostgresCluster.at(data_dir.postgres, port=port or 0, password=password)
+
+
+@asynccontextmanager
+async def own_postgres(data_dir: DataDir) -> AsyncGenerator[PostgresCluster]:
+    """Runs the Postgres of a stopped stack for the while; nobody else may start it meanwhile."""
+    options = StackOptions(data_dir.root, parts=frozenset({Part.POSTGRES}), migrate=False)
+    async with EmbeddedStack(options) as stack:
+        yield stack.postgres
+
+
+async def _revision(cluster: PostgresCluster) -> str:
+    return (await texts(cluster, "SELECT version_num AS text FROM alembic_version"))[0]
+
+
+async def _master_keys(cluster: PostgresCluster) -> tuple[str, ...]:
+    return tuple(await texts(cluster, "SELECT DISTINCT master_key_id AS text FROM credentials ORDER BY 1"))
+
+
+async def texts(cluster: PostgresCluster, query: str) -> list[str]:
+    """Returns the column `text` of a query to the product's database."""
+    connection = await asyncpg.connect(cluster.url(), ssl=False)
+    try:
+        return [str(row["text"]) for row in await connection.fetch(query)]
+    finally:
+        await connection.close()
+
+
+async def run_program(cluster: PostgresCluster, program: str, *arguments: str) -> None:
+    """Runs one of Postgres's own programs against a cluster; the password goes by the environment."""
+    process = await asyncio.create_subprocess_exec(
+        str(cluster.installation / "bin" / program),
+        "--host=127.0.0.1",
+        f"--port={cluster.port}",
+        f"--username={cluster.role}",
+        "--no-password",
+        *arguments,
+        env={
+            "PATH": os.environ.get("PATH", os.defpath),
+            "LC_ALL": "C",
+            "PGPASSWORD": cluster.password.get_secret_value(),
+        },
+        stdin=asyncio.subprocess.DEVNULL,
+        stdout=asyncio.subprocess.DEVNULL,
+        stderr=asyncio.subprocess.PIPE,
+    )
+    _, errors = await process.communicate()
+    if process.returncode != 0:
+        raise BackupUnusable(f"{program} failed: {errors.decode(errors='replace').strip()[-2000:]}")
+
+
+async def _copied(path: Path, began_at: datetime) -> Copied:
+    return Copied(file=path.name, sha256=await asyncio.to_thread(digest, path), began_at=began_at)
+
+
+def digest(path: Path) -> str:
+    """Returns the SHA-256 of a file."""
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
