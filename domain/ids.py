@@ -62,9 +62,9 @@ def order_workflow_id(order: OrderId) -> str:
     return f"order/{order}"
 
 
-def feed_workflow_id(venue: str, shard: int) -> str:
-    """Return the workflow id of a market feed's shard."""
-    return f"feed/{venue}/{shard}"
+def feed_workflow_id(venue: str, shard: int, replica: int = 0) -> str:
+    """Return the workflow id of a market feed's shard; a standby has one of its own."""
+    return f"feed/{venue}/{shard}/standby-{replica}" if replica else f"feed/{venue}/{shard}"
 
 
 def stream_workflow_id(account: AccountId, venue: str, *, paper: bool) -> str:

@@ -42,6 +42,7 @@ SIGNAL_POSITION_CHANGED = "position_changed"
 SIGNAL_MARKET_CHANGED = "market_changed"
 SIGNAL_SHOW = "show"
 SIGNAL_WAKE = "wake"
+SIGNAL_SHARD = "shard"
 
 UPDATE_CREATE = "create"
 UPDATE_PATCH = "patch"
@@ -49,6 +50,7 @@ UPDATE_CANCEL = "cancel"
 
 QUEUE_CORE = "core"
 QUEUE_FEED = "feed"
+QUEUE_FEED_STANDBY = "feed-standby"
 QUEUE_IO = "io"
 
 
@@ -526,6 +528,7 @@ class FeedShard:
     Attributes:
         replica: 0 for the first feed of the shard, above for its standbys.
         revision: Unix microseconds at which the layout was asked for; of two layouts the newer one counts.
+        standby_moves_after_ms: how long a standby goes on in the former layout.
     """
 
     venue: str
@@ -535,6 +538,12 @@ class FeedShard:
     revision: int = 0
     heartbeat_ms: int = 3_000
     retry_cap_ms: int = 1_000
+    standby_moves_after_ms: int = 15_000
+
+    @property
+    def is_in_its_layout(self) -> bool:
+        """Whether there is such a shard; the feed of one that is no more ends."""
+        return self.shard < self.shards
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

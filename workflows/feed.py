@@ -1,8 +1,10 @@
 """The market feed's workflow: it babysits one heartbeating activity, for ever."""
 
+from dataclasses import replace
 from datetime import timedelta
 
 from temporalio import workflow
+from temporalio.exceptions import ActivityError, is_cancelled_exception
 
 with workflow.unsafe.imports_passed_through():
     from activities.market_feed import MarketFeedActivities
@@ -22,17 +24,57 @@ class MarketFeed:
     def __init__(self, shard: FeedShard) -> None:
         """Take the shard."""
         self._shard = shard
+        self._wanted = shard
 
     @workflow.run
     async def run(self, shard: FeedShard) -> None:
-        """Run the feed activity until it asks for a new run."""
-        workflow.set_current_details(f"Feeds {shard.venue}, shard {shard.shard + 1} of {shard.shards}")
-        await workflow.execute_activity_method(
+        """Run the feed activity until it asks for a new run, or is wanted elsewhere or no more."""
+        workflow.set_current_details(_told(shard))
+        feeding = workflow.start_activity_method(
             MarketFeedActivities.run_feed,
             shard,
             task_queue=workflow.info().task_queue,
             start_to_close_timeout=RUN_FOR + timedelta(hours=1),
             heartbeat_timeout=timedelta(milliseconds=shard.heartbeat_ms),
             retry_policy=policies.babysit(timedelta(milliseconds=shard.retry_cap_ms)),
+            cancellation_type=workflow.ActivityCancellationType.WAIT_CANCELLATION_COMPLETED,
         )
-        workflow.continue_as_new(shard)
+        await workflow.wait_condition(lambda: feeding.done() or self._is_moved())
+        if not feeding.done():
+            await self._let_others_move(feeding)
+            feeding.cancel()
+        try:
+            await feeding
+        except ActivityError as error:
+            if not (self._is_moved() and is_cancelled_exception(error)):
+                raise
+        if not self._wanted.is_in_its_layout:
+            workflow.set_current_details(f"No part of {shard.venue}'s feeds any more")
+            return
+        workflow.continue_as_new(self._wanted)
+
+    @workflow.signal(name=messages.SIGNAL_SHARD)
+    def shard(self, wanted: FeedShard) -> None:
+        """Feed what this says from now on; the latest layout wins, whatever order the signals come in."""
+        if wanted.revision >= self._wanted.revision:
+            self._wanted = wanted
+
+    def _is_moved(self) -> bool:
+        return replace(self._wanted, revision=self._shard.revision) != self._shard
+
+    async def _let_others_move(self, feeding: workflow.ActivityHandle[None]) -> None:
+        """A standby goes on seeing what it saw until the first feeds see in the new layout."""
+        if not self._shard.replica or not self._wanted.is_in_its_layout:
+            return
+        try:
+            await workflow.wait_condition(
+                feeding.done, timeout=timedelta(milliseconds=self._wanted.standby_moves_after_ms)
+            )
+        except TimeoutError:
+            return
+
+
+def _told(shard: FeedShard) -> str:
+    """Return in words what a feed does."""
+    part = f"shard {shard.shard + 1} of {shard.shards}"
+    return f"Feeds {shard.venue}, {part}" + (f", as standby {shard.replica}" if shard.replica else "")

@@ -35,6 +35,9 @@ RECORDED = (
     "test_a_rule_reset_between_two_attempts_finds_the_one_that_it_forgot",
     "test_a_resting_order_is_canceled_with_what_was_filled_first",
     "test_an_adopted_exit_is_worked_until_nothing_of_it_is_left",
+    "test_a_feed_moves_to_its_part_of_a_new_layout",
+    "test_a_standby_moves_after_the_first_feeds",
+    "test_a_feed_whose_shard_is_no_more_ends",
 )
 
 
