@@ -44,6 +44,8 @@ _ORDER_STATUSES = (
     ("LIVE", VenueOrderStatus.LIVE),
 )
 _IMMEDIATE = ("FOK", "FAK")
+_DISPUTES = frozenset({"disputed", "challenged"})
+_DECIDED = frozenset({"resolved", "settled"})
 
 
 def read_payload(model: type[PayloadT], body: bytes) -> PayloadT:
@@ -204,7 +206,7 @@ def instrument(
         tick=tick,
         min_shares=minimum,
         neg_risk=market.neg_risk,
-        state=market_state(market, resolved=payout is not None),
+        state=market_state(market, gamma, resolved=payout is not None),
         fee_rate=fee_rate(compact, gamma),
         ends_at=optional_instant((gamma.end_date if gamma else None) or market.end_date_iso),
         question=market.question,
@@ -239,25 +241,41 @@ def gamma_instrument(token_id: TokenId, gamma: GammaMarketPayload) -> Instrument
     )
 
 
-def market_state(market: ClobMarketPayload, *, resolved: bool) -> MarketState:
+def market_state(
+    market: ClobMarketPayload, gamma: GammaMarketPayload | None, *, resolved: bool
+) -> MarketState:
     """Map the CLOB's flags to the six states; cancel-only is the whole venue's and comes as a 503."""
     if resolved:
         return MarketState.RESOLVED
-    return _state(
-        market.closed or market.archived, market.active, market.accepting_orders, market.enable_order_book
-    )
+    closed = market.closed or market.archived
+    if closed and gamma is not None and is_disputed(gamma):
+        return MarketState.NOT_ACCEPTING
+    return _state(closed, market.active, market.accepting_orders, market.enable_order_book)
 
 
 def gamma_state(gamma: GammaMarketPayload) -> MarketState:
     """Map Gamma's flags to the six states; a flag that Gamma leaves out does not stop trading."""
     if _gamma_is_resolved(gamma):
         return MarketState.RESOLVED
+    closed = gamma.closed or gamma.archived
+    if closed and is_disputed(gamma):
+        return MarketState.NOT_ACCEPTING
     return _state(
-        gamma.closed or gamma.archived,
+        closed,
         gamma.active,
         gamma.accepting_orders is not False,
         gamma.enable_order_book is not False,
     )
+
+
+def is_disputed(gamma: GammaMarketPayload) -> bool:
+    """Say whether somebody disputes the proposed outcome, and nothing has been decided since.
+
+    A dispute starts the question anew, for days (venue's documentation, Resolution). Trading may go on; a
+    market that is closed meanwhile is not at its end, so no exit may be given up over it.
+    """
+    statuses = [status.lower() for status in gamma.uma_statuses]
+    return bool(_DISPUTES.intersection(statuses)) and statuses[-1] not in _DECIDED
 
 
 def _state(closed: bool, active: bool, accepting: bool, has_book: bool) -> MarketState:

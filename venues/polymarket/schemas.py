@@ -98,6 +98,7 @@ class GammaMarketPayload(Payload):
     min_shares: OptionalDecimal = Field(default=None, alias="orderMinSize")
     end_date: str | None = Field(default=None, alias="endDate")
     fee_schedule: FeeSchedulePayload | None = Field(default=None, alias="feeSchedule")
+    uma_statuses: TextList = Field(default=(), alias="umaResolutionStatuses")
 
 
 class GammaEventPayload(Payload):

@@ -14,6 +14,8 @@ from tests.venues.exchange import LocalExchange
 from tests.venues.recording_server import Prepared, RawRequest, recording_server
 from venues.polymarket.config import PolymarketConfig
 from venues.polymarket.market_data import PolymarketMarketData
+from venues.polymarket.parsing import gamma_instrument
+from venues.polymarket.schemas import GammaMarketPayload
 
 D = Decimal
 NOTHING = Prepared(404, b'{"error":"not found"}')
@@ -43,6 +45,36 @@ async def test_flags_of_the_market_become_one_of_six_states(
 ) -> None:
     await exchange.post(f"/markets/{exchange.market_id}/state", **flags)
     assert (await exchange.market_data.instrument(exchange.yes)).state is state
+
+
+@pytest.mark.parametrize(
+    ("statuses", "closed", "state"),
+    [
+        (["proposed", "disputed"], False, MarketState.OPEN),
+        (["proposed", "disputed"], True, MarketState.NOT_ACCEPTING),
+        (["proposed", "disputed", "proposed"], True, MarketState.NOT_ACCEPTING),
+        (["proposed"], True, MarketState.CLOSED),
+        (["proposed", "disputed", "resolved"], True, MarketState.CLOSED),
+    ],
+)
+async def test_disputed_market_is_not_at_its_end(
+    exchange: LocalExchange, statuses: list[str], closed: bool, state: MarketState
+) -> None:
+    await exchange.market(uma_statuses=statuses, closed=closed)
+    assert (await exchange.instrument()).state is state
+
+
+async def test_disputed_market_that_the_clob_no_longer_lists_is_not_at_its_end() -> None:
+    gamma = {"id": "1", "conditionId": "0xc", "clobTokenIds": '["111", "222"]', "outcomes": '["Yes", "No"]'}
+    gamma |= {"closed": True, "umaResolutionStatuses": '["proposed", "disputed"]'}  # type: ignore[dict-item]
+    payload = GammaMarketPayload.model_validate(gamma)
+    assert gamma_instrument(TokenId("111"), payload).state is MarketState.NOT_ACCEPTING
+
+
+async def test_dispute_ends_with_the_resolution(exchange: LocalExchange) -> None:
+    await exchange.market(uma_statuses=["proposed", "disputed"])
+    await exchange.post(f"/markets/{exchange.market_id}/resolve", winner=exchange.no)
+    assert (await exchange.instrument()).state is MarketState.RESOLVED
 
 
 async def test_resolved_market_names_what_each_outcome_pays(exchange: LocalExchange) -> None:
