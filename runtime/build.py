@@ -19,7 +19,7 @@ from storage.repositories.wallets import Wallets
 from storage.sealed import KeyRing
 from venues.adapter import VenueAdapter
 from venues.paper.trading import PaperConfig
-from venues.polymarket.config import PolymarketConfig
+from venues.polymarket.config import HEARTBEAT_S, PolymarketConfig
 from venues.registry import adapters
 
 
@@ -99,6 +99,7 @@ def polymarket_config(settings: Settings) -> PolymarketConfig:
         ws_url=hosts.ws_url,
         geoblock_url=hosts.geoblock_url,
         chain_id=hosts.chain_id,
+        heartbeat_s=HEARTBEAT_S if hosts.heartbeats else None,
         request_timeout_s=settings.tuning.venue_request.total_seconds(),
     )
 

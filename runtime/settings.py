@@ -233,6 +233,8 @@ class PolymarketSettings(Concern):
     """Base of the sockets: `/market` and `/user` are appended."""
     geoblock_url: str = "https://polymarket.com/api/geoblock"
     chain_id: int = 137
+    heartbeats: bool = False
+    """Whether the venue shall cancel open orders when the account's stream falls silent (docs/venues.md)."""
 
 
 class TradeManagerSettings(Concern):

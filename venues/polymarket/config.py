@@ -5,6 +5,8 @@ from ipaddress import ip_address
 from urllib.parse import urlsplit
 
 VENUE = "polymarket"
+HEARTBEAT_S = 5.0
+"""What the venue asks for where its dead man's switch is on; it acts after ten seconds of silence."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
