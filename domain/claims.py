@@ -203,7 +203,9 @@ def judge_claim(facts: ClaimFacts, attempt: Attempt, venue_order_id: VenueOrderI
         return refused
     shortage = _shortage(facts, attempt)
     return (
-        shortage if shortage is not None else _paced(_granted(facts, attempt, venue_order_id), facts, attempt)
+        shortage
+        if shortage is not None
+        else _paced(granted(attempt, venue_order_id, facts.now_ms), facts, attempt)
     )
 
 
@@ -212,14 +214,15 @@ def only_reduces(attempt: Attempt) -> bool:
     return attempt.purpose is Purpose.EXIT and attempt.side is Side.SELL
 
 
-def _granted(facts: ClaimFacts, attempt: Attempt, venue_order_id: VenueOrderId) -> Granted:
+def granted(attempt: Attempt, venue_order_id: VenueOrderId, now_ms: int) -> Granted:
+    """Return the grant of a first send, with the claim to insert."""
     stored = StoredClaim(
         attempt=attempt,
         venue_order_id=venue_order_id,
         posts=1,
         unknown_before=False,
         answer=None,
-        last_post_at_ms=facts.now_ms,
+        last_post_at_ms=now_ms,
     )
     return Granted(resend=False, stored=stored)
 

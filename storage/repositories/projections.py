@@ -131,7 +131,10 @@ events_written AS (
 
 # The transaction gets its id before any event gets its number: a number of a transaction without an id could
 # appear below the visible edge of those who follow the log.
-STEP_CTES = "WITH doc AS (SELECT $1::jsonb AS d, pg_current_xact_id() AS xid), " + ", ".join(
+STEP_DOC = "doc AS (SELECT $1::jsonb AS d, pg_current_xact_id() AS xid)"
+"""The step's JSON document `$1`, where every writing part takes its rows from."""
+
+STEP_WRITES = ", ".join(
     (
         _upsert("rule", RuleRecord, "rule_id", left_out=("updated_at",), touch="updated_at = now()"),
         _upsert(
@@ -153,7 +156,9 @@ STEP_CTES = "WITH doc AS (SELECT $1::jsonb AS d, pg_current_xact_id() AS xid), "
         _EVENTS_WRITTEN,
     )
 )
-"""The writing part of a step, from the JSON document `$1`; the claim appends its own part."""
+"""The writing parts of a step, from `doc`; a claim appends its own."""
+
+STEP_CTES = f"WITH {STEP_DOC}, {STEP_WRITES}"
 
 _APPLY = STEP_CTES + (  # noqa: S608 - fixed text
     " SELECT (SELECT count(*) FROM rule_written) + (SELECT count(*) FROM watch_written)"
