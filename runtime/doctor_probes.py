@@ -28,6 +28,7 @@ from runtime.doctor import (
     TemporalBinaryCheck,
     TemporalExposureCheck,
 )
+from runtime.doctor_breakers import BreakersCheck, open_breakers
 from runtime.embedded.layout import DataDir, holder
 from runtime.embedded.ports import is_free
 from runtime.embedded.temporal_binary import default_search
@@ -242,6 +243,7 @@ def installation_checks(settings: Settings, port_options: Mapping[str, str]) -> 
         PortsCheck(ports, port_options, is_free, lambda: holder(DataDir(embedded.data_dir))),
         EnvFileCheck(env_file_path()),
         DatabaseCheck(lambda: database_revision(dsn), schema_head()),
+        BreakersCheck(lambda: open_breakers(dsn)),
         ReachableCheck("temporal", lambda: temporal_serves(settings.temporal), "holdfast up"),
         TemporalExposureCheck(host, int(port), settings.temporal.tls, other_addresses, accepts),
         ReachableCheck("api", lambda: reached(f"{settings.api.url()}/api/health"), "holdfast up"),
