@@ -3,6 +3,7 @@
 import asyncio
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import replace
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import TypeVar
 
@@ -25,6 +26,7 @@ from runtime.doctor import (
     TemporalExposureCheck,
     examine,
 )
+from runtime.doctor_breakers import BreakersCheck, OpenBreaker
 from runtime.embedded.temporal_binary import BinarySearch, default_search
 
 T = TypeVar("T")
@@ -147,6 +149,20 @@ async def test_unreachable_database_fails_and_old_tables_name_the_migration() ->
     old = await only(DatabaseCheck(answering("0001"), "0002"))
     assert (old.outcome, old.fix) == (Outcome.FAIL, "python -m storage.migrate upgrade")
     assert (await only(DatabaseCheck(answering("0002"), "0002"))).outcome is Outcome.OK
+
+
+async def test_open_breakers_warn_with_what_will_close_them() -> None:
+    since = datetime(2026, 1, 2, 3, 4, 5, tzinfo=UTC)
+    venue = OpenBreaker("polymarket live", since, 7, of_account=False)
+    account = OpenBreaker("polymarket live acc_1", since, 3, of_account=True)
+    assert (await only(BreakersCheck(answering([])))).outcome is Outcome.OK
+    of_venue, of_account = await BreakersCheck(answering([venue, account])).run()
+    assert (of_venue.name, of_venue.outcome) == ("breakers: polymarket live", Outcome.WARN)
+    assert "since 2026-01-02 03:04:05 UTC: 7 sends in a row got no clear answer" in of_venue.detail
+    assert "3 sends in a row were blocked" in of_account.detail
+    assert of_venue.fix != of_account.fix
+    unread = await only(BreakersCheck(failing("Postgres does not answer")))
+    assert (unread.outcome, unread.fix) == (Outcome.WARN, "holdfast up")
 
 
 async def test_unreachable_part_fails_with_its_fix() -> None:

@@ -10,8 +10,10 @@ import pytest
 from cli.up import PORT_OPTIONS
 from runtime import doctor_probes
 from runtime.doctor import Outcome, ProbeFailed, examine
+from runtime.doctor_breakers import open_breakers
 from runtime.embedded.ports import free_port
 from runtime.settings import TemporalSettings, load
+from storage.database import Database
 from tests.shared_stack import SharedStack
 
 ANSWERS = {
@@ -102,8 +104,23 @@ async def test_running_stores_are_found_well(stack: SharedStack, database_url: s
     findings = await examine(doctor_probes.installation_checks(settings, PORT_OPTIONS))
     outcomes = {finding.name: finding.outcome for finding in findings}
     assert outcomes["database"] is Outcome.OK
+    assert outcomes["breakers"] is Outcome.OK
     assert outcomes["temporal"] is Outcome.OK
     assert outcomes["temporal exposure"] is Outcome.OK
+
+
+async def test_open_breakers_are_read(fresh_database_url: str) -> None:
+    async with Database(fresh_database_url, pool_size=1) as database, database.hot.connection() as connection:
+        await connection.execute(
+            """INSERT INTO breakers (venue, mode, account_id, failures, opened_at) VALUES
+                ('polymarket', 'live', '', 5, now()), ('polymarket', 'live', 'acc_1', 3, now()),
+                ('polymarket', 'paper', '', 4, NULL)"""
+        )
+    found = await open_breakers(fresh_database_url)
+    assert [(breaker.name, breaker.failures, breaker.of_account) for breaker in found] == [
+        ("polymarket live", 5, False),
+        ("polymarket live acc_1", 3, True),
+    ]
 
 
 async def test_unreachable_stores_are_probe_failures() -> None:
@@ -112,5 +129,9 @@ async def test_unreachable_stores_are_probe_failures() -> None:
         await doctor_probes.database_revision(f"postgresql://u:p@127.0.0.1:{port}/d")
     with pytest.raises(ProbeFailed):
         await doctor_probes.database_revision(None)
+    with pytest.raises(ProbeFailed):
+        await open_breakers(f"postgresql://u:p@127.0.0.1:{port}/d")
+    with pytest.raises(ProbeFailed):
+        await open_breakers(None)
     with pytest.raises(ProbeFailed):
         await doctor_probes.temporal_serves(TemporalSettings(address=f"127.0.0.1:{port}"))
