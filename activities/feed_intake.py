@@ -6,6 +6,7 @@ from decimal import Decimal
 
 from activities.feed_board import Moment, QuoteBoard
 from activities.feed_delivery import Delivery
+from activities.feed_notices import FeedNotices
 from activities.feed_tape import TapeBatch
 from domain.ids import TokenId
 from domain.messages import WatchRow
@@ -18,13 +19,21 @@ class QuoteIntake:
     """Shows quotes to the board, sends what they fire, and keeps what changed."""
 
     def __init__(
-        self, board: QuoteBoard, *, stream: MarketStream, delivery: Delivery, batch: TapeBatch, clock: Clock
+        self,
+        board: QuoteBoard,
+        *,
+        stream: MarketStream,
+        delivery: Delivery,
+        batch: TapeBatch,
+        notices: FeedNotices,
+        clock: Clock,
     ) -> None:
         """Take the board and what its answers go to."""
         self._board = board
         self._stream = stream
         self._delivery = delivery
         self._batch = batch
+        self._notices = notices
         self._clock = clock
         self.quotes = 0  # taken in so far
 
@@ -40,6 +49,7 @@ class QuoteIntake:
         self.deliver(self._board.take(token_id, quote, at, venue_ms))
         if changed:
             self._batch.add(token_id, self._clock.now(), quote)
+            self._notices.saw(token_id, quote, at)
 
     def take_book(self, book: Book, asked_ms: int) -> bool:
         """Take a book read by REST: one that equals the newest quote confirms it.
@@ -53,6 +63,7 @@ class QuoteIntake:
             Whether it was news: no frame had told of it.
         """
         self._stream.replace_book(book)
+        self._notices.saw_book(book)
         seen = self._board.seen(book.token_id)
         if seen is not None and seen.confirmed_ms > asked_ms:
             return False

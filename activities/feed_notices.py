@@ -1,8 +1,9 @@
 """Near misses and samples of a feed into the event log: looked for beside the quotes, written in batches."""
 
 import asyncio
+from collections.abc import Callable
 from dataclasses import dataclass
-from datetime import timedelta
+from datetime import datetime, timedelta
 from decimal import Decimal
 from typing import Protocol
 
@@ -25,19 +26,20 @@ from storage.records import from_ms
 log = structlog.get_logger()
 
 WRITTEN_AT_ONCE = 200
-SLICE_S = 0.002
-"""Quotes wait for a look no longer than this."""
-LOOK_COSTS_S = 0.1
-"""What one look may cost; beyond it a noisy market's near misses are seen in part."""
+PRUNE_S = 3600.0
 ANY_TICK = Decimal("0.01")
 CLOSING_TAKES_S = 2.0
 
 
 class EventLog(Protocol):
-    """Where events go; each key only once."""
+    """Where observations go; each key only once. Both raise StorageUnavailable."""
 
     async def tell(self, *events: EventRow) -> bool:
-        """Write events. Raises StorageUnavailable."""
+        """Write events."""
+        ...
+
+    async def prune(self, before: datetime) -> int:
+        """Remove observations from before a time."""
         ...
 
 
@@ -47,26 +49,41 @@ class NoticeSettings:
 
     Attributes:
         look_s: seconds between two looks through what was quoted.
+        slice_s: seconds after which a look gives way to quotes.
+        look_costs_s: what one look may cost; beyond it a noisy market's near misses are seen in part.
         write_s: seconds between two writes.
         pause: shortest time between two lines of one condition.
         lasting: an approach that goes on for so long is told of before its end.
         sample_s: seconds between two samples, and between two lines of one rule.
         samples: rules that one sample takes, one after the other in turn; 0 for none.
+        kept: how long observations stay in the log.
     """
 
     look_s: float = 1.0
+    slice_s: float = 0.002
+    look_costs_s: float = 0.1
     write_s: float = 5.0
     pause: timedelta = timedelta(minutes=1)
     lasting: timedelta = timedelta(minutes=1)
     sample_s: float = 60.0
     samples: int = 50
+    kept: timedelta = timedelta(days=14)
 
 
 class FeedNotices:
-    """What a feed's index saw and did not fire on."""
+    """What a feed's index saw and did not fire on. Of the feeds of a shard the one that writes tells it."""
 
-    def __init__(self, board: QuoteBoard, events: EventLog, clock: Clock, settings: NoticeSettings) -> None:
-        """Take the board to look at, and where lines go."""
+    def __init__(
+        self,
+        board: QuoteBoard,
+        events: EventLog,
+        clock: Clock,
+        settings: NoticeSettings,
+        *,
+        writes: Callable[[], bool],
+    ) -> None:
+        """Take the board to look at, where lines go, and whether this feed is the one to write them."""
+        self._writes = writes
         self._board = board
         self._events = events
         self._clock = clock
@@ -89,28 +106,31 @@ class FeedNotices:
             self._ticks[book.token_id] = book.tick
 
     async def run(self) -> None:
-        """Look, write and sample until cancelled; what waits then is written."""
+        """Look, write, sample and prune until cancelled; what waits then is written."""
         try:
             await self._go_on()
+        except asyncio.CancelledError:
+            await self._close()
+            raise
         except Exception:
             # Whoever only looks on must not stop the feed: its rules are what protects the positions.
             log.exception("feed.notices_stopped")
-            return
-        finally:
-            await self._close()
 
     async def _go_on(self) -> None:
-        settings, loop = self._settings, asyncio.get_running_loop()
-        write_at, sample_at = loop.time() + settings.write_s, loop.time() + settings.sample_s
+        """Do one thing after the other: a look that gave way must find everything as it left it."""
+        settings, clock = self._settings, asyncio.get_running_loop().time
+        works = ((self.write, settings.write_s), (self.sample, settings.sample_s), (self.prune, PRUNE_S))
+        due = {work: clock() + seconds for work, seconds in works}
         while True:
             await asyncio.sleep(settings.look_s)
+            if not self._writes():
+                self._noticing.take_quotes()  # the feed of the shard that writes looks through its own
+                continue
             await self.look()
-            if loop.time() >= sample_at:
-                sample_at = loop.time() + settings.sample_s
-                self.sample()
-            if loop.time() >= write_at:
-                write_at = loop.time() + settings.write_s
-                await self.write()
+            for work, seconds in works:
+                if clock() >= due[work]:
+                    due[work] = clock() + seconds
+                    await work()
 
     async def look(self) -> None:
         """Look through what was quoted since the last look, giving way to quotes."""
@@ -119,16 +139,16 @@ class FeedNotices:
         for token_id, quotes in self._noticing.take_quotes().items():
             tick = self._ticks.get(token_id, ANY_TICK)
             for _ in self._noticing.look(token_id, quotes, tick):
-                if loop.time() - began < SLICE_S:
+                if loop.time() - began < self._settings.slice_s:
                     continue
                 spent += loop.time() - began
-                if spent > LOOK_COSTS_S:
+                if spent > self._settings.look_costs_s:
                     log.warning("feed.look_cut_short", token_id=token_id)
                     return
                 await asyncio.sleep(0)
                 began = loop.time()
 
-    def sample(self) -> None:
+    async def sample(self) -> None:
         """Say how the next rules in turn stand; one whose quote is still the same is passed over."""
         rows = self._board.watched()
         if not rows or not self._settings.samples:
@@ -143,6 +163,15 @@ class FeedNotices:
             if seen is not None and self._sampled.get(row.rule_id) != seen.quote:
                 self._sampled[row.rule_id] = seen.quote
                 self._samples.append(self._evaluation(row, seen))
+
+    async def prune(self) -> None:
+        """Remove what the log has kept for long enough."""
+        try:
+            removed = await self._events.prune(self._clock.now() - self._settings.kept)
+        except StorageUnavailable as error:
+            log.warning("feed.observations_not_pruned", error=str(error))
+        else:
+            log.info("feed.observations_pruned", events=removed)
 
     async def write(self, *, everything: bool = False) -> None:
         """Write what is due; what cannot be written waits, samples apart."""
@@ -172,8 +201,11 @@ class FeedNotices:
 
     async def _close(self) -> None:
         """The session ends: write what waits, unless Postgres is away for longer than anyone may wait."""
+        if not self._writes():
+            return
         try:
             async with asyncio.timeout(CLOSING_TAKES_S):
+                await self.look()
                 await self.write(everything=True)
         except TimeoutError:
             log.warning("feed.notices_lost")

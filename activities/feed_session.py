@@ -5,7 +5,7 @@ of every watched token are judged, and only then the socket's frames are.
 """
 
 import asyncio
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 
 import structlog
@@ -15,6 +15,7 @@ from activities.feed_books import BookReader
 from activities.feed_delivery import Delivery
 from activities.feed_gaps import Blind, GapReason
 from activities.feed_intake import QuoteIntake
+from activities.feed_notices import EventLog, FeedNotices, NoticeSettings
 from activities.feed_recorder import Recorder
 from activities.feed_recovery import Recovery
 from activities.feed_rereads import Loss, Rereads
@@ -49,6 +50,7 @@ class FeedSettings:
     flush_s: float = 1.0
     silence_s: float = 10.0
     pause_limit_ms: int = 3_000
+    notices: NoticeSettings = field(default_factory=NoticeSettings)
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,6 +81,7 @@ class FeedSession:
         watches: Watches,
         tape: Tape,
         leases: FeedLeases,
+        observations: EventLog,
         delivery: Delivery,
         clock: Clock,
         reason: GapReason = GapReason.RESTART,
@@ -91,8 +94,16 @@ class FeedSession:
         self._recorder = Recorder(shard, leases=leases, watches=watches, clock=clock, reason=reason)
         self._live = asyncio.Event()
         self._board = QuoteBoard(shard.venue)
+        self._notices = FeedNotices(
+            self._board, observations, clock, settings.notices, writes=lambda: self._recorder.writes
+        )
         self._intake = QuoteIntake(
-            self._board, stream=stream, delivery=delivery, batch=self._recorder.batch, clock=clock
+            self._board,
+            stream=stream,
+            delivery=delivery,
+            batch=self._recorder.batch,
+            notices=self._notices,
+            clock=clock,
         )
         self._books = BookReader(self._board, self._intake, data=data, stream=stream, clock=clock)
         self._follower = WatchFollower(
@@ -131,6 +142,7 @@ class FeedSession:
                 group.create_task(self._books.poll(settings.poll_interval_s))
             group.create_task(self._flush_often())
             group.create_task(self._fire_timers())
+            group.create_task(self._notices.run())
             group.create_task(self._follower.follow(edge, settings.reread_s))
             group.create_task(self._follower.listen())
 

@@ -8,6 +8,7 @@ from temporalio import activity
 
 from activities.feed_delivery import Delivery
 from activities.feed_gaps import GapReason
+from activities.feed_notices import EventLog
 from activities.feed_recorder import FeedSuperseded
 from activities.feed_session import FeedRestart, FeedSession, FeedSettings
 from activities.telemetry import UNMEASURED, Telemetry
@@ -34,6 +35,7 @@ class MarketFeedActivities:
         watches: Watches,
         tape: Tape,
         leases: FeedLeases,
+        observations: EventLog,
         statuses: FeedStatuses,
         signals: Signals,
         clock: Clock,
@@ -45,6 +47,7 @@ class MarketFeedActivities:
         self._watches = watches
         self._tape = tape
         self._leases = leases
+        self._observations = observations
         self._statuses = statuses
         self._signals = signals
         self._clock = clock
@@ -68,6 +71,7 @@ class MarketFeedActivities:
                         watches=self._watches,
                         tape=self._tape,
                         leases=self._leases,
+                        observations=self._observations,
                         delivery=delivery,
                         clock=self._clock,
                         reason=reason,

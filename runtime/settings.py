@@ -338,6 +338,20 @@ class BreakerSettings(Concern):
     """Blocked sends in a row that open an account's breaker."""
 
 
+class ObservationSettings(Concern):
+    """What feeds write of rules that did not fire, and for how long it is kept."""
+
+    model_config = SettingsConfigDict(env_prefix="HOLDFAST_OBSERVATIONS_")
+
+    near_miss_pause: Duration = timedelta(minutes=1)
+    """Shortest time between two lines on near misses of one condition; it doubles while they go on."""
+    sample_every: Duration = timedelta(minutes=1)
+    """How often rules are sampled: at most one line a rule in this time."""
+    samples: Annotated[int, Field(ge=0)] = 50
+    """How many rules one sample takes, in turn; 0 for none."""
+    kept: Duration = timedelta(days=14)
+
+
 class TuningSettings(Concern):
     """Durations of recovery and pace (seconds in the environment); `scaled` gives a faster copy for tests.
 
@@ -435,6 +449,7 @@ class Settings:
     tuning: TuningSettings
     telemetry: TelemetrySettings
     breakers: BreakerSettings
+    observations: ObservationSettings
     log: LogSettings
 
 
@@ -494,6 +509,7 @@ def load(overrides: Mapping[str, str] | None = None, *, env_file: Path | None = 
             tuning=TuningSettings(),
             telemetry=TelemetrySettings(),
             breakers=BreakerSettings(),
+            observations=ObservationSettings(),
             log=LogSettings(),
         )
     finally:

@@ -3,6 +3,7 @@
 from datetime import timedelta
 
 from activities.account_stream import AccountStreamActivities
+from activities.feed_notices import NoticeSettings
 from activities.feed_session import FeedSettings
 from activities.holdings import HoldingsActivities
 from activities.ingest import Ingest
@@ -23,6 +24,7 @@ from storage.repositories.feed_status import FeedStatuses
 from storage.repositories.holdings import Holdings
 from storage.repositories.instruments import Instruments
 from storage.repositories.ledger import Ledger
+from storage.repositories.observations import Observations
 from storage.repositories.projections import Projections
 from storage.repositories.rules import Rules
 from storage.repositories.sweep import Sweep
@@ -56,6 +58,7 @@ def activities_of(parts: Parts) -> RoleActivities:
             watches=Watches(database),
             tape=Tape(database),
             leases=FeedLeases(database, life=tuning.feed_lease),
+            observations=Observations(database, parts.hints),
             statuses=FeedStatuses(database),
             signals=parts.signals,
             clock=parts.clock,
@@ -116,7 +119,7 @@ def _ms(duration: timedelta) -> int:
 
 def feed_settings(settings: Settings) -> FeedSettings:
     """Return how feeds work, by the settings."""
-    tuning = settings.tuning
+    tuning, observations = settings.tuning, settings.observations
     return FeedSettings(
         ws_enabled=settings.trade_manager.ws_enabled,
         poll_interval_s=settings.trade_manager.poll_interval.total_seconds(),
@@ -124,4 +127,10 @@ def feed_settings(settings: Settings) -> FeedSettings:
         flush_s=tuning.tape_flush.total_seconds(),
         silence_s=tuning.silence_check.total_seconds(),
         pause_limit_ms=int(tuning.feed_heartbeat.total_seconds() * 1000),
+        notices=NoticeSettings(
+            pause=observations.near_miss_pause,
+            sample_s=observations.sample_every.total_seconds(),
+            samples=observations.samples,
+            kept=observations.kept,
+        ),
     )

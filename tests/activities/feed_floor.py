@@ -111,6 +111,8 @@ class FeedFloor:
         self.recorded = []  # gaps
         self.storage_away = False
         self.crossings = []
+        self.told = []  # events of near misses and samples
+        self.pruned_before = []
         self._frames = asyncio.Queue()
         self._news = asyncio.Condition()
 
@@ -199,6 +201,7 @@ class FeedFloor:
             watches=self,
             tape=self,
             leases=self.leases,
+            observations=self,
             delivery=Delivery(self, self),
             clock=self.clock,
             reason=reason,
@@ -274,6 +277,18 @@ class FeedFloor:
 
     async def gaps(self, venue, since, until=None, *, token_id=None):
         return [gap for gap in self.recorded if gap.ended_at >= since]
+
+    async def tell(self, *events):
+        if self.storage_away:
+            raise StorageUnavailable("away")
+        self.told.extend(events)
+        await self.happened()
+        return True
+
+    async def prune(self, before):
+        self.pruned_before.append(before)
+        await self.happened()
+        return 0
 
     async def written(self, changes, gaps):
         self.entries.extend(changes)

@@ -115,6 +115,7 @@ def activities_with(trading):
             watches=Away(),
             tape=Away(),
             leases=Away(),
+            observations=Away(),
             statuses=Away(),
             signals=desk.signals,
             clock=clock,

@@ -42,6 +42,7 @@ class FeedOfOneVenue(FeedFloor):
             watches=self,
             tape=self,
             leases=self.leases,
+            observations=self,
             statuses=self,
             signals=self,
             clock=self.clock,
