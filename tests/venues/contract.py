@@ -542,6 +542,19 @@ class VenueContract:
         assert list(again.values()) == [CancelOutcome.ALREADY_TERMINAL, CancelOutcome.CANCELED]
         assert await venue.trading.cancel_many([]) == {}
 
+    async def test_closed_market_whose_outcome_is_disputed_asks_to_wait(self, venue: Venue) -> None:
+        await venue.exchange.market(closed=True, uma_statuses=["proposed", "disputed"])
+        answer = await venue.trading.place(venue.attempt("20", "0.40"))
+        assert (answer.kind, answer.code) == (AnswerKind.TRANSIENT, "market_not_ready")
+        await venue.exchange.post(f"/markets/{venue.exchange.market_id}/resolve", winner=venue.exchange.yes)
+        answer = await venue.trading.place(venue.attempt("20", "0.41"))
+        assert (answer.kind, answer.code) == (AnswerKind.FINAL, "market_gone")
+
+    async def test_closed_market_is_final(self, venue: Venue) -> None:
+        await venue.exchange.market(closed=True)
+        answer = await venue.trading.place(venue.attempt("20", "0.40"))
+        assert (answer.kind, answer.code) == (AnswerKind.FINAL, "market_gone")
+
     async def test_fills_before_the_asked_time_are_left_out(self, venue: Venue) -> None:
         await venue.trading.place(venue.attempt("20", "0.40"))
         hour = timedelta(hours=1)

@@ -19,6 +19,7 @@ from venues.polymarket.schemas import PlacePayload
 from venues.polymarket.waiting import asked_wait_ms, refusal_of
 
 MAX_DETAIL = 300
+MARKET_GONE = "market_gone"
 _NOT_READY_WAIT_MS = 5_000
 _PAUSE_WAIT_MS = 5_000
 _RESTART_WAIT_MS = 1_000
@@ -71,9 +72,9 @@ TABLE: tuple[Row, ...] = (
     Row("invalid expiration", _K.FINAL, "invalid_expiration"),
     Row("invalid_order_expiration", _K.FINAL, "invalid_expiration"),
     Row("too many orders in payload", _K.FINAL, "too_many_orders"),
-    Row("the orderbook does not exist", _K.FINAL, "market_gone"),
-    Row("no orderbook exists", _K.FINAL, "market_gone"),
-    Row("market not found", _K.FINAL, "market_gone"),
+    Row("the orderbook does not exist", _K.FINAL, MARKET_GONE),
+    Row("no orderbook exists", _K.FINAL, MARKET_GONE),
+    Row("market not found", _K.FINAL, MARKET_GONE),
     Row("invalid signature", _K.BLOCKED, "invalid_signature"),
     Row("order_version_mismatch", _K.BLOCKED, "version_mismatch"),
     Row("invalid order version", _K.BLOCKED, "version_mismatch"),
@@ -122,6 +123,13 @@ def answer_without_reply(fault: NetworkFault, venue_order_id: VenueOrderId) -> A
 def answer_of_pause(wait_ms: int, venue_order_id: VenueOrderId) -> Answer:
     """Return the answer to an order that was not sent, since the limiter's pause is not over."""
     return _answer(_K.TRANSIENT, "rate_limited", "the limiter's pause is not over", venue_order_id, wait_ms)
+
+
+def answer_of_no_book(refused: Answer) -> Answer:
+    """Return the answer to an order that found no book in a market which is not at its end: wait."""
+    return _answer(
+        _K.TRANSIENT, "market_not_ready", refused.detail, refused.venue_order_id, _NOT_READY_WAIT_MS
+    )
 
 
 def _of_refusal(reply: Reply, venue_order_id: VenueOrderId) -> Answer:
@@ -234,7 +242,7 @@ def _of_row(row: Row, words: str, wait_ms: int | None, venue_order_id: VenueOrde
 
 
 def _answer(
-    kind: AnswerKind, code: str, words: str, venue_order_id: VenueOrderId, wait_ms: int | None
+    kind: AnswerKind, code: str, words: str, venue_order_id: VenueOrderId | None, wait_ms: int | None
 ) -> Answer:
     return Answer(
         kind=kind, code=code, detail=words[:MAX_DETAIL], venue_order_id=venue_order_id, wait_ms=wait_ms

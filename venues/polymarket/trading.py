@@ -10,14 +10,20 @@ from decimal import Decimal
 import orjson
 import structlog
 
-from domain.errors import VenueProtocolError, VenueTransient
+from domain.errors import UnknownToken, VenueError, VenueProtocolError, VenueTransient
 from domain.fills import Fill
 from domain.ids import MarketId, TokenId, VenueOrderId
 from domain.money import from_micros
 from domain.orders import Answer, AnswerKind, Attempt, Instrument, VenueOrder, VenueOrderStatus
 from domain.ports import AccountEvent, Balance, CancelOutcome, HeldToken, MarketData
 from venues.polymarket import parsing
-from venues.polymarket.answers import answer_of, answer_of_pause, answer_without_reply
+from venues.polymarket.answers import (
+    MARKET_GONE,
+    answer_of,
+    answer_of_no_book,
+    answer_of_pause,
+    answer_without_reply,
+)
 from venues.polymarket.cancels import outcome_of, outcomes_of
 from venues.polymarket.config import PolymarketConfig
 from venues.polymarket.credentials import VenueCredentials
@@ -48,6 +54,7 @@ _BALANCE = "/balance-allowance"
 _REFRESH = "/balance-allowance/update"
 _CLOSED_ONLY = "/auth/ban-status/closed-only"
 _SIGNED_AHEAD = 256
+_SECOND_LOOK_S = 1.0  # a POST and this look must fit into one try of the activity
 _NOT_FOUND = frozenset({400, 404})
 _log = structlog.get_logger(__name__)
 
@@ -132,7 +139,22 @@ class PolymarketTrading:
         answer = answer_of(reply, attempt, order_id)
         if answer.code == "accepted_with_odd_amounts":
             _log.error("order.odd_amounts", venue_order_id=order_id, body=reply.text[:300])
-        return answer
+        return await self._gone_for_good(attempt, answer) if answer.code == MARKET_GONE else answer
+
+    async def _gone_for_good(self, attempt: Attempt, answer: Answer) -> Answer:
+        """Believe the end of a market, which ends an exit for ever, only where the market itself shows it.
+
+        The book is also away while a closed market's outcome is disputed, and around the venue's restarts.
+        """
+        try:
+            async with asyncio.timeout(_SECOND_LOOK_S):
+                instrument = await self._market_data.instrument(attempt.token_id)
+        except UnknownToken:
+            return answer
+        except (VenueError, TimeoutError) as error:
+            _log.warning("order.market_not_seen", venue_order_id=answer.venue_order_id, error=str(error))
+            return answer_of_no_book(answer)
+        return answer if instrument.state.is_final else answer_of_no_book(answer)
 
     async def find_order(self, venue_order_id: VenueOrderId, market_id: MarketId) -> VenueOrder | None:
         """Return what the venue knows of an order: single look-up, else list, else its trades, else None.

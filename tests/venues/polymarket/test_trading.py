@@ -10,7 +10,7 @@ import pytest
 from pydantic import SecretStr
 
 from api.ports import ClosedOnlySession
-from domain.errors import VenueBlocked, VenueProtocolError, VenueTransient
+from domain.errors import UnknownToken, VenueBlocked, VenueProtocolError, VenueTransient
 from domain.fills import Fill, FillState
 from domain.ids import WalletId
 from domain.orders import AnswerKind, Attempt, Side, TimeInForce, VenueOrderStatus
@@ -434,3 +434,32 @@ async def test_burst_of_orders_is_taken_over_kept_connections(
     answers = await asyncio.gather(*(trading.place(attempt) for attempt in attempts))
     assert {answer.kind for answer in answers} == {AnswerKind.ACCEPTED}
     assert len(await trading.open_orders(exchange.yes)) == 20
+
+
+class FailingMarketData(NoMarketData):
+    """The public reads fail, one way or another."""
+
+    def __init__(self, error: Exception) -> None:
+        self.error = error
+
+    async def instrument(self, token_id: object) -> object:
+        raise self.error
+
+
+@pytest.mark.parametrize(
+    ("error", "kind"),
+    [
+        (UnknownToken("no market lists it"), AnswerKind.FINAL),
+        (VenueTransient("no answer"), AnswerKind.TRANSIENT),
+        (TimeoutError(), AnswerKind.TRANSIENT),
+    ],
+)
+async def test_end_of_a_market_that_cannot_be_seen_is_not_believed(
+    error: Exception, kind: AnswerKind
+) -> None:
+    gone = Prepared(400, b'{"error":"the orderbook does not exist"}')
+    async with recording_server(lambda _: gone) as server:
+        config = PolymarketConfig(clob_url=server.url)
+        trading = PolymarketTrading(config, credentials(), FailingMarketData(error))  # type: ignore[arg-type]
+        assert (await trading.place(make_attempt())).kind is kind
+        await trading.aclose()
