@@ -30,9 +30,12 @@ def api() -> None:
 
 def worker(
     role: Annotated[WorkerRole, typer.Option(help="Task queues to serve.")] = WorkerRole.ALL,
+    standby: Annotated[
+        bool, typer.Option("--standby", help="Run the standbys of the feeds (role feed).")
+    ] = False,
 ) -> None:
     """Run one worker process."""
-    _become("worker", "--role", role)
+    _become("worker", "--role", role, *(["--standby"] if standby else []))
 
 
 def simulator(

@@ -20,7 +20,7 @@ from runtime.embedded.stack import ALL_PARTS, EmbeddedStack, Part, StackOptions
 from runtime.embedded.supervisor import Observer, PartEvent, PartState
 from runtime.embedded.temporal_binary import BinarySearch, TemporalBinary, default_search
 from runtime.embedded.temporal_server import Synchronous
-from runtime.settings import EmbeddedSettings, load
+from runtime.settings import EmbeddedSettings, Settings, load
 
 PORT_OPTIONS = {
     "temporal": "--temporal-port or HOLDFAST_TEMPORAL_PORT",
@@ -65,7 +65,8 @@ def up(
     """
     console = Console(stderr=True)
     runtime.logging.configure()
-    embedded = load().embedded
+    settings = load()
+    embedded = settings.embedded
     ports = Ports(
         temporal=_chosen(temporal_port, embedded.temporal_port),
         temporal_ui=_chosen(ui_port, embedded.temporal_ui_port),
@@ -78,7 +79,7 @@ def up(
     _get_temporal(search, console)
     options = StackOptions(
         data_dir=data_dir or embedded.data_dir,
-        parts=frozenset(parts) if parts else ALL_PARTS,
+        parts=frozenset(parts) if parts else parts_of(settings),
         ports=ports,
         port_options=PORT_OPTIONS,
         fsync=embedded.postgres_fsync,
@@ -87,6 +88,11 @@ def up(
         observe=_narrator(console),
     )
     asyncio.run(run_until_stopped(options, console, json_output=json_output))
+
+
+def parts_of(settings: Settings) -> frozenset[Part]:
+    """Return what the settings ask for: with HOLDFAST_FEED_STANDBY a worker for the standby feeds too."""
+    return ALL_PARTS | {Part.WORKER_FEED_STANDBY} if settings.feeds.standby else ALL_PARTS
 
 
 def _chosen(option: int | None, setting: int) -> int:

@@ -5,6 +5,7 @@ another machine derives the same one.
 """
 
 import hashlib
+import re
 import uuid
 from typing import NewType
 
@@ -18,6 +19,7 @@ VenueOrderId = NewType("VenueOrderId", str)
 
 _NAMESPACE = uuid.UUID("6f1c9d1e-3f0a-5b57-9a3e-7a0f5a7c2d10")
 _SEPARATOR = "\x1f"  # cannot occur in an id, so different parts never join to the same text
+_FEED = re.compile(r"feed/(?P<venue>[^/]+)/(?P<shard>\d+)(?:/standby-(?P<replica>\d+))?")
 MAX_SALT = 2**53 - 1  # the salt travels as a JSON number
 
 
@@ -65,6 +67,12 @@ def order_workflow_id(order: OrderId) -> str:
 def feed_workflow_id(venue: str, shard: int, replica: int = 0) -> str:
     """Return the workflow id of a market feed's shard; a standby has one of its own."""
     return f"feed/{venue}/{shard}/standby-{replica}" if replica else f"feed/{venue}/{shard}"
+
+
+def feed_of_workflow(workflow_id: str) -> tuple[str, int, int] | None:
+    """Return venue, shard and replica of a feed's workflow id, None for another id."""
+    found = _FEED.fullmatch(workflow_id)
+    return None if found is None else (found["venue"], int(found["shard"]), int(found["replica"] or 0))
 
 
 def stream_workflow_id(account: AccountId, venue: str, *, paper: bool) -> str:

@@ -327,6 +327,19 @@ class EmbeddedSettings(Concern):
     postgres_fsync: bool = True
 
 
+class FeedsSettings(Concern):
+    """How many market feeds there are; the feed workers' settings count, and the last to start wins."""
+
+    model_config = SettingsConfigDict(env_prefix="HOLDFAST_FEED_")
+
+    shards: Annotated[int, Field(ge=1, le=256)] = 1
+    """Into how many parts the tokens of a venue are cut, by their hash; each part has a feed of its own."""
+    standby: bool = False
+    """Whether each part has a second feed, on workers that are started with `--standby`."""
+    shards_per_worker: Annotated[int, Field(ge=1)] | None = None
+    """Most parts that one worker process feeds; without it the first one may take them all."""
+
+
 class BreakerSettings(Concern):
     """When breakers open; their durations are among those of `TuningSettings`."""
 
@@ -370,6 +383,8 @@ class TuningSettings(Concern):
     feed_retry_cap: Duration = timedelta(seconds=1)
     feed_lease: Duration = timedelta(seconds=4)
     """How long the feed that writes a shard's tape may be quiet before a standby writes in its place."""
+    feed_standby_moves: Duration = timedelta(seconds=15)
+    """How long standbys go on in a former layout, so that the first feeds of the new one see by then."""
     local_activity_timeout: Duration = timedelta(seconds=2)
     """Schedule-to-close of local activities, after which a normal activity takes over."""
     graceful_shutdown: Duration = timedelta(seconds=5)
@@ -450,6 +465,7 @@ class Settings:
     telemetry: TelemetrySettings
     breakers: BreakerSettings
     observations: ObservationSettings
+    feeds: FeedsSettings
     log: LogSettings
 
 
@@ -510,6 +526,7 @@ def load(overrides: Mapping[str, str] | None = None, *, env_file: Path | None = 
             telemetry=TelemetrySettings(),
             breakers=BreakerSettings(),
             observations=ObservationSettings(),
+            feeds=FeedsSettings(),
             log=LogSettings(),
         )
     finally:

@@ -1,4 +1,4 @@
-"""`python -m worker --role core|feed|io|all`."""
+"""`python -m worker --role core|feed|io|all [--standby]`."""
 
 import argparse
 import asyncio
@@ -15,12 +15,16 @@ def main() -> None:
     """Run a worker until it is told to stop."""
     parser = argparse.ArgumentParser(prog="python -m worker", description="Run a Holdfast worker process.")
     parser.add_argument("--role", choices=[role.value for role in Role], default=Role.ALL.value)
-    role = Role(parser.parse_args().role)
+    parser.add_argument("--standby", action="store_true", help="run the standbys of the feeds (role feed)")
+    arguments = parser.parse_args()
+    role, standby = Role(arguments.role), bool(arguments.standby)
+    if standby and role is not Role.FEED:
+        parser.error("--standby belongs to --role feed: beside a first feed a standby would die with it")
     configure()
     settings = load()
     configure_by(settings.log)
     with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
-        runner.run(run_worker(settings, role))
+        runner.run(run_worker(settings, role, standby=standby))
 
 
 if __name__ == "__main__":

@@ -52,8 +52,11 @@ class QueueWork:
 WORKFLOWS: tuple[type, ...] = (Rule, Order, MarketFeed, AccountStream, Reconcile, HoldingsPass)
 
 
-def work_of(role: Role, parts: RoleActivities) -> tuple[QueueWork, ...]:
-    """Return the queues that a role serves, each with its workflows and activities."""
+def work_of(role: Role, parts: RoleActivities, *, standby: bool = False) -> tuple[QueueWork, ...]:
+    """Return the queues that a role serves, each with its workflows and activities.
+
+    Standby feeds have a queue of their own: on a worker that feeds as well both would die at once.
+    """
     trading, projections = parts.trading, parts.projections
     core = QueueWork(
         messages.QUEUE_CORE,
@@ -69,7 +72,8 @@ def work_of(role: Role, parts: RoleActivities) -> tuple[QueueWork, ...]:
             projections.project,
         ),
     )
-    feed = QueueWork(messages.QUEUE_FEED, (MarketFeed,), (parts.feed.run_feed,))
+    feed_queue = messages.QUEUE_FEED_STANDBY if standby else messages.QUEUE_FEED
+    feed = QueueWork(feed_queue, (MarketFeed,), (parts.feed.run_feed,))
     io = QueueWork(
         messages.QUEUE_IO,
         (AccountStream, Reconcile, HoldingsPass),

@@ -10,6 +10,7 @@ import structlog
 from temporalio.client import Client
 from temporalio.worker import Worker
 
+from domain import messages
 from domain.errors import StorageUnavailable
 from domain.messages import (
     Crossed,
@@ -28,7 +29,7 @@ from runtime.temporal import connect, queue, workflow_runner
 from runtime.temporal_payloads import build_adapters
 from worker.parts import activities_of
 from worker.registry import QueueWork, Role, work_of
-from worker.singletons import ensure_feed, ensure_schedules
+from worker.singletons import ensure_feeds, ensure_schedules
 
 log = structlog.get_logger()
 
@@ -47,8 +48,13 @@ HOT_MESSAGES = (
 ACTIVITIES_AT_ONCE = 200
 
 
-async def run_worker(settings: Settings, role: Role) -> None:
+async def run_worker(settings: Settings, role: Role, *, standby: bool = False) -> None:
     """Serve a role until SIGTERM or SIGINT.
+
+    Args:
+        settings: what it connects to, and how it works.
+        role: what it does.
+        standby: of the feeds it runs the standbys.
 
     Raises:
         RuntimeError: Temporal cannot be reached at the start; the supervisor tries again.
@@ -63,10 +69,10 @@ async def run_worker(settings: Settings, role: Role) -> None:
         await stack.enter_async_context(telemetry.served())
         parts = await stack.enter_async_context(build_parts(settings, client, telemetry=telemetry.activities))
         await _warm_up(parts)
-        for work in work_of(role, activities_of(parts)):
+        for work in work_of(role, activities_of(parts), standby=standby):
             await stack.enter_async_context(_worker(client, settings, work))
         if role in (Role.FEED, Role.ALL):
-            await ensure_feed(client, settings)
+            await ensure_feeds(client, settings)
         if role in (Role.IO, Role.ALL):
             await ensure_schedules(client, settings)
         _say_ready(role)
@@ -92,10 +98,17 @@ def _worker(client: Client, settings: Settings, work: QueueWork) -> Worker:
         workflow_runner=workflow_runner(),
         max_cached_workflows=settings.tuning.max_cached_workflows,
         max_concurrent_workflow_tasks=WORKFLOW_TASKS_AT_ONCE,
-        max_concurrent_activities=ACTIVITIES_AT_ONCE,
+        max_concurrent_activities=_activities_at_once(settings, work),
         sticky_queue_schedule_to_start_timeout=settings.tuning.sticky_timeout,
         graceful_shutdown_timeout=settings.tuning.graceful_shutdown,
     )
+
+
+def _activities_at_once(settings: Settings, work: QueueWork) -> int:
+    """Feeds are one long activity each: their number is how a venue's tokens are spread over workers."""
+    if work.queue in (messages.QUEUE_FEED, messages.QUEUE_FEED_STANDBY):
+        return settings.feeds.shards_per_worker or ACTIVITIES_AT_ONCE
+    return ACTIVITIES_AT_ONCE
 
 
 def _say_ready(role: Role) -> None:

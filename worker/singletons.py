@@ -1,5 +1,8 @@
 """What must exist once: feeds and schedules. Any worker may ask for them; asking twice is harmless."""
 
+import time
+from collections.abc import Generator, Iterator
+from contextlib import contextmanager
 from datetime import timedelta
 
 from temporalio.client import (
@@ -13,9 +16,10 @@ from temporalio.client import (
     ScheduleSpec,
 )
 from temporalio.common import WorkflowIDConflictPolicy, WorkflowIDReusePolicy
+from temporalio.service import RPCError, RPCStatusCode
 
 from domain import messages
-from domain.ids import feed_workflow_id
+from domain.ids import feed_of_workflow, feed_workflow_id
 from domain.messages import FeedShard
 from runtime.settings import Settings
 from runtime.temporal import queue
@@ -24,24 +28,78 @@ from runtime.temporal_signals import search_attributes
 FEED_VENUES = ("polymarket",)
 
 
-async def ensure_feed(client: Client, settings: Settings) -> None:
-    """Start the feed of each venue unless it runs."""
-    tuning = settings.tuning
-    for venue in FEED_VENUES:
-        shard = FeedShard(
-            venue=venue,
-            heartbeat_ms=int(tuning.feed_heartbeat.total_seconds() * 1000),
-            retry_cap_ms=int(tuning.feed_retry_cap.total_seconds() * 1000),
-        )
+_RUNNING_FEEDS = f'WorkflowType = "{messages.MARKET_FEED}" AND ExecutionStatus = "Running"'
+
+
+async def ensure_feeds(client: Client, settings: Settings) -> None:
+    """Start the feeds that the settings ask for; tell those that run what they feed, or that they are over.
+
+    Each asks only for itself, so it does no harm that several workers do this at once. A feed that visibility
+    does not show yet goes on although it is wanted no more; it cannot write, and the next start of a worker
+    tells it.
+    """
+    revision = time.time_ns() // 1000
+    wanted = [shard for venue in FEED_VENUES for shard in _layout(venue, settings, revision)]
+    for shard in wanted:
         await client.start_workflow(
             messages.MARKET_FEED,
             shard,
-            id=f"{settings.temporal.task_queue_prefix}{feed_workflow_id(venue, shard.shard)}",
-            task_queue=queue(settings.temporal, messages.QUEUE_FEED),
+            id=_feed_id(settings, shard),
+            task_queue=queue(settings.temporal, _feed_queue(shard)),
             id_reuse_policy=WorkflowIDReusePolicy.ALLOW_DUPLICATE,
             id_conflict_policy=WorkflowIDConflictPolicy.USE_EXISTING,
-            search_attributes=search_attributes("", venue, "", messages.MARKET_FEED, "live"),
+            start_signal=messages.SIGNAL_SHARD,
+            start_signal_args=[shard],
+            search_attributes=search_attributes("", shard.venue, "", messages.MARKET_FEED, "live"),
         )
+    await _end_others(client, settings, {_feed_id(settings, shard) for shard in wanted}, revision)
+
+
+def _layout(venue: str, settings: Settings, revision: int) -> Iterator[FeedShard]:
+    """Yield the first feeds of all shards, then their standbys."""
+    tuning = settings.tuning
+    for replica in range(2 if settings.feeds.standby else 1):
+        for shard in range(settings.feeds.shards):
+            yield FeedShard(
+                venue=venue,
+                shard=shard,
+                shards=settings.feeds.shards,
+                replica=replica,
+                revision=revision,
+                heartbeat_ms=int(tuning.feed_heartbeat.total_seconds() * 1000),
+                retry_cap_ms=int(tuning.feed_retry_cap.total_seconds() * 1000),
+                standby_moves_after_ms=int(tuning.feed_standby_moves.total_seconds() * 1000),
+            )
+
+
+async def _end_others(client: Client, settings: Settings, wanted: set[str], revision: int) -> None:
+    prefix = settings.temporal.task_queue_prefix
+    async for execution in client.list_workflows(_RUNNING_FEEDS):
+        feed = feed_of_workflow(execution.id.removeprefix(prefix))
+        if execution.id in wanted or feed is None or not execution.id.startswith(prefix):
+            continue
+        venue, shard, replica = feed
+        over = FeedShard(venue=venue, shard=shard, shards=0, replica=replica, revision=revision)
+        with _closed_is_well():
+            await client.get_workflow_handle(execution.id).signal(messages.SIGNAL_SHARD, over)
+
+
+@contextmanager
+def _closed_is_well() -> Generator[None]:
+    """Pass over that a workflow is closed by now."""
+    try:
+        yield
+    except RPCError as error:
+        if error.status is not RPCStatusCode.NOT_FOUND:
+            raise
+
+
+def _feed_id(settings: Settings, shard: FeedShard) -> str:
+    return settings.temporal.task_queue_prefix + feed_workflow_id(shard.venue, shard.shard, shard.replica)
+
+
+def _feed_queue(shard: FeedShard) -> str:
+    return messages.QUEUE_FEED_STANDBY if shard.replica else messages.QUEUE_FEED
 
 
 async def ensure_schedules(client: Client, settings: Settings) -> None:

@@ -216,13 +216,15 @@ class LocalStack(ABC):
     def _api_spec(self, name: str) -> PartSpec:
         return self._spec(name, self._program(name, "api"), http_answers(f"{self.api_url}/api/health"))
 
-    def _worker_spec(self, name: str, role: str, restart_after: frozenset[str], **variables: str) -> PartSpec:
+    def _worker_spec(
+        self, name: str, role: str, restart_after: frozenset[str], *options: str, **variables: str
+    ) -> PartSpec:
         ready = self.data_dir.ready / name
         own = {"HOLDFAST_READY_FILE": str(ready), "HOLDFAST_WORKER_NAME": name}
         given = {**own, **self._metrics_port(), **variables}
         return self._spec(
             name,
-            self._program(name, "worker", "--role", role, **given),
+            self._program(name, "worker", "--role", role, *options, **given),
             file_exists(ready),
             before_start=lambda: ready.unlink(missing_ok=True),
             restart_after=restart_after,

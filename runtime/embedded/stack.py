@@ -33,17 +33,20 @@ class Part(StrEnum):
     WORKER_CORE_2 = "worker-core-2"
     WORKER_FEED = "worker-feed"
     WORKER_IO = "worker-io"
+    WORKER_FEED_STANDBY = "worker-feed-standby"
 
 
 STORES = frozenset({Part.POSTGRES, Part.TEMPORAL})
-WORKERS = frozenset({Part.WORKER_CORE_1, Part.WORKER_CORE_2, Part.WORKER_FEED, Part.WORKER_IO})
-ALL_PARTS = frozenset(Part)
 _ROLES = {
-    Part.WORKER_CORE_1: "core",
-    Part.WORKER_CORE_2: "core",
-    Part.WORKER_FEED: "feed",
-    Part.WORKER_IO: "io",
+    Part.WORKER_CORE_1: ("core",),
+    Part.WORKER_CORE_2: ("core",),
+    Part.WORKER_FEED: ("feed",),
+    Part.WORKER_IO: ("io",),
+    Part.WORKER_FEED_STANDBY: ("feed", "--standby"),
 }
+WORKERS = frozenset(_ROLES)
+ALL_PARTS = frozenset(Part) - {Part.WORKER_FEED_STANDBY}
+"""What a stack runs unless it is told otherwise."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -240,7 +243,7 @@ class EmbeddedStack(LocalStack):
     async def _start_programs(self) -> None:
         wanted = [part for part in Part if part in self._options.parts]
         workers = [
-            self._worker_spec(part, _ROLES[part], frozenset({Part.TEMPORAL}))
+            self._worker_spec(part, _ROLES[part][0], frozenset({Part.TEMPORAL}), *_ROLES[part][1:])
             for part in wanted
             if part in _ROLES
         ]

@@ -26,15 +26,18 @@ class FakeFeeds:
         self.begun = asyncio.Queue()
         self.ended = asyncio.Queue()
         self.ends = asyncio.Event()
+        self.live = []
 
     @activity.defn(name="run_feed")
     async def run_feed(self, shard: FeedShard) -> None:
         self.begun.put_nowait(shard)
+        self.live.append(shard)
         try:
             while not self.ends.is_set():
                 activity.heartbeat()
                 await asyncio.sleep(0.05)
         finally:
+            self.live.remove(shard)
             self.ended.put_nowait(shard)
         self.ends.clear()
 
