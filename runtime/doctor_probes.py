@@ -14,6 +14,7 @@ from alembic.script import ScriptDirectory
 from pydantic import BaseModel, ConfigDict, TypeAdapter, ValidationError
 
 import storage
+from domain.orders import Mode
 from runtime.doctor import (
     AccountCheck,
     AccountsCheck,
@@ -29,13 +30,17 @@ from runtime.doctor import (
     TemporalExposureCheck,
 )
 from runtime.doctor_breakers import BreakersCheck, open_breakers
+from runtime.doctor_payloads import PayloadsCheck
 from runtime.embedded.layout import DataDir, holder
 from runtime.embedded.ports import is_free
 from runtime.embedded.temporal_binary import default_search
 from runtime.settings import MissingSetting, Settings, TemporalSettings, env_file_path
 from runtime.temporal import connect
+from runtime.temporal_codec import codec_of
+from runtime.temporal_histories import HistorySurvey, TemporalAway, survey_histories
 
 HTTP_SECONDS = 5.0
+HISTORIES_OF_EACH = 10
 
 
 class _Geoblock(BaseModel):
@@ -54,6 +59,7 @@ class _Account(BaseModel):
 
     id: str
     name: str
+    mode: str = ""
 
 
 class _Accounts(BaseModel):
@@ -184,20 +190,33 @@ async def accepts(address: str, port: int) -> bool:
     return True
 
 
+def _headers(settings: Settings) -> dict[str, str]:
+    try:
+        return {"Authorization": f"Bearer {settings.api.caller_key().get_secret_value()}"}
+    except MissingSetting as missing:
+        raise ProbeFailed(str(missing)) from missing
+
+
+def _accounts_url(settings: Settings) -> str:
+    return f"{settings.api.url()}/api/v2/accounts"
+
+
+async def _accounts(settings: Settings) -> _Accounts:
+    url = _accounts_url(settings)
+    try:
+        return _Accounts.model_validate_json((await http_get(url, _headers(settings))).content)
+    except ValidationError as error:
+        raise ProbeFailed(f"{url} does not answer the expected document") from error
+
+
 async def account_checks(settings: Settings) -> Sequence[AccountCheck]:
     """Returns the checks of all accounts, asked of the API with the CLI's key.
 
     Raises:
         ProbeFailed: No key, no answer, or not the expected document.
     """
+    accounts, headers, base = await _accounts(settings), _headers(settings), _accounts_url(settings)
     try:
-        key = settings.api.caller_key().get_secret_value()
-    except MissingSetting as missing:
-        raise ProbeFailed(str(missing)) from missing
-    headers = {"Authorization": f"Bearer {key}"}
-    base = f"{settings.api.url()}/api/v2/accounts"
-    try:
-        accounts = _Accounts.model_validate_json((await http_get(base, headers)).content)
         answers: list[AccountCheck] = []
         for account in accounts.items:
             document = (await http_get(f"{base}/{account.id}/checks", headers)).content
@@ -208,6 +227,29 @@ async def account_checks(settings: Settings) -> Sequence[AccountCheck]:
     except ValidationError as error:
         raise ProbeFailed(f"{base} does not answer the expected document") from error
     return answers
+
+
+async def live_accounts(settings: Settings) -> Sequence[str]:
+    """Returns the names of the accounts that trade live, asked of the API with the CLI's key.
+
+    Raises:
+        ProbeFailed: No key, no answer, or not the expected document.
+    """
+    accounts = await _accounts(settings)
+    return [account.name for account in accounts.items if account.mode == Mode.LIVE]
+
+
+async def stored_histories(settings: TemporalSettings) -> HistorySurvey:
+    """Returns what the newest histories hold, open and closed ones, and which of them cannot be read.
+
+    Raises:
+        ProbeFailed: Temporal does not answer.
+    """
+    try:
+        client = await asyncio.wait_for(connect(settings), HTTP_SECONDS)
+        return await survey_histories(client, codec_of(settings), of_each=HISTORIES_OF_EACH)
+    except (RuntimeError, TimeoutError, TemporalAway) as error:
+        raise ProbeFailed(f"{settings.address} does not answer ({type(error).__name__})") from error
 
 
 def schema_head() -> str | None:
@@ -255,4 +297,9 @@ def installation_checks(settings: Settings, port_options: Mapping[str, str]) -> 
         ClockCheck(lambda: venue_time(polymarket.clob_url)),
         GeoblockCheck(lambda: geoblock(polymarket.geoblock_url)),
         AccountsCheck(lambda: account_checks(settings)),
+        PayloadsCheck(
+            codec_of(settings.temporal).encrypting_key_id,
+            lambda: stored_histories(settings.temporal),
+            lambda: live_accounts(settings),
+        ),
     ]

@@ -7,6 +7,7 @@ from typing import TypeGuard
 
 from google.protobuf.message import Message
 from temporalio.api.common.v1 import Payload
+from temporalio.api.history.v1 import MarkerRecordedEventAttributes
 from temporalio.client import Client
 from temporalio.service import RPCError, RPCStatusCode
 
@@ -17,6 +18,9 @@ _OPEN = 'ExecutionStatus = "Running"'
 _CLOSED = 'ExecutionStatus != "Running"'
 # Temporal reads these itself, so no codec ever sees them.
 _NEVER_ENCRYPTED = frozenset({"search_attributes"})
+# Markers of the SDK hold its own notes (name and time of a local activity, id of a patch) beside the result.
+_SDK_MARKERS = "core_"
+_RESULT = "result"
 
 
 class TemporalAway(HoldfastError):
@@ -60,7 +64,7 @@ async def survey_histories(
     try:
         for query in (_OPEN, _CLOSED):
             async for execution in client.list_workflows(query, limit=of_each):
-                await _add(survey, client, codec, execution.id, execution.run_id)
+                await add_history(survey, client, codec, execution.id, execution.run_id)
     except RPCError as error:
         raise TemporalAway(f"Temporal: {error.status.name}") from error
     except RuntimeError as error:  # a lazy client that cannot connect raises the bare one
@@ -68,9 +72,10 @@ async def survey_histories(
     return survey
 
 
-async def _add(
+async def add_history(
     survey: HistorySurvey, client: Client, codec: EncryptedPayloads, workflow_id: str, run_id: str
 ) -> None:
+    """Read one history as it is stored into a survey; one that is gone meanwhile adds nothing."""
     try:
         payloads = [payload async for payload in _payloads(client, workflow_id, run_id)]
     except RPCError as error:
@@ -98,6 +103,10 @@ def payloads_of(message: Message) -> Iterator[Payload]:
     """Yield each payload of a message that a codec may encrypt, at any depth."""
     if isinstance(message, Payload):
         yield message
+        return
+    if isinstance(message, MarkerRecordedEventAttributes) and message.marker_name.startswith(_SDK_MARKERS):
+        yield from payloads_of(message.details[_RESULT]) if _RESULT in message.details else ()
+        yield from payloads_of(message.failure)
         return
     for descriptor, value in message.ListFields():
         if descriptor.message_type is not None and descriptor.name not in _NEVER_ENCRYPTED:
