@@ -105,6 +105,29 @@ async def test_an_unknown_answer_is_looked_up_before_the_resend(desk: Desk):
     assert next_step(second) is NextStep.FOLLOW  # a definite refusal settles nothing after an unknown
 
 
+@pytest.mark.parametrize("probing", [False, True])
+async def test_a_resend_goes_by_the_probe_that_its_claim_took(desk: Desk, probing: bool):
+    desk.trading.answers.append(answer(AnswerKind.UNKNOWN))
+    await desk.place()
+    desk.claims.probing = probing
+    await desk.place()
+
+    assert desk.claims.probes == [probing]
+    assert len(desk.trading.posted) == 2
+
+
+async def test_a_breaker_that_holds_a_resend_back_spares_the_venue_the_look_up(desk: Desk):
+    desk.trading.answers.append(answer(AnswerKind.UNKNOWN))
+    await desk.place()
+    desk.claims.refusal = ClaimRefusal.BREAKER_OPEN
+    desk.trading.away = 1  # a look-up would find nobody
+    result = await desk.place()
+
+    assert (result.kind, result.refusal, result.unknown_before) == (PlaceKind.REFUSED, "breaker_open", True)
+    assert (desk.trading.away, len(desk.trading.posted)) == (1, 1)
+    assert next_step(result) is NextStep.HOLD_OFF
+
+
 async def test_a_transient_answer_is_certain_and_resent_without_a_look_up(desk: Desk):
     desk.trading.answers.extend([answer(AnswerKind.TRANSIENT), answer(AnswerKind.REBUILD)])
     desk.trading.away = 5
