@@ -1,90 +1,59 @@
-"""The floor: a bare workflow whose signal starts an eager activity. Run as a process of its own.
-
-Same server, same settings, same sandbox and worker options as the product; nothing but Temporal in between.
-"""
+"""A worker of the floors in a process of its own: server, settings, sandbox and options are the product's."""
 
 import asyncio
 import signal
 import sys
 import time
-from dataclasses import dataclass
-from datetime import timedelta
 
+import httpx2
 import uvloop
-from temporalio import activity, workflow
+from temporalio import activity
 from temporalio.worker import Worker
 
+from bench.floor_workflows import POST, QUEUE, BenchBurst, BenchCreated, BenchFloor, Started, take_time
 from bench.settings import stack_settings
 from runtime.temporal import connect, workflow_runner
 
-QUEUE = "bench-floor"
-WORKFLOW = "BenchFloor"
+BODY_BYTES = 900
+"""About as long as a signed order."""
+TASKS_AT_ONCE, ACTIVITIES_AT_ONCE = 16, 200
+"""As the product's workers have them."""
 
 
-@dataclass(frozen=True, slots=True)
-class Started:
-    """When the activity's body began, on the host's monotonic clock."""
+class Poster:
+    """Posts what an order's POST would carry, and lets the exchange refuse it at the door."""
 
-    monotonic_ns: int
+    def __init__(self, http: httpx2.AsyncClient) -> None:
+        """Take a client with the exchange's base URL."""
+        self._http = http
 
-
-@activity.defn
-async def take_time() -> Started:
-    """Return the time at which this body began."""
-    return Started(time.monotonic_ns())
-
-
-@workflow.defn(name=WORKFLOW)
-class BenchFloor:
-    """Runs one activity for each signal."""
-
-    @workflow.init
-    def __init__(self) -> None:
-        """Begin idle."""
-        self._signalled = 0
-        self._answered: list[int] = []
-        self._ended = False
-
-    @workflow.run
-    async def run(self) -> None:
-        """Serve signals until told to end."""
-        while not self._ended:
-            await workflow.wait_condition(lambda: self._ended or self._signalled > len(self._answered))
-            if not self._ended:
-                started = await workflow.execute_activity(
-                    take_time, start_to_close_timeout=timedelta(seconds=4)
-                )
-                self._answered.append(started.monotonic_ns)
-
-    @workflow.signal
-    def go(self) -> None:
-        """Ask for one activity."""
-        self._signalled += 1
-
-    @workflow.signal
-    def end(self) -> None:
-        """End the workflow."""
-        self._ended = True
-
-    @workflow.update
-    async def answered(self, count: int) -> int:
-        """Return when the body of the activity number `count` began, once it did."""
-        await workflow.wait_condition(lambda: len(self._answered) >= count)
-        return self._answered[count - 1]
+    @activity.defn(name=POST)
+    async def post(self) -> Started:
+        """Post once; returns when the answer was there."""
+        await self._http.post("/order", json={"order": "0" * BODY_BYTES})
+        return Started(time.monotonic_ns())
 
 
 async def _serve() -> None:
     stop = asyncio.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         asyncio.get_running_loop().add_signal_handler(number, stop.set)
-    client = await connect(stack_settings().temporal)
-    async with Worker(
-        client,
-        task_queue=QUEUE,
-        workflows=[BenchFloor],
-        activities=[take_time],
-        workflow_runner=workflow_runner(),
-        max_concurrent_workflow_tasks=16,
+    settings = stack_settings()
+    client = await connect(settings.temporal)
+    http = httpx2.AsyncClient(base_url=settings.polymarket.clob_url, trust_env=False)
+    async with (
+        http,
+        Worker(
+            client,
+            task_queue=QUEUE,
+            workflows=[BenchFloor, BenchBurst, BenchCreated],
+            activities=[take_time, Poster(http).post],
+            workflow_runner=workflow_runner(),
+            max_concurrent_workflow_tasks=TASKS_AT_ONCE,
+            max_concurrent_activities=ACTIVITIES_AT_ONCE,
+            max_cached_workflows=settings.tuning.max_cached_workflows,
+            sticky_queue_schedule_to_start_timeout=settings.tuning.sticky_timeout,
+        ),
     ):
         sys.stdout.write("ready\n")
         sys.stdout.flush()

@@ -2,46 +2,43 @@
 
 Product: the simulator hands a frame to its sockets → the POST of the exit arrives at the simulator.
 Floor: a client signals a bare workflow → the body of its eager activity begins.
-Both are taken in turn in one run, on the same server and settings. Temporal's file is in WAL with
-`synchronous=normal`.
+Both are taken in turn in one run, on the same server and settings, beside each number of armed rules that
+never fire. Cold: the same with rules that the workers no longer hold in their caches. Temporal's file is in
+WAL with `synchronous=normal`.
 """
 
 import argparse
-import asyncio
 import json
-import os
-import sys
-import tempfile
-import time
-from collections.abc import AsyncGenerator, Awaitable, Callable
-from contextlib import asynccontextmanager
+from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from rich.console import Console
 from rich.progress import Progress
 from rich.table import Table
-from temporalio.client import Client
 
 import runtime.logging
 from bench.figures import Series, series
-from bench.floor_worker import QUEUE, WORKFLOW, BenchFloor
-from bench.market import Protected, Trader
-from bench.waiting import BenchFailed
+from bench.floor import Floor, floor_client
+from bench.market import AT_ONCE, Protected, Trader
+from bench.program import carry_through, data_folder
+from bench.side_by_side import side_by_side
+from bench.stack import SYNCHRONOUS, measured, running
+from bench.waiting import BenchFailed, until
 from runtime.embedded.local_stack import LocalStack
-from runtime.embedded.ports import Ports
-from runtime.embedded.stack import EmbeddedStack, StackOptions
-from runtime.temporal import connect
-from simulator.client import SimulatorAdmin
+from simulator.client import LedgerEntry, SimulatorAdmin
 
-AT_ONCE = 8
+NAME = "latency"
 WARM_UP = 10
 POST_LIMIT_S = 30.0
+COLD_CACHE = 8
+"""Workflows that a worker keeps in the cold run: far fewer than there are samples."""
+ARMED_AT_ONCE = 16
 
 
 @dataclass(frozen=True, slots=True)
 class Report:
-    """What one run found."""
+    """What one run found beside one number of armed rules."""
 
     frame_to_post_ms: Series
     floor_signal_to_eager_ms: Series
@@ -49,33 +46,7 @@ class Report:
     ratio_p99: float
     armed: int
     temporal_synchronous: str
-
-
-class Floor:
-    """Measures signal → eager activity."""
-
-    def __init__(self, client: Client) -> None:
-        """Take a client of the same server."""
-        self._client = client
-        self._count = 0
-
-    async def start(self) -> None:
-        """Start the bare workflow."""
-        self._handle = await self._client.start_workflow(WORKFLOW, id="bench-floor", task_queue=QUEUE)
-
-    async def sample_ms(self) -> float:
-        """Signal once and return the milliseconds until the activity's body began."""
-        self._count += 1
-        began = time.monotonic_ns()
-        await self._handle.signal(BenchFloor.go)
-        answered: int = await self._handle.execute_update(  # pyright: ignore[reportUnknownMemberType]  # partly untyped in the SDK
-            "answered", self._count, result_type=int
-        )
-        return (answered - began) / 1e6
-
-    async def end(self) -> None:
-        """End the workflow."""
-        await self._handle.signal(BenchFloor.end)
+    cold: bool = False
 
 
 class Product:
@@ -87,108 +58,137 @@ class Product:
         self._admin = admin
 
     async def sample_ms(self, protected: Protected) -> float:
-        """Cross one stop; return the milliseconds from the frame at the socket to the POST's arrival."""
+        """Cross one stop; return the milliseconds from the frame at the socket to the POST's arrival.
+
+        Raises:
+            BenchFailed: The frame went to no socket, or no POST came.
+        """
         state = await self._admin.step_tape(protected.tape_id)
         sent = state.frames[0].sent_monotonic_ns
-        deadline = time.monotonic() + POST_LIMIT_S
-        while True:
-            entries = await self._admin.ledger(token_id=protected.token_id)
-            sells = [entry for entry in entries if entry.side == "SELL"]
-            if sells:
-                break
-            if time.monotonic() > deadline:
-                raise BenchFailed(f"no POST for rule {protected.rule_id}")
-            await asyncio.sleep(0.02)
-        await self._trader.done(protected.rule_id)
         if sent is None:
             raise BenchFailed("the frame was never handed to a socket")
+        what = f"the POST of rule {protected.rule_id}"
+        sells = await until(
+            lambda: self._sells(protected.token_id), bool, what, limit_s=POST_LIMIT_S, pause_s=0.02
+        )
+        await self._trader.done(protected.rule_id)
         return (sells[0].received_monotonic_ns - sent) / 1e6
 
+    async def _sells(self, token_id: str) -> list[LedgerEntry]:
+        return [entry for entry in await self._admin.ledger(token_id=token_id) if entry.side == "SELL"]
 
-async def measure(n: int, armed: int, console: Console) -> Report:
-    """Run the whole measurement on a stack of its own and return its figures."""
-    with tempfile.TemporaryDirectory(prefix="holdfast-bench-") as folder:
-        os.chmod(folder, 0o711)  # Postgres may run as another user
-        options = StackOptions(
-            Path(folder) / "data", synchronous="normal", fsync=False, ports=Ports(), ui=False
-        )
-        async with EmbeddedStack(options) as stack:
-            return await measure_on(stack, n, armed, console)
+
+async def measure(n: int, armed: Sequence[int], folder: Path, console: Console) -> list[Report]:
+    """Measure beside each number of armed rules, on one stack of its own.
+
+    Raises:
+        BenchFailed: The run could not be carried through.
+    """
+    async with running(measured(folder / "warm")) as stack:
+        return await measure_levels(stack, n, armed, console, SYNCHRONOUS)
+
+
+async def measure_cold(n: int, folder: Path, console: Console) -> Report:
+    """Measure rules that were evicted from the workers' caches, on one stack of its own.
+
+    Raises:
+        BenchFailed: The run could not be carried through.
+    """
+    small = {"HOLDFAST_TUNING_MAX_CACHED_WORKFLOWS": str(COLD_CACHE)}
+    async with running(measured(folder / "cold", small)) as stack:
+        (report,) = await measure_levels(stack, n, (0,), console, SYNCHRONOUS, cold=True)
+        return report
 
 
 async def measure_on(
-    stack: LocalStack, n: int, armed: int, console: Console, *, durability: str = "normal"
+    stack: LocalStack, n: int, armed: int, console: Console, *, durability: str = SYNCHRONOUS
 ) -> Report:
     """Run the whole measurement on a stack that runs; `durability` says how its Temporal writes."""
-    async with _floor_worker(stack), SimulatorAdmin(stack.simulator_admin_url) as admin:
-        return await _measure(stack, admin, n, armed, console, durability)
+    (report,) = await measure_levels(stack, n, (armed,), console, durability)
+    return report
 
 
-async def _measure(
-    stack: LocalStack, admin: SimulatorAdmin, n: int, armed: int, console: Console, durability: str
-) -> Report:
-    trader = Trader(stack.api_url, stack.admin_key.get_secret_value(), admin)
-    await trader.open_account("bench")
-    floor = Floor(await connect(stack.settings().temporal))
-    await floor.start()
-    with Progress(console=console, transient=True) as progress:
-        await _arm_idle(trader, armed, _ticker(progress, "idle rules", armed))
-        ready = await _protect(trader, n + WARM_UP, _ticker(progress, "positions", n + WARM_UP))
-        product, bare = await _interleave(
-            Product(trader, admin), floor, ready, _ticker(progress, "samples", n)
-        )
-    await floor.end()
-    await trader.aclose()
-    return report(series(product), series(bare), armed, durability)
+async def measure_levels(
+    stack: LocalStack, n: int, armed: Sequence[int], console: Console, durability: str, *, cold: bool = False
+) -> list[Report]:
+    """Measure on a stack that runs, with more and more rules armed beside.
+
+    Args:
+        stack: The stack.
+        n: Samples of each.
+        armed: Numbers of rules that never fire, rising.
+        console: Where progress goes.
+        durability: How the stack's Temporal writes.
+        cold: Whether the stack's workers keep next to nothing in their caches.
+    """
+    reports: list[Report] = []
+    key = stack.admin_key.get_secret_value()
+    async with (
+        floor_client(stack) as client,
+        SimulatorAdmin(stack.simulator_admin_url) as admin,
+        Trader(stack.api_url, key, admin) as trader,
+    ):
+        await trader.open_account("bench")
+        idle, floor = IdleRules(trader), Floor(client)
+        await floor.start()
+        for level in armed:
+            with Progress(console=console, transient=True) as progress:
+                await idle.arm(level, _ticker(progress, f"idle rules up to {level}", level - idle.count))
+                count = n + WARM_UP
+                ready = await _protect(trader, count, _ticker(progress, "positions", count))
+                ticker = _ticker(progress, f"samples beside {level}", count)
+                product, bare = await _interleave(Product(trader, admin), floor, ready, ticker)
+            reports.append(_report(product, bare, level, durability, cold))
+        await floor.end()
+    return reports
 
 
-def report(product: Series, floor: Series, armed: int, durability: str) -> Report:
-    """Return the figures and their ratios."""
+def _report(product: list[float], floor: list[float], armed: int, durability: str, cold: bool) -> Report:
+    taken, bare = series(product), series(floor)
     return Report(
-        frame_to_post_ms=product,
-        floor_signal_to_eager_ms=floor,
-        ratio_p50=round(product.p50_ms / floor.p50_ms, 3),
-        ratio_p99=round(product.p99_ms / floor.p99_ms, 3),
+        frame_to_post_ms=taken,
+        floor_signal_to_eager_ms=bare,
+        ratio_p50=round(taken.p50_ms / bare.p50_ms, 3),
+        ratio_p99=round(taken.p99_ms / bare.p99_ms, 3),
         armed=armed,
         temporal_synchronous=durability,
+        cold=cold,
     )
 
 
-async def _arm_idle(trader: Trader, armed: int, tick: Callable[[], None]) -> None:
-    """Arm rules that never fire, on a token of their own."""
-    if not armed:
-        return
-    token = await trader.open_market("idle rules")
-    await trader.buy(token, "10")
+class IdleRules:
+    """Rules that never fire, on a token of their own."""
 
-    async def arm(number: int) -> None:
-        await trader.arm(token, f"0.{10 + number % 30:02d}")
-        tick()
+    def __init__(self, trader: Trader) -> None:
+        """Take the account that holds them."""
+        self._trader = trader
+        self._token: str | None = None
+        self.count = 0
 
-    await _few_at_a_time(armed, arm)
+    async def arm(self, up_to: int, tick: Callable[[], None]) -> None:
+        """Arm as many as are missing to a number."""
+        if self.count >= up_to:
+            return
+        if self._token is None:
+            self._token = await self._trader.open_market("idle rules")
+            await self._trader.buy(self._token, "10")
+        token = self._token
+
+        async def one(number: int) -> None:
+            await self._trader.arm(token, f"0.{10 + number % 30:02d}")
+            tick()
+
+        await side_by_side((one(number) for number in range(self.count, up_to)), ARMED_AT_ONCE)
+        self.count = up_to
 
 
 async def _protect(trader: Trader, count: int, tick: Callable[[], None]) -> list[Protected]:
-    made: list[Protected] = []
-
-    async def protect(number: int) -> None:
-        made.append(await trader.protect(f"sample {number}"))
+    async def one(number: int) -> Protected:
+        made = await trader.protect(f"sample {number}")
         tick()
+        return made
 
-    await _few_at_a_time(count, protect)
-    return made
-
-
-async def _few_at_a_time(count: int, make: Callable[[int], Awaitable[None]]) -> None:
-    places = asyncio.Semaphore(AT_ONCE)
-
-    async def one(number: int) -> None:
-        async with places:
-            await make(number)
-
-    async with asyncio.TaskGroup() as group:
-        for number in range(count):
-            group.create_task(one(number))
+    return await side_by_side((one(number) for number in range(count)), AT_ONCE)
 
 
 async def _interleave(
@@ -209,52 +209,55 @@ def _ticker(progress: Progress, words: str, total: int) -> Callable[[], None]:
     return lambda: progress.advance(task)
 
 
-@asynccontextmanager
-async def _floor_worker(stack: LocalStack) -> AsyncGenerator[None]:
-    """Run the floor's worker in a process of its own, as the product's workers are."""
-    process = await asyncio.create_subprocess_exec(
-        sys.executable,
-        "-m",
-        "bench.floor_worker",
-        env={**os.environ, "HOLDFAST_ENV_FILE": str(stack.data_dir.env_file), "PYTHONUNBUFFERED": "1"},
-        stdin=asyncio.subprocess.DEVNULL,
-        stdout=asyncio.subprocess.PIPE,
-    )
-    if process.stdout is None or not await process.stdout.readline():
-        raise BenchFailed("the floor's worker did not start")
-    try:
-        yield
-    finally:
-        process.terminate()
-        await process.wait()
-
-
-def main() -> None:
-    """Measure and print."""
-    parser = argparse.ArgumentParser(prog="python -m bench.latency", description=__doc__)
-    parser.add_argument("--n", type=int, default=300, help="samples of each")
-    parser.add_argument("--armed", type=int, default=1000, help="rules armed beside, that never fire")
-    parser.add_argument("--json", action="store_true", help="print one JSON object")
-    given = parser.parse_args()
-    runtime.logging.configure(level=40)
-    console = Console(stderr=True)
-    figures = asyncio.run(measure(given.n, given.armed, console))
-    if given.json:
-        print(json.dumps(asdict(figures)))
-    else:
-        show(figures, Console())
-
-
 def show(figures: Report, console: Console) -> None:
     """Print the figures as a table."""
-    table = Table(title="Price frame to order POST, against a bare signal → eager activity")
+    state = "cold" if figures.cold else "warm"
+    table = Table(title=f"Price frame to order POST, {state}, beside {figures.armed} armed")
     for name in ("what", "p50 ms", "p90 ms", "p99 ms", "max ms", "n"):
         table.add_column(name)
-    rows = (("frame → POST", figures.frame_to_post_ms), ("floor", figures.floor_signal_to_eager_ms))
+    rows = (
+        ("frame → POST", figures.frame_to_post_ms),
+        ("signal → eager activity", figures.floor_signal_to_eager_ms),
+    )
     for words, row in rows:
         table.add_row(words, *map(str, (row.p50_ms, row.p90_ms, row.p99_ms, row.max_ms, row.n)))
     console.print(table)
     console.print(f"ratio p50 {figures.ratio_p50}, p99 {figures.ratio_p99}, armed {figures.armed}")
+
+
+def parser() -> argparse.ArgumentParser:
+    """Return the command line."""
+    made = argparse.ArgumentParser(prog="python -m bench.latency", description=__doc__)
+    made.add_argument("--n", type=int, default=300, help="samples of each")
+    words = "rules armed beside, that never fire; several numbers are taken one after another"
+    made.add_argument("--armed", type=int, nargs="+", default=[1000], help=words)
+    made.add_argument("--cold", type=int, default=0, metavar="N", help="samples of evicted rules as well")
+    made.add_argument("--data-dir", type=Path, default=None, help="keep the stacks' data and logs here")
+    made.add_argument("--json", action="store_true", help="print one JSON array")
+    return made
+
+
+async def measure_all(
+    n: int, armed: Sequence[int], cold: int, folder: Path, console: Console
+) -> list[Report]:
+    """Measure warm rules beside each number of armed ones, then `cold` evicted ones (none for 0)."""
+    reports = await measure(n, sorted(armed), folder, console) if armed else []
+    return reports + ([await measure_cold(cold, folder, console)] if cold else [])
+
+
+def main() -> None:
+    """Measure and print."""
+    given = parser().parse_args()
+    runtime.logging.configure(level=40)
+    console = Console(stderr=True)
+    with data_folder(given.data_dir, NAME, console) as folder:
+        work = measure_all(given.n, given.armed, given.cold, folder, console)
+        reports = carry_through(work, NAME, console)
+    if given.json:
+        print(json.dumps([asdict(report) for report in reports]))
+    else:
+        for report in reports:
+            show(report, Console())
 
 
 if __name__ == "__main__":

@@ -1,28 +1,27 @@
 """One account with a funded wallet, and positions to protect, made through the product's own API."""
 
-import asyncio
 import secrets
-import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from decimal import Decimal
+from types import TracebackType
+from typing import Self
 
 import httpx2
 from eth_account import Account
-from pydantic import JsonValue, TypeAdapter
 
-from bench.waiting import BenchFailed
+from bench.client import Api, Json
+from bench.purchases import buy
+from bench.waiting import until
 from simulator.client import SimulatorAdmin
 
 ENTRY = "0.60"
 STOP = "0.50"
 BELOW = ("0.40", "0.41")
 AT_ENTRY = ("0.59", "0.60")
+DEPTH = "1000000"
 SHARES = "10"
 AT_ONCE = 8
-LIMIT_S = 60.0
-
-_OBJECT = TypeAdapter(dict[str, JsonValue])
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,15 +34,24 @@ class Protected:
 
 
 class Trader:
-    """Calls the API as one account."""
+    """Calls the API as one account; use it as `async with`, or close it."""
 
     def __init__(self, api_url: str, operator_key: str, admin: SimulatorAdmin) -> None:
         """Take the addresses of a running stack."""
         self._http = httpx2.AsyncClient(base_url=api_url, timeout=30, trust_env=False)
-        self._headers = {"Authorization": f"Bearer {operator_key}"}
+        self._operator = Api(self._http, operator_key, patient=True)
         self._admin = admin
+        self.api = self._operator
         self.account_id = ""
         self.address = ""
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        await self.aclose()
 
     async def aclose(self) -> None:
         """Close the connections."""
@@ -54,84 +62,75 @@ class Trader:
         wallet = Account.from_key(secrets.token_bytes(32))
         self.address = str(wallet.address)
         await self._admin.set_wallet(self.address, collateral="1000000")
-        account = await self._call("POST", "/api/v2/accounts", {"name": name})
+        account = await self._operator.post("/api/v2/accounts", {"name": name})
         self.account_id = str(account["id"])
         path = f"/api/v2/accounts/{self.account_id}"
-        await self._call("PATCH", path, {"mode": "live", "acknowledge_live": True})
+        await self._operator.patch(path, {"mode": "live", "acknowledge_live": True})
         key = "0x" + bytes(wallet.key).hex()
-        await self._call("PUT", f"{path}/credentials", {"private_key": key, "signature_type": 0})
-        self._headers["X-Holdfast-Account"] = self.account_id
+        await self._operator.put(f"{path}/credentials", {"private_key": key, "signature_type": 0})
+        self.api = self._operator.as_account(self.account_id)
 
     async def open_market(self, name: str) -> str:
         """Open a market with a book at the entry price; return its first token."""
         market = await self._admin.create_market(name)
         token = market.token_ids[0]
         bid, ask = AT_ENTRY
-        await self._admin.set_book(token, [(bid, "100000")], [(ask, "100000")])
+        await self._admin.set_book(token, [(bid, DEPTH)], [(ask, DEPTH)])
         return token
 
     async def buy(self, token_id: str, shares: str = SHARES) -> None:
-        """Buy at the entry price; returns once the ledger holds it."""
-        body: dict[str, JsonValue] = {"token_id": token_id, "side": "BUY", "shares": shares, "price": ENTRY}
-        await self._call("POST", "/api/v2/orders", body)
-        await self.until(
-            f"/api/v2/positions?token_id={token_id}", lambda page: _held(page) >= Decimal(shares)
-        )
+        """Buy at the entry price; returns once the ledger holds it, confirmed."""
+        await buy(self.api, token_id, Decimal(shares), ENTRY)
 
     async def arm(self, token_id: str, stop: str = STOP, *, amount: str | None = None) -> str:
-        """Arm a stop; returns the rule's id."""
-        body: dict[str, JsonValue] = {
-            "token_id": token_id,
-            "entry_price": ENTRY,
-            "conditions": [{"type": "stop_loss", "price": stop}],
-        }
-        if amount is not None:
-            body["action"] = {"type": "SELL_PARTIAL", "amount": amount}
-        rule = await self._call("POST", "/api/v2/rules", body)
-        return str(rule["id"])
+        """Arm a stop; returns the rule's id once it is armed."""
+        rule_id = str((await self.api.post("/api/v2/rules", stop_body(token_id, stop, amount)))["id"])
+        await self._phase(rule_id, lambda phase: phase != "arming", "an armed rule")
+        return rule_id
+
+    async def load_crossing(self, token_id: str) -> str:
+        """Load the tape whose only row crosses `STOP`; return its id."""
+        bid, ask = BELOW
+        row = {"ts": "2026-01-01T00:00:00.000Z", "bid": bid, "ask": ask, "last": None, "size": None}
+        return await self._admin.load_tape(token_id, rows=[row], speed=None, depth=DEPTH)
 
     async def protect(self, name: str) -> Protected:
         """Open a market, buy, arm a stop, and load the tape whose only row crosses it."""
         token = await self.open_market(name)
         await self.buy(token)
         rule = await self.arm(token)
-        bid, ask = BELOW
-        row = {"ts": "2026-01-01T00:00:00.000Z", "bid": bid, "ask": ask, "last": None, "size": None}
-        tape = await self._admin.load_tape(token, rows=[row], speed=None)
-        return Protected(token, rule, tape)
+        return Protected(token, rule, await self.load_crossing(token))
 
     async def done(self, rule_id: str) -> None:
-        """Wait until a rule is done."""
-        await self.until(f"/api/v2/rules/{rule_id}", lambda rule: rule.get("phase") == "done")
-
-    async def until(
-        self, path: str, wanted: Callable[[dict[str, JsonValue]], bool], pause_s: float = 0.03
-    ) -> None:
-        """Read until it is as wanted.
+        """Wait until a rule is done.
 
         Raises:
-            BenchFailed: It was not within a minute.
+            BenchFailed: It never was.
         """
-        deadline = time.monotonic() + LIMIT_S
-        while not wanted(answer := await self._call("GET", path)):
-            if time.monotonic() > deadline:
-                raise BenchFailed(f"{path} did not come to its end: {answer}")
-            await asyncio.sleep(pause_s)
+        await self._phase(rule_id, lambda phase: phase == "done", f"the end of {rule_id}")
 
-    async def _call(
-        self, method: str, path: str, body: dict[str, JsonValue] | None = None
-    ) -> dict[str, JsonValue]:
-        while True:
-            answer = await self._http.request(method, path, json=body, headers=self._headers)
-            if answer.status_code == 429:
-                await asyncio.sleep(0.1)
-                continue
-            if not answer.is_success:
-                raise BenchFailed(f"{method} {path}: {answer.status_code} {answer.text}")
-            return _OBJECT.validate_json(answer.content)
+    async def until(self, path: str, wanted: Callable[[Json], bool]) -> None:
+        """Read a path until it is as wanted.
+
+        Raises:
+            BenchFailed: It never was.
+        """
+        await until(lambda: self.api.get(path), wanted, path)
+
+    async def _phase(self, rule_id: str, wanted: Callable[[str], bool], what: str) -> None:
+        path = f"/api/v2/rules/{rule_id}"
+        await until(
+            lambda: self.api.find(path), lambda row: row is not None and wanted(str(row["phase"])), what
+        )
 
 
-def _held(page: dict[str, JsonValue]) -> Decimal:
-    items = page.get("items")
-    first = items[0] if isinstance(items, list) and items else None
-    return Decimal(str(first["shares"])) if isinstance(first, dict) else Decimal(0)
+def stop_body(token_id: str, stop: str, amount: str | None = None) -> Json:
+    """Return the body of a rule with a stop; `amount` sells only so many shares."""
+    body: Json = {
+        "token_id": token_id,
+        "entry_price": ENTRY,
+        "conditions": [{"type": "stop_loss", "price": stop}],
+    }
+    if amount is not None:
+        body["action"] = {"type": "SELL_PARTIAL", "amount": amount}
+    return body

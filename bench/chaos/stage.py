@@ -3,11 +3,10 @@
 import asyncio
 import random
 import time
-from collections.abc import Awaitable, Callable, Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from decimal import Decimal
-from typing import TypeVar
 
 from eth_account import Account
 from pydantic import JsonValue
@@ -17,6 +16,7 @@ from bench.chaos.paths import CENT, START, Row
 from bench.chaos.plan import ConditionKind, ConditionPlan, Plan, PositionPlan, RulePlan
 from bench.client import Api, Json
 from bench.purchases import buy, rest
+from bench.side_by_side import side_by_side
 from bench.waiting import until
 from simulator.client import AdminMarket, SimulatorAdmin
 
@@ -26,8 +26,6 @@ AT_ONCE = 12
 ENTRY = str((START + 1) * CENT)
 RESTING_PRICE = "0.99"
 LEAD_MS = 1_500
-
-T = TypeVar("T")
 
 
 @dataclass(slots=True)
@@ -78,17 +76,17 @@ class Stage:
         progress("accounts")
         names = random.Random(f"{self.plan.seed}:wallets")
         keys = [names.randbytes(32) for _ in range(self.plan.accounts)]
-        self.traders = await _side_by_side(self._open_account(key) for key in keys)
+        self.traders = await side_by_side((self._open_account(key) for key in keys), AT_ONCE)
         progress("positions")
-        await _side_by_side(self._buy(position) for position in self.plan.positions)
+        await side_by_side((self._buy(position) for position in self.plan.positions), AT_ONCE)
         progress("rules")
-        await _side_by_side(self._arm_all(position, timed=False) for position in self.plan.positions)
+        await side_by_side((self._arm_all(p, timed=False) for p in self.plan.positions), AT_ONCE)
         await self._await_watching()
 
     async def begin(self) -> None:
         """Arm the rules that wait for a moment, and let the prices move."""
         self.start_ms = now_ms() + LEAD_MS
-        await _side_by_side(self._arm_all(position, timed=True) for position in self.plan.positions)
+        await side_by_side((self._arm_all(p, timed=True) for p in self.plan.positions), AT_ONCE)
         await asyncio.sleep(max(0.0, (self.start_ms - now_ms()) / 1000))
         for number, market in enumerate(self.plan.markets):
             token = self.token(number)
@@ -194,13 +192,3 @@ def _is_armed(row: Json | None) -> bool:
 def now_ms() -> int:
     """Return the wall clock, Unix milliseconds."""
     return time.time_ns() // 1_000_000
-
-
-async def _side_by_side(jobs: Iterable[Awaitable[T]]) -> list[T]:
-    places = asyncio.Semaphore(AT_ONCE)
-
-    async def one(job: Awaitable[T]) -> T:
-        async with places:
-            return await job
-
-    return await asyncio.gather(*(one(job) for job in jobs))
