@@ -22,6 +22,7 @@ from runtime.telemetry.meters import Meters
 from storage.repositories.breakers import Breakers, BreakerState
 from storage.repositories.feed_status import FeedStatus, FeedStatuses
 from storage.repositories.fleet import Fleet, FleetCounts, GapCount, PositionCount, RuleCount, UnsettledCount
+from tests.deployment.compose import SERVICES
 from tests.telemetry.test_meters import Vitals
 
 REPOSITORY = Path(__file__).parents[2]
@@ -219,3 +220,15 @@ def test_scrapes_of_the_deployment_take_the_alerts_along() -> None:
     (alerts,) = SCRAPES["rule_files"]
 
     assert (REPOSITORY / "deploy" / "prometheus" / alerts).is_file()
+
+
+def test_workers_of_the_deployment_are_scraped_where_they_serve() -> None:
+    workers = {name: s for name, s in SERVICES.items() if name.startswith("worker-")}
+    by_dns, by_name = SCRAPES["scrape_configs"]
+    (discovery,) = by_dns["dns_sd_configs"]
+
+    assert set(discovery["names"]) == set(workers)
+    assert {s["environment"]["HOLDFAST_METRICS_PORT"] for s in workers.values()} == {str(discovery["port"])}
+    assert by_name["static_configs"][0]["targets"] == [
+        f"api:{SERVICES['api']['environment']['HOLDFAST_API_PORT']}"
+    ]
