@@ -119,7 +119,12 @@ def venue_routes(exchange: Exchange) -> APIRouter:
     router.add_api_route("/markets/{condition_id}/state", set_state, methods=["POST"])
     router.add_api_route("/markets/{condition_id}/tick-size", set_tick, methods=["POST"])
     router.add_api_route("/markets/{condition_id}/resolve", resolve, methods=["POST"])
+
+    async def release_held() -> Json:
+        return {"released": exchange.release_held()}
+
     router.add_api_route("/books/{token_id}", set_book, methods=["POST"])
+    router.add_api_route("/holds/release", release_held, methods=["POST"])
     return router
 
 

@@ -219,6 +219,11 @@ class SimulatorAdmin:
         path = f"/markets/{condition_id}/tick-size"
         return AdminMarket.model_validate(await self._call("POST", path, {"tick_size": tick_size}))
 
+    async def release_held(self) -> int:
+        """Ends every hold now; returns how many orders were held."""
+        released = _member(await self._call("POST", "/holds/release"), "released")
+        return released if isinstance(released, int) else 0
+
     async def resolve(
         self, condition_id: str, winner: str | None, *, payout: str | None = None
     ) -> AdminMarket:

@@ -203,6 +203,18 @@ class Exchange:
                 self._publish_depths()
         self._schedule(trade)
 
+    def release_held(self) -> int:
+        """Ends every hold now, without waiting for its time; returns how many there were."""
+        held = [
+            order
+            for orders in self.state.open_orders.values()
+            for order in orders.values()
+            if order.status is OrderStatus.DELAYED
+        ]
+        for order in sorted(held, key=lambda order: order.sequence):
+            self._release(order)
+        return len(held)
+
     def set_tick(self, market: Market, tick_size: str) -> None:
         """Changes the tick; resting orders off the new grid stay where they are, as at the venue."""
         with self.transaction():

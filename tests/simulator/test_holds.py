@@ -60,6 +60,15 @@ async def test_marketable_order_is_delayed_and_matches_when_its_hold_is_over(pit
     assert (order.status, order.size_matched) == ("MATCHED", "10")
 
 
+async def test_hold_can_be_ended_by_hand(pitch: Pitch) -> None:
+    await pitch.sell()
+    assert await pitch.admin.release_held() == 1
+    assert (await pitch.order()).status == "MATCHED"
+    pitch.clock.advance(HOLD_S * 1000)
+    assert len(await pitch.admin.trades()) == 1
+    assert await pitch.admin.release_held() == 0
+
+
 async def test_order_that_does_not_cross_is_not_held(pitch: Pitch) -> None:
     assert (await pitch.sell("0.60", order_type="GTC")).body["status"] == "live"
     assert (await pitch.sell("0.55")).error.startswith("no orders found")
