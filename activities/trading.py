@@ -10,7 +10,8 @@ from temporalio.exceptions import ApplicationError
 from activities.ingest import Ingest
 from activities.telemetry import UNMEASURED, Telemetry
 from domain.claims import ClaimAnswer, Claimed, Granted, Held, Reduced, Refused, StoredClaim
-from domain.errors import CredentialsMissing, StorageUnavailable, VenueBlocked, VenueError
+from domain.errors import CredentialsMissing, StorageUnavailable, UnknownToken, VenueBlocked, VenueError
+from domain.ids import TokenId
 from domain.messages import (
     ClaimedAttempt,
     FollowOrder,
@@ -26,7 +27,7 @@ from domain.messages import (
     ReleaseShares,
 )
 from domain.orders import Answer, AnswerKind, Attempt, Side
-from domain.ports import CancelOutcome, Clock, Signals, Trading, Venues
+from domain.ports import Book, CancelOutcome, Clock, MarketData, Signals, Trading, Venues
 from domain.positions import PositionKey
 from domain.quotes import MAX_LADDER_LEVELS
 from storage.repositories.claims import Claims
@@ -261,17 +262,25 @@ class TradingActivities:
 
     @activity.defn
     async def read_market(self, request: ReadMarket) -> FreshRead:
-        """Return the instrument, a fresh book and the holding, for building an attempt."""
+        """Return the instrument, a fresh book and the holding, for building an attempt.
+
+        A market at its end has no book any more: an empty one then stands for it.
+
+        Raises:
+            VenueError: the venue cannot be read, or keeps no book for a market that is not at its end.
+        """
         data = self._venues.market_data(request.venue)
         instrument, book = await asyncio.gather(
-            data.instrument(request.token_id), data.book(request.token_id)
+            data.instrument(request.token_id), _book_if_any(data, request.token_id)
         )
         await self._instruments.put(instrument)
+        if book is None and not instrument.state.is_final:
+            raise UnknownToken("the venue keeps no book for this token")
         return FreshRead(
             instrument=instrument,
-            bids=book.bids[:MAX_LADDER_LEVELS],
-            asks=book.asks[:MAX_LADDER_LEVELS],
-            last=book.last,
+            bids=book.bids[:MAX_LADDER_LEVELS] if book is not None else (),
+            asks=book.asks[:MAX_LADDER_LEVELS] if book is not None else (),
+            last=book.last if book is not None else None,
             holding=await self._ledger.holding(_key_of(request)),
         )
 
@@ -322,8 +331,7 @@ class TradingActivities:
         if seen.amount < held.shares:
             return 0
         resting = [o for o in await trading.open_orders(request.token_id) if o.side is Side.SELL]
-        for order in resting:
-            await trading.cancel(order.venue_order_id)
+        await trading.cancel_many([order.venue_order_id for order in resting])
         ended = [await trading.find_order(o.venue_order_id, o.market_id) for o in resting]
         after = min((o.created_at for o in resting if o.created_at is not None), default=None)
         fills = await trading.fills(after=after, market_id=request.market_id) if resting else ()
@@ -333,6 +341,13 @@ class TradingActivities:
 
     def _now_ms(self) -> int:
         return int(self._clock.now().timestamp() * 1000)
+
+
+async def _book_if_any(data: MarketData, token_id: TokenId) -> Book | None:
+    try:
+        return await data.book(token_id)
+    except UnknownToken:
+        return None
 
 
 def _answered(stored: StoredClaim, answer: Answer, *, doubt: bool, now_ms: int) -> PlaceResult:

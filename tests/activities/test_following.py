@@ -6,9 +6,9 @@ from decimal import Decimal
 import pytest
 from temporalio.exceptions import ApplicationError
 
-from domain.errors import CredentialsMissing
+from domain.errors import CredentialsMissing, UnknownToken
 from domain.messages import FollowOrder, ReadMarket, RecallOrder, ReleaseShares
-from domain.orders import Answer, AnswerKind, Mode, Side, TimeInForce, VenueOrderStatus
+from domain.orders import Answer, AnswerKind, MarketState, Mode, Side, TimeInForce, VenueOrderStatus
 from domain.quotes import MAX_LADDER_LEVELS
 from tests.activities.floor import Desk, make_ref
 from tests.domain.builders import ACCOUNT, MARKET, TOKEN, make_attempt
@@ -168,3 +168,17 @@ async def test_a_balance_that_lags_behind_a_purchase_cancels_nothing(desk: Desk)
     assert await desk.activities.release_shares(release()) == 0
     assert desk.trading.canceled == []
     assert desk.trading.refreshed == 1
+
+
+async def test_a_market_at_its_end_is_read_without_a_book(desk: Desk):
+    desk.data.bookless = True
+    request = ReadMarket(
+        account_id=ACCOUNT, venue="polymarket", mode=Mode.LIVE, market_id=MARKET, token_id=TOKEN
+    )
+    with pytest.raises(UnknownToken):
+        await desk.activities.read_market(request)
+
+    desk.data.token = replace(desk.data.token, state=MarketState.RESOLVED)
+    read = await desk.activities.read_market(request)
+    assert (read.instrument.state, read.bids, read.asks) == (MarketState.RESOLVED, (), ())
+    assert desk.instruments.kept[-1].state is MarketState.RESOLVED

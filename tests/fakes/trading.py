@@ -6,7 +6,7 @@ from datetime import timedelta
 from decimal import Decimal
 
 from domain.claims import Claimed, Granted, Refused, StoredClaim
-from domain.errors import StorageUnavailable, VenueTransient
+from domain.errors import StorageUnavailable, UnknownToken, VenueTransient
 from domain.ids import VenueOrderId
 from domain.messages import Holding, OrderFacts
 from domain.orders import Answer, AnswerKind, VenueOrder, VenueOrderStatus
@@ -97,6 +97,9 @@ class FakeTrading:
             self.known[venue_order_id] = replace(self.known[venue_order_id], status=VenueOrderStatus.CANCELED)
         return CancelOutcome.CANCELED
 
+    async def cancel_many(self, venue_order_ids):
+        return {each: await self.cancel(each) for each in venue_order_ids}
+
     async def open_orders(self, token_id=None):
         return [order for order in self.known.values() if order.status is VenueOrderStatus.LIVE]
 
@@ -111,6 +114,7 @@ class FakeMarketData:
     def __init__(self):
         self.token = make_instrument()
         self.away = 0
+        self.bookless = False
 
     async def instrument(self, token_id):
         if self.away:
@@ -119,6 +123,8 @@ class FakeMarketData:
         return self.token
 
     async def book(self, token_id):
+        if self.bookless:
+            raise UnknownToken("no book")
         levels = tuple(Level(Decimal("0.5") - Decimal(i) / 100, Decimal(1)) for i in range(15))
         return Book(
             token_id=token_id, bids=levels, asks=(), last=None, tick=self.token.tick, venue_timestamp_ms=None
