@@ -46,6 +46,7 @@ COMMANDS: Mapping[str, Entry] = {
 
 GROUPS: Mapping[str, Entry] = {
     "account": Entry("cli.accounts:app", "Create and list accounts."),
+    "codec": Entry("cli.codec:app", "Encrypt what Temporal stores: make keys, see which are needed."),
     "key": Entry("cli.keys:app", "Create and revoke API keys."),
     "credentials": Entry(
         "cli.credentials:app", "Store a venue's credentials, from a prompt or a descriptor."
