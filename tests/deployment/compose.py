@@ -15,7 +15,12 @@ PROGRAMS = {name: service for name, service in SERVICES.items() if service["imag
 WORKERS = {name: service for name, service in PROGRAMS.items() if name.startswith("worker-")}
 
 _REQUIRED = re.compile(r"\$\{([A-Z_]+):\?[^}]*\}")
+_ALTERNATIVE = re.compile(r"\$\{([A-Z_]+):\+([^}]*)\}")
 _DEFAULT = re.compile(r"\$\{([A-Z_]+):-([^}]*)\}")
+
+
+OPTIONAL_SECRETS = {"HOLDFAST_TEMPORAL_PAYLOAD_KEYS"}
+"""Printed for a new deployment; one that was made before goes on without."""
 
 
 @dataclass(frozen=True)
@@ -42,4 +47,6 @@ def required_variables() -> set[str]:
 
 def resolved(text: str, values: dict[str, str]) -> str:
     """The text as compose would fill it in."""
-    return _DEFAULT.sub(r"\2", _REQUIRED.sub(lambda match: values[match[1]], text))
+    filled = _REQUIRED.sub(lambda match: values[match[1]], text)
+    filled = _ALTERNATIVE.sub(lambda match: match[2] if values.get(match[1]) else "", filled)
+    return _DEFAULT.sub(lambda match: values.get(match[1]) or match[2], filled)

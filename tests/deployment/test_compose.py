@@ -16,8 +16,10 @@ from api.routes.health import LIVENESS
 from runtime.cluster.programs import SERVER_VERSION
 from runtime.cluster.temporal_node import SERVER_ENVIRONMENT, TemporalDatabase
 from runtime.settings import Concern, Settings, TuningSettings, load
+from runtime.temporal_codec import CODEC_PATH
 from tests.deployment.compose import (
     FILE,
+    OPTIONAL_SECRETS,
     PROGRAMS,
     REPOSITORY,
     SERVICES,
@@ -118,7 +120,7 @@ def test_container_has_no_capabilities(name: str) -> None:
 def test_secrets_are_printed_for_every_required_variable_and_differ_each_time(
     secrets: dict[str, str],
 ) -> None:
-    assert set(secrets) == required_variables()
+    assert set(secrets) == required_variables() | OPTIONAL_SECRETS
     again = subprocess.run([REPOSITORY / "deploy" / "new_env.sh"], capture_output=True, text=True, check=True)
     for value in secrets.values():
         assert value not in again.stdout
@@ -226,6 +228,33 @@ def test_settings_of_a_program_are_whole(
         assert settings.security.pepper()
         assert settings.api.admin_key is not None
         assert settings.api.host == "0.0.0.0"
+
+
+@pytest.mark.parametrize("name", ["api", *WORKERS])
+def test_every_program_knows_the_payload_key_of_a_new_deployment_and_an_older_one_has_none(
+    name: str, secrets: dict[str, str], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    older = {key: text for key, text in secrets.items() if key not in OPTIONAL_SECRETS}
+
+    new = _loaded(environment_of(name, secrets), monkeypatch, tmp_path).temporal
+    without = _loaded(environment_of(name, older), monkeypatch, tmp_path).temporal
+
+    assert [key.key_id for key in new.payload_key_ring()] == ["first"]
+    assert new.payload_encrypt
+    assert without.payload_key_ring() == ()
+
+
+def test_user_interface_asks_the_published_api_to_decrypt_where_payloads_are_encrypted(
+    secrets: dict[str, str],
+) -> None:
+    (port,) = SERVICES["api"]["ports"]
+    ui = environment_of("temporal-ui", secrets)
+    older = environment_of("temporal-ui", {**secrets, "HOLDFAST_TEMPORAL_PAYLOAD_KEYS": ""})
+
+    assert ui["TEMPORAL_CODEC_ENDPOINT"] == f"http://{port.rpartition(':')[0]}{CODEC_PATH}"
+    assert ui["TEMPORAL_CODEC_INCLUDE_CREDENTIALS"] == "true"
+    assert older["TEMPORAL_CODEC_ENDPOINT"] == ""
+    assert ui["TEMPORAL_CORS_ORIGINS"] == environment_of("api", secrets)["HOLDFAST_TEMPORAL_UI_URL"]
 
 
 def _loaded(given: dict[str, str], monkeypatch: pytest.MonkeyPatch, folder: Path) -> Settings:
