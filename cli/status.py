@@ -1,7 +1,7 @@
 """`holdfast status`: whether prices are watched, and how fresh they are."""
 
 from cli.client import JsonObject, api, member, objects, text
-from cli.output import AccountOption, Json, print_facts, print_json
+from cli.output import AccountOption, Column, Json, field, print_facts, print_json, print_table
 
 
 def status(account: AccountOption = None, json_output: Json = False) -> None:
@@ -11,7 +11,6 @@ def status(account: AccountOption = None, json_output: Json = False) -> None:
     if json_output:
         print_json(state)
         return
-    age = text(state, "newest_quote_age_ms")
     facts = {
         "running": _yes(state.get("running")),
         "prices from": "sockets" if state.get("websocket") else "polling",
@@ -21,10 +20,11 @@ def status(account: AccountOption = None, json_output: Json = False) -> None:
         "orphaned rules": _orphaned(state),
         "tokens watched": text(state, "tokens_watched"),
         "tokens polled": text(state, "tokens_polled"),
-        "newest quote": f"{age} ms ago" if age else "none yet",
+        "newest quote": _age(text(state, "newest_quote_age_ms")),
         "gaps, last day": _gaps(member(state, "gaps")),
     }
     print_facts("Trade Manager", facts)
+    print_table("Feeds", _FEEDS, objects(state, "feeds"), "No feed gave a sign of life lately.")
 
 
 def _breakers(state: JsonObject) -> str:
@@ -57,5 +57,27 @@ def _gaps(gaps: JsonObject) -> str:
     return f"{text(gaps, 'count')}, {text(gaps, 'seconds')} s in all; the latest {when}"
 
 
+def _age(milliseconds: str) -> str:
+    return f"{milliseconds} ms ago" if milliseconds else "none yet"
+
+
+def _source(feed: JsonObject) -> str:
+    if feed.get("polling"):
+        return "polling"
+    return "sockets" if feed.get("websocket") else "sockets, lost"
+
+
 def _yes(value: object) -> str:
     return "yes" if value is True else "no"
+
+
+_FEEDS: tuple[Column, ...] = (
+    ("venue", field("venue")),
+    ("shard", lambda feed: f"{text(feed, 'shard')} of {text(feed, 'shards')}"),
+    ("feed", lambda feed: "standby" if feed.get("standby") else "first"),
+    ("writes tape", lambda feed: _yes(feed.get("writes_tape"))),
+    ("prices from", _source),
+    ("tokens", field("tokens")),
+    ("rules", field("rules")),
+    ("newest quote", lambda feed: _age(text(feed, "newest_quote_age_ms"))),
+)

@@ -8,6 +8,7 @@ from pydantic import Field
 from api.schemas.common import Amount, Answer
 from domain.orders import Mode
 from storage.repositories.breakers import BreakerState
+from storage.repositories.feed_status import FeedStatus
 from storage.repositories.tape import FeedGap
 
 
@@ -31,6 +32,39 @@ class BreakerAnswer(Answer):
             open=state.is_open,
             failures=state.failures,
             opened_at=state.opened_at,
+        )
+
+
+class FeedAnswer(Answer):
+    """A feed: the first one of a shard, or a standby that sees and signals the same."""
+
+    venue: str
+    shard: int = Field(description="Its part of the venue's tokens, counted from 0")
+    shards: int = Field(description="Into how many parts they are cut")
+    standby: bool
+    writes_tape: bool = Field(description="Of the feeds of a shard one writes what they see")
+    websocket: bool
+    polling: bool
+    tokens: int
+    rules: int
+    newest_quote_age_ms: int | None
+    told_ms_ago: int = Field(description="How old this report is")
+
+    @classmethod
+    def of(cls, report: FeedStatus, *, quote_age_ms: int | None, told_ms_ago: int) -> Self:
+        """Return the answer form of a feed's report, with ages as of now."""
+        return cls(
+            venue=report.venue,
+            shard=report.shard,
+            shards=report.shards,
+            standby=report.replica > 0,
+            writes_tape=report.writes_tape,
+            websocket=report.websocket,
+            polling=report.polling,
+            tokens=report.tokens,
+            rules=report.rules,
+            newest_quote_age_ms=quote_age_ms,
+            told_ms_ago=told_ms_ago,
         )
 
 
@@ -69,7 +103,7 @@ class GapsAnswer(Answer):
 class TradeManagerAnswer(Answer):
     """State of the Trade Manager: switch, feed and what this account has in it."""
 
-    running: bool = Field(description="Switched on, and its feed gave a sign of life lately")
+    running: bool = Field(description="Switched on, and every shard's feed gave a sign of life lately")
     enabled: bool
     websocket: bool = Field(description="Prices come from sockets; false when polling is the only source")
     poll_interval_seconds: Amount
@@ -82,4 +116,5 @@ class TradeManagerAnswer(Answer):
     tokens_watched: int
     tokens_polled: int
     newest_quote_age_ms: int | None
+    feeds: list[FeedAnswer] = Field(description="Those that gave a sign of life lately")
     gaps: GapsAnswer

@@ -63,6 +63,7 @@ _LOCK = "SELECT pg_advisory_xact_lock(hashtextextended('feed_leases ' || $1, 0))
 _LAYOUT = """SELECT shards, revision, fence, replica, wanted_by, FALSE AS free, seen_until FROM feed_leases
     WHERE venue = $1 FOR UPDATE"""
 _CLEAR = "DELETE FROM feed_leases WHERE venue = $1"
+_FORGET_REPORTS = "DELETE FROM feed_status WHERE venue = $1 AND shard >= $2"
 _LAY = """INSERT INTO feed_leases (venue, shard, shards, revision, fence, renewed_at, seen_until)
     SELECT $1, shard, $2, $3, $4, clock_timestamp(), $5 FROM generate_series(0, $2 - 1) AS shard"""
 _TAKE = """UPDATE feed_leases SET replica = $3, fence = fence + 1, wanted_by = NULL,
@@ -198,6 +199,7 @@ class FeedLeases:
             return False
         fence = max((row.fence for row in rows), default=0) + 1
         await connection.execute(_CLEAR, shard.venue)
+        await connection.execute(_FORGET_REPORTS, shard.venue, shard.shards)
         await connection.execute(_LAY, shard.venue, shard.shards, shard.revision, fence, _oldest_sight(rows))
         return True
 

@@ -10,11 +10,22 @@ from tests.api.conftest import World, opened_world
 from tests.api.fakes import NOW, YES
 
 
-async def report(world: World, seconds_ago: int, *, polling: bool = False, shard: int = 0) -> None:
+async def report(
+    world: World,
+    seconds_ago: int,
+    *,
+    polling: bool = False,
+    shard: int = 0,
+    shards: int = 1,
+    replica: int = 0,
+) -> None:
     await world.services.feeds.put(
         FeedStatus(
             venue="polymarket",
             shard=shard,
+            shards=shards,
+            replica=replica,
+            writes_tape=not replica,
             websocket=not polling,
             tokens=3,
             rules=5,
@@ -39,12 +50,13 @@ async def test_health_names_what_is_away(world: World) -> None:
     assert (health["status"], health["database"]["ok"], health["temporal"]["ok"]) == ("degraded", True, False)
 
 
-async def test_status_sums_the_shards_that_live(fresh_database_url: str) -> None:
+async def test_status_sums_the_shards_and_tells_each_feed(fresh_database_url: str) -> None:
     async with Database(fresh_database_url, pool_size=2) as empty, opened_world(empty) as world:
         caller = await world.account()
-        await report(world, 2)
-        await report(world, 1, polling=True, shard=1)
-        await report(world, 3600, shard=2)
+        await report(world, 2, shards=2)
+        await report(world, 1, shards=2, replica=1)
+        await report(world, 1, polling=True, shard=1, shards=2)
+        await report(world, 5, shard=0, shards=1, replica=3)  # of the layout before
 
         status = (await caller.get("/api/v2/rules/status")).json()
         health = (await caller.get("/api/v2/health")).json()
@@ -56,7 +68,26 @@ async def test_status_sums_the_shards_that_live(fresh_database_url: str) -> None
         3,
     )
     assert status["newest_quote_age_ms"] == 1200
-    assert health["feed"]["ok"]
+    told = [
+        (feed["shard"], feed["standby"], feed["writes_tape"], feed["polling"]) for feed in status["feeds"]
+    ]
+    assert told[:2] == [(0, False, True, False), (0, True, False, False)]
+    assert told[3] == (1, False, True, True)
+    assert health["feed"] == {"ok": True, "detail": "6 tokens watched, 1 of 2 shards by polling, 2 standbys"}
+
+
+async def test_shard_that_nobody_watches_is_no_running_trade_manager(fresh_database_url: str) -> None:
+    async with Database(fresh_database_url, pool_size=2) as empty, opened_world(empty) as world:
+        caller = await world.account()
+        await report(world, 2, shards=2)
+        await report(world, 3600, shard=1, shards=2)
+
+        status = (await caller.get("/api/v2/rules/status")).json()
+        health = (await caller.get("/api/v2/health")).json()
+
+    assert (status["running"], status["tokens_watched"]) == (False, 3)
+    assert (health["status"], health["feed"]["ok"]) == ("degraded", False)
+    assert "nobody watches shard 1 of polymarket" in health["feed"]["detail"]
 
 
 async def test_status_counts_what_needs_its_owner_and_tells_gaps_and_breakers(
