@@ -60,8 +60,8 @@ class NoticeSettings:
     """
 
     look_s: float = 1.0
-    slice_s: float = 0.002
-    look_costs_s: float = 0.1
+    slice_s: float = 0.0005
+    look_costs_s: float = 0.05
     write_s: float = 5.0
     pause: timedelta = timedelta(minutes=1)
     lasting: timedelta = timedelta(minutes=1)
@@ -150,19 +150,17 @@ class FeedNotices:
 
     async def sample(self) -> None:
         """Say how the next rules in turn stand; one whose quote is still the same is passed over."""
-        rows = self._board.watched()
-        if not rows or not self._settings.samples:
-            return
-        start = self._turn % len(rows)
-        turn = [*rows[start:], *rows[:start]][: self._settings.samples]
-        self._turn = start + len(turn)
-        watched = {row.rule_id for row in rows}
-        self._sampled = {rule: quote for rule, quote in self._sampled.items() if rule in watched}
-        for row in turn:
+        rows, samples = self._board.watched(), min(self._settings.samples, self._board.rules)
+        if len(self._sampled) > 2 * len(rows):
+            self._sampled.clear()  # mostly of rules that are gone
+        for place in range(self._turn, self._turn + samples):
+            row = rows[place % len(rows)]
             seen = self._board.seen(row.token_id)
             if seen is not None and self._sampled.get(row.rule_id) != seen.quote:
                 self._sampled[row.rule_id] = seen.quote
                 self._samples.append(self._evaluation(row, seen))
+                await asyncio.sleep(0)
+        self._turn = (self._turn + samples) % max(len(rows), 1)
 
     async def prune(self) -> None:
         """Remove what the log has kept for long enough."""

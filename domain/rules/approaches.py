@@ -4,6 +4,7 @@ from collections import deque
 from dataclasses import dataclass, replace
 from datetime import datetime
 from decimal import Decimal
+from typing import NamedTuple
 
 from domain.money import EXACT
 from domain.quotes import PriceRules, Quote
@@ -82,6 +83,15 @@ def near_span(lowest: Decimal, highest: Decimal, tick: Decimal) -> tuple[Decimal
     return low, max(EXACT.multiply(highest, _NEAR_ABOVE), EXACT.add(highest, ticks))
 
 
+class _Place(NamedTuple):
+    """Where a condition stands with a mark and a tick."""
+
+    mark: Decimal | None
+    tick: Decimal
+    level: Decimal
+    zone: Decimal
+
+
 class ApproachWatch:
     """One price condition: its approach under way and those that came to nothing, the latest `keep`.
 
@@ -93,6 +103,7 @@ class ApproachWatch:
         self.index = index
         self.condition = condition
         self.mark: Decimal | None = None
+        self._place: _Place | None = None
         self.current: Approach | None = None
         self.missed: deque[Approach] = deque(maxlen=keep)
 
@@ -102,11 +113,12 @@ class ApproachWatch:
 
     def see(self, quote: Quote, at: datetime, price: Decimal, resolved: ResolvedRule, tick: Decimal) -> None:
         """Take a quote that fired nothing here, with its source price."""
-        level = level_of(self.condition, self.mark)
-        if level is None:
+        place = self._place_of(resolved.prices, tick)
+        if place is None:
             return
+        level = place.level
         distance = distance_to(self.condition.type, level, price)
-        if distance > near_zone(self.condition, level, self.mark, resolved.prices, tick):
+        if distance > place.zone:
             self.leave(at)
         elif self.current is None or distance < self.current.distance:
             self._approach(quote, at, price, level, distance, resolved)
@@ -116,6 +128,17 @@ class ApproachWatch:
         if self.current is not None:
             self.missed.append(replace(self.current, ended_at=at))
             self.current = None
+
+    def _place_of(self, prices: PriceRules, tick: Decimal) -> _Place | None:
+        """Return level and near zone, worked out anew only when the mark has moved or the tick changed."""
+        known = self._place
+        if known is None or known.mark != self.mark or known.tick != tick:
+            level = level_of(self.condition, self.mark)
+            if level is None:
+                return None
+            zone = near_zone(self.condition, level, self.mark, prices, tick)
+            known = self._place = _Place(self.mark, tick, level, zone)
+        return known
 
     def _approach(
         self,

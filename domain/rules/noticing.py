@@ -12,13 +12,16 @@ from decimal import Decimal
 from itertools import islice
 from typing import NamedTuple
 
-from domain.quotes import Quote, source_price
+from domain.quotes import PriceRules, PriceSource, Quote, source_price
 from domain.rules.approaches import Approach, ApproachWatch
 from domain.rules.armed import Entry
 from domain.rules.index import TriggerIndex
-from domain.rules.resolved import Trail
+from domain.rules.resolved import ResolvedRule, Trail
 
-QUOTES_KEPT = 256
+_ZERO = Decimal(0)
+
+QUOTES_KEPT = 128
+"""Of a token between two looks, the latest ones."""
 CONDITIONS_COMPARED = 2_000
 """At most so many conditions of a token in one look, those nearest to the price first."""
 
@@ -86,13 +89,14 @@ class Noticing:
             tick: its price step.
         """
         near = self._index.near(token_id, [seen.quote for seen in quotes], tick)
+        prices = _PricesOf(quotes)
         # Taken at once: the index may change whenever this gives way.
         entries = dict.fromkeys(islice(near, CONDITIONS_COMPARED))
         known = self._under_way.setdefault(token_id, {})
         for entry in entries:
             if self._index.is_watching(entry.armed):
                 under_way = known.setdefault(entry, _UnderWay(entry))
-                self._compare(entry, under_way, quotes, tick)
+                self._compare(entry, under_way, quotes, prices, tick)
             yield
         if quotes and len(entries) < CONDITIONS_COMPARED:
             for entry, under_way in known.items():
@@ -117,14 +121,20 @@ class Noticing:
                     self._misses.append(_miss(under_way, current))
 
     def _compare(
-        self, entry: Entry, under_way: _UnderWay, quotes: Sequence[SeenQuote], tick: Decimal
+        self,
+        entry: Entry,
+        under_way: _UnderWay,
+        quotes: Sequence[SeenQuote],
+        prices: "_PricesOf",
+        tick: Decimal,
     ) -> None:
         resolved, watch = entry.armed.watch.resolved, under_way.watch
         watch.mark = entry.mark
-        for seen in quotes[_first_of(entry, quotes) :]:
-            price = source_price(seen.quote, resolved.price_source, resolved.prices)
+        shown = prices.seen_by(resolved)
+        for place in range(_first_of(entry, quotes, shown), len(quotes)):
+            price, seen = shown[place], quotes[place]
             if price is not None:
-                watch.see(seen.quote, seen.at, price.price, resolved, tick)
+                watch.see(seen.quote, seen.at, price, resolved, tick)
         self._collect(under_way)
 
     def _forget(self, token_id: str) -> None:
@@ -144,21 +154,35 @@ class Noticing:
         under_way.watch.missed.clear()
 
 
-def _first_of(entry: Entry, quotes: Sequence[SeenQuote]) -> int:
+class _PricesOf:
+    """Quotes as price sources show them, each source looked through once."""
+
+    def __init__(self, quotes: Sequence[SeenQuote]) -> None:
+        self._quotes = quotes
+        self._shown: dict[tuple[PriceSource, PriceRules], list[Decimal | None]] = {}
+
+    def seen_by(self, resolved: ResolvedRule) -> Sequence[Decimal | None]:
+        """Return each quote's source price for a rule, None where it is skipped."""
+        key = (resolved.price_source, resolved.prices)
+        shown = self._shown.get(key)
+        if shown is None:
+            found = (source_price(seen.quote, *key) for seen in self._quotes)
+            shown = self._shown[key] = [None if price is None else price.price for price in found]
+        return shown
+
+
+def _first_of(entry: Entry, quotes: Sequence[SeenQuote], shown: Sequence[Decimal | None]) -> int:
     """Return from which quote on an entry may be compared.
 
     Those from before its arming say nothing, nor those from before its mark was reached: its level stood
     elsewhere then.
     """
-    resolved, since = entry.armed.watch.resolved, entry.armed.since_ms
+    since, mark = entry.armed.since_ms, entry.mark
     first = next((place for place, seen in enumerate(quotes) if seen.mono_ms > since), len(quotes))
-    if not isinstance(entry.condition, Trail) or entry.mark is None:
+    if not isinstance(entry.condition, Trail) or mark is None:
         return first
-    for place in range(first, len(quotes)):
-        price = source_price(quotes[place].quote, resolved.price_source, resolved.prices)
-        if price is not None and price.price >= entry.mark:
-            return place
-    return first
+    highs = (place for place in range(first, len(quotes)) if (shown[place] or _ZERO) >= mark)
+    return next(highs, first)
 
 
 def _miss(under_way: _UnderWay, approach: Approach) -> Miss:
