@@ -6,12 +6,13 @@ without a case fails here.
 
 import asyncio
 import io
+import json
 import traceback
+from contextlib import aclosing
 from datetime import timedelta
 from decimal import Decimal
 from types import SimpleNamespace
 
-import httpx2
 import pytest
 from pydantic import SecretStr
 from temporalio.testing import ActivityEnvironment
@@ -42,6 +43,7 @@ from runtime.temporal_payloads import CONVERTER
 from tests.activities.floor import Desk, make_ref, make_request
 from tests.domain.builders import ACCOUNT, MARKET, TOKEN, make_attempt
 from tests.fakes.trading import FakeVenues
+from tests.venues.recording_server import Prepared, recording_server
 from venues.polymarket.answers import TABLE
 from venues.polymarket.authentication import wallet_identity
 from venues.polymarket.config import PolymarketConfig
@@ -70,8 +72,8 @@ class Away:
         return fail
 
 
-def planted_session(answer):
-    """A real session with planted secrets, whose venue answers by `answer(request)`."""
+def planted_session(venue_url=CLOSED):
+    """A real session with planted secrets."""
     credentials = VenueCredentials(
         private_key=SecretStr(PRIVATE_KEY),
         api=ApiCredentials(
@@ -81,16 +83,11 @@ def planted_session(answer):
         ),
         funder="",
     )
-    session = HttpSession(CLOSED, CONFIG, transport=httpx2.MockTransport(answer))
-    return PolymarketTrading(CONFIG, credentials, Desk().data, session)
+    return PolymarketTrading(CONFIG, credentials, Desk().data, HttpSession(venue_url, CONFIG))
 
 
 def own_attempt():
     return make_attempt(wallet=wallet_identity("wal_1", SecretStr(PRIVATE_KEY), chain_id=137))
-
-
-def refused_connection(request):
-    raise httpx2.ConnectError("refused", request=request)
 
 
 def activities_with(trading):
@@ -171,11 +168,12 @@ ARGUMENTS = {
         CompareHoldings(place=HoldingsPlace(account_id=ACCOUNT, venue="polymarket")),
     ),
 }
-REGISTERED = {
-    each.__name__: each
-    for work in work_of(Role.ALL, activities_with(planted_session(refused_connection)))
-    for each in work.activities
-}
+
+
+def registered(trading):
+    """Every activity that a worker registers, by its name."""
+    works = work_of(Role.ALL, activities_with(trading))
+    return {activity.__name__: activity for work in works for activity in work.activities}
 
 
 @pytest.fixture
@@ -198,12 +196,13 @@ async def shown_by(activity, arguments):
 
 
 def test_every_registered_activity_has_a_case():
-    assert set(ARGUMENTS) == set(REGISTERED)
+    assert set(ARGUMENTS) == set(registered(planted_session()))
 
 
 @pytest.mark.parametrize("name", sorted(ARGUMENTS))
 async def test_secrets_stay_inside_when_an_activity_fails(name, logged):
-    shown = await shown_by(REGISTERED[name], ARGUMENTS[name]())
+    async with aclosing(planted_session()) as session:
+        shown = await shown_by(registered(session)[name], ARGUMENTS[name]())
 
     assert not [canary for canary in CANARIES if canary in shown + logged.getvalue()]
 
@@ -212,10 +211,12 @@ async def test_secrets_stay_inside_when_an_activity_fails(name, logged):
 async def test_secrets_stay_inside_whatever_the_venue_refuses(row, logged):
     def echoing(request):
         """A venue that sends the body back with its refusal."""
-        return httpx2.Response(400, json={"error": f"{row.text} {request.content.decode()}"})
+        error = {"error": f"{row.text} {request.body.decode()}"}
+        return Prepared(400, json.dumps(error).encode(), {"Content-Type": "application/json"})
 
-    trading = activities_with(planted_session(echoing)).trading
-    shown = await shown_by(trading.place_order, ARGUMENTS["place_order"]())
+    async with recording_server(echoing) as venue, aclosing(planted_session(venue.url)) as session:
+        trading = activities_with(session).trading
+        shown = await shown_by(trading.place_order, ARGUMENTS["place_order"]())
 
     assert not [canary for canary in CANARIES if canary in shown + logged.getvalue()]
     assert "answered" in shown  # the venue was reached, so there was something to leak
