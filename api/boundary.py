@@ -1,5 +1,7 @@
 """The outermost layers of the API: size of bodies, who calls, one log line a request, no bare errors."""
 
+import re
+import secrets
 import time
 from collections.abc import Awaitable, Callable, Mapping
 from http import HTTPStatus
@@ -9,12 +11,14 @@ from fastapi import HTTPException
 from starlette.requests import Request
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from api.deps import services_of
+from api.deps import Caller, services_of
 from api.errors import problem_of, unexpected
 from api.problems import Problem, too_large
 from domain.errors import HoldfastError
+from runtime.log_context import speaking_of
 
 MAX_BODY_BYTES = 64 * 1024
+_TRACE_PARENT = re.compile(r"[0-9a-f]{2}-([0-9a-f]{32})-[0-9a-f]{16}-[0-9a-f]{2}\Z")
 _log = structlog.stdlib.get_logger("api")
 
 
@@ -45,10 +49,11 @@ class Boundary:
             await self._app(scope, receive, send)
             return
         exchange = _Exchange(scope, receive, send, self._larger.get(scope["path"], MAX_BODY_BYTES))
-        try:
-            await exchange.serve(self._app)
-        finally:
-            exchange.log()
+        with speaking_of(exchange.ids):
+            try:
+                await exchange.serve(self._app)
+            finally:
+                exchange.log()
 
 
 class _Exchange:
@@ -62,6 +67,17 @@ class _Exchange:
         self._read = 0
         self._status: int | None = None
         self._began = time.monotonic()
+        self._trace_id = _trace_of(Request(scope))
+
+    def ids(self) -> dict[str, str]:
+        """Return what every line that this request causes in the API says of it."""
+        known = {"trace_id": self._trace_id}
+        caller = self._scope.get("state", {}).get("caller")
+        if isinstance(caller, Caller):
+            known["key_id"] = caller.key_id
+            if caller.account_id is not None:
+                known["account_id"] = caller.account_id
+        return known
 
     async def serve(self, app: ASGIApp) -> None:
         """Run the app on this request; what it raises becomes an answer unless one has begun."""
@@ -106,6 +122,12 @@ class _Exchange:
     async def _answer(self, problem: Problem) -> None:
         if self._status is None:
             await problem.response()(self._scope, self._receive, self._noted)
+
+
+def _trace_of(request: Request) -> str:
+    """Return the trace that the caller says it is in (W3C Trace Context), or a new one."""
+    told = _TRACE_PARENT.match(request.headers.get("traceparent", ""))
+    return told[1] if told else secrets.token_hex(16)
 
 
 Authenticate = Callable[[Request], Awaitable[None]]

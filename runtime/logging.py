@@ -9,6 +9,7 @@ import structlog
 from pydantic import SecretBytes, SecretStr
 from structlog.typing import EventDict, Processor, WrappedLogger
 
+from runtime.log_context import add_ids
 from runtime.settings import LogSettings
 
 REDACTED = "[redacted]"
@@ -72,6 +73,7 @@ def _is_sequence(value: object) -> TypeGuard[Sequence[object]]:
 def _shared_processors() -> list[Processor]:
     return [
         structlog.contextvars.merge_contextvars,
+        add_ids,
         structlog.stdlib.add_log_level,
         structlog.stdlib.add_logger_name,
         structlog.stdlib.ExtraAdder(),

@@ -27,6 +27,7 @@ from runtime.settings import Settings
 from runtime.telemetry.process import ProcessTelemetry
 from runtime.temporal import connect, queue, workflow_runner
 from runtime.temporal_payloads import build_adapters
+from worker.log_ids import LogIds
 from worker.parts import activities_of
 from worker.registry import QueueWork, Role, work_of
 from worker.singletons import ensure_feeds, ensure_schedules
@@ -96,6 +97,7 @@ def _worker(client: Client, settings: Settings, work: QueueWork) -> Worker:
         workflows=work.workflows,
         activities=work.activities,
         workflow_runner=workflow_runner(),
+        interceptors=[LogIds()],
         max_cached_workflows=settings.tuning.max_cached_workflows,
         max_concurrent_workflow_tasks=WORKFLOW_TASKS_AT_ONCE,
         max_concurrent_activities=_activities_at_once(settings, work),
