@@ -15,6 +15,7 @@ button { cursor: pointer; font-weight: 600; }
 
 _SCRIPT = """
 const answer = document.getElementById("answer");
+document.getElementById("endpoint").textContent = location.origin + "/codec";
 document.getElementById("login").addEventListener("submit", async (event) => {
   event.preventDefault();
   const field = document.getElementById("key");
@@ -51,6 +52,8 @@ LOGIN_PAGE = f"""<!doctype html>
 <button>Log in</button>
 </form>
 <p id="answer" role="status"></p>
+<p>If the UI still shows encrypted payloads, open its Codec Server dialog, choose your browser's own setting,
+give it <code id="endpoint"></code> and include cross-origin credentials.</p>
 </main>
 <script>{_SCRIPT}</script>
 </body>

@@ -107,7 +107,7 @@ def _document(settings: Settings, survey: HistorySurvey) -> JsonObject:
         "histories": survey.histories,
         "in_clear": survey.in_clear,
         "needed": {**survey.by_key},
-        "unreadable": len(survey.unreadable),
+        "unreadable": {workflow_id: why.code for workflow_id, why in survey.unreadable.items()},
     }
 
 
