@@ -24,8 +24,9 @@ with workflow.unsafe.imports_passed_through():
     from domain.orders import Instrument
     from domain.quotes import Ladder, price_rules_of
     from domain.rules.crossing import Crossing
-    from domain.rules.definition import ConditionType, RuleDefinition, SellPartial
-    from domain.rules.levels import PriceLevel, ResolvedRule, describe, resolve
+    from domain.rules.definition import RuleDefinition
+    from domain.rules.levels import ResolvedRule, describe, resolve
+    from domain.rules.selling import Seller, exit_request, lowest_price_fired, wanted_shares
 
 from workflows.rule_rows import rule_row, watch_row
 
@@ -220,40 +221,37 @@ class RuleState:
 
     def wanted_shares(self) -> Decimal:
         """Return what the exit still has to sell, by the action and the holding."""
-        held = max(self.holding.shares, ZERO)
-        action = self.definition.action
-        if isinstance(action, SellPartial):
-            return min(held, max(action.amount - self.sold.shares, ZERO))
-        return held
+        return wanted_shares(self.resolved.action, self.holding.shares, self.sold.shares)
 
     def lowest_price(self) -> Decimal | None:
         """Return the level that a fired target never sells below; None for stops and time exits."""
-        if self.fired is None or self.fired.condition is not ConditionType.TAKE_PROFIT:
-            return None
-        condition = self.resolved.condition_at(self.fired.condition_index)
-        return condition.level if isinstance(condition, PriceLevel) else self.fired.level
+        return lowest_price_fired(self.fired, self.resolved)
 
     def exit_request(
         self, attempt: int, ladder: Ladder, available: Decimal | None, now_ms: int
     ) -> ExitRequest:
         """Return what the next exit attempt is built from."""
-        start, wanted = self.start, self.wanted_shares()
-        return ExitRequest(
+        start = self.start
+        seller = Seller(
             order_id=self.exit_order_id,
-            attempt=attempt,
             account_id=start.account_id,
             venue=start.venue,
             mode=start.mode,
             wallet=start.wallet,
             instrument=self.instrument,
-            wanted_shares=wanted,
-            available_shares=wanted if available is None else available,
+            held_shares=self.holding.shares,
+            sold_shares=self.sold.shares,
+            slippage_points=Decimal(start.tuning.slippage_points),
+        )
+        return exit_request(
+            seller,
+            self.resolved,
             ladder=ladder,
             reference_price=self.fired.price if self.fired else None,
-            slippage_points=Decimal(start.tuning.slippage_points),
-            floor=self.definition.floor,
             lowest=self.lowest_price(),
             timestamp_ms=now_ms,
+            attempt=attempt,
+            available_shares=available,
         )
 
     def next_deadline(self) -> datetime | None:
