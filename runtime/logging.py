@@ -30,6 +30,7 @@ SECRET_FIELDS = frozenset(
         "mnemonic",
         "passphrase",
         "password",
+        "payload_keys",
         "pepper",
         "poly_api_key",
         "poly_passphrase",

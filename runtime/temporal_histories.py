@@ -67,8 +67,6 @@ async def survey_histories(
                 await add_history(survey, client, codec, execution.id, execution.run_id)
     except RPCError as error:
         raise TemporalAway(f"Temporal: {error.status.name}") from error
-    except RuntimeError as error:  # a lazy client that cannot connect raises the bare one
-        raise TemporalAway("Temporal: not connected") from error
     return survey
 
 
