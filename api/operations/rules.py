@@ -12,7 +12,7 @@ from api.deps import AccountContext, Services, well_formed
 from api.errors import invalid_from
 from api.fingerprints import fingerprint
 from api.operations.rule_checks import CheckedRule, check_rule
-from api.problems import Problem, conflict, not_found
+from api.problems import Invalid, Problem, conflict, not_found
 from api.starters import Started
 from domain.errors import Conflict
 from domain.ids import RuleId, rule_id_for
@@ -193,7 +193,12 @@ async def patch_rule(
     # The holding was judged when the rule was made; it counts again only where the amount changes.
     settled = definition.expect_position or definition.action == row.definition.action
     probe = known.model_copy(update={"expect_position": settled})
-    await check_rule(services, context.in_mode(row.mode), probe, services.clock.now())
+    try:
+        await check_rule(services, context.in_mode(row.mode), probe, services.clock.now())
+    except Invalid:
+        # What was refused may follow from the exit itself: a level reached, a moment passed, a market closed.
+        _must_stand(await rule_of(services, context, rule_id))
+        raise
     patch = PatchRule(account_id=context.account_id, definition=definition, expected_version=version)
     answer = await services.rule_starter.patch_rule(row.rule_id, patch, key)
     return await _change(services, context, row, answer)
@@ -250,9 +255,16 @@ def _cancelled_before(row: RuleRow) -> Change:
     raise _finished(row)
 
 
+def _must_stand(row: RuleRow) -> None:
+    """Refuse to change a rule that has fired or ended meanwhile."""
+    if row.status is not RuleStatus.ACTIVE:
+        raise _finished(row)
+
+
 def _finished(row: RuleRow) -> Problem:
     if row.status is RuleStatus.TRIGGERED:
-        detail = "The price reached its level first: nothing was changed, and its exit is done."
+        ends = "its exit is done" if row.phase is RulePhase.DONE else "its exit goes on"
+        detail = f"The price reached its level first: nothing was changed, and {ends}."
         return conflict("crossing_won", detail, rule_id=row.rule_id, rule_status=row.status.value)
     detail = f"The rule has ended as {row.status.value}: nothing was changed."
     return conflict("already_finished", detail, rule_id=row.rule_id, rule_status=row.status.value)

@@ -353,6 +353,11 @@ class FakeRules:
         """Let a rule end."""
         await self._write(replace(self.rows[rule_id], status=status, phase=RulePhase.DONE))
 
+    async def fire(self, rule_id: RuleId) -> None:
+        """Let a rule's exit be under way."""
+        row = replace(self.rows[rule_id], status=RuleStatus.TRIGGERED, phase=RulePhase.EXITING)
+        await self._write(row)
+
     async def orphan(self, rule_id: RuleId) -> None:
         """Lose a rule's workflow, as a termination by hand does."""
         row = self.rows[rule_id]

@@ -11,11 +11,11 @@ from api.problems import unavailable
 from api.starters import StillGoingOn
 from domain.ids import RuleId
 from domain.messages import RuleOutcome, RuleStatus
-from domain.orders import Mode
+from domain.orders import MarketState, Mode
 from storage.database import Database
 from storage.repositories.api_keys import Scope
 from tests.api.conftest import World, opened_world
-from tests.api.fakes import BEHEMOTH, MARKET, YES, FakeSession
+from tests.api.fakes import BEHEMOTH, MARKET, YES, FakeSession, instrument
 
 RULES = "/api/v2/rules"
 STOP = {"token_id": YES, "conditions": [{"type": "stop_loss", "price": "0.40"}]}
@@ -301,6 +301,17 @@ async def test_crossing_that_won_the_race_is_named(world: World, method: str) ->
 
     assert (answer.status_code, answer.json()["code"]) == (409, "crossing_won")
     assert answer.json()["rule_id"] == rule["id"]
+
+
+async def test_patch_that_is_bad_only_because_the_rule_has_fired_is_told_so(world: World) -> None:
+    caller = await world.account()
+    rule = (await caller.post(RULES, STOP)).json()
+    await world.rules.fire(RuleId(rule["id"]))
+    world.venues.market.instruments[YES] = instrument(YES, MarketState.CLOSED)
+
+    answer = await caller.patch(f"{RULES}/{rule['id']}", {"floor": "0.1"})
+
+    assert (answer.status_code, answer.json()["code"]) == (409, "crossing_won")
 
 
 async def test_cancel_ends_the_rule_and_again_is_harmless(world: World) -> None:
