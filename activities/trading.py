@@ -301,7 +301,17 @@ class TradingActivities:
 
     @activity.defn
     async def release_shares(self, request: ReleaseShares) -> int:
-        """Cancel the resting sells that stand in an exit's way; return how many there were."""
+        """Cancel the resting sells that stand in an exit's way; return how many there were.
+
+        Raises:
+            ApplicationError: the account has no credentials; the next claim shows it as blocked.
+        """
+        try:
+            return await self._release(request)
+        except CredentialsMissing as error:
+            raise ApplicationError(str(error), type=error.code, non_retryable=True) from None
+
+    async def _release(self, request: ReleaseShares) -> int:
         if request.held_by:
             return await self._release_ours(request)
         claim = await self._claims.latest_of(request.for_order_id)

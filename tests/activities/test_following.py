@@ -130,6 +130,14 @@ async def test_only_the_orders_that_hold_the_shares_are_cancelled(desk: Desk):
     assert set(desk.venues.wallets) == {RESTING.wallet.wallet_id}
 
 
+async def test_shares_that_no_key_can_release_are_not_tried_again(desk: Desk):
+    desk.venues.missing = CredentialsMissing("the account has no key")
+    with pytest.raises(ApplicationError) as raised:
+        await desk.activities.release_shares(release())
+
+    assert (raised.value.type, raised.value.non_retryable) == (CredentialsMissing.code, True)
+
+
 async def test_an_order_in_flight_is_followed_with_the_wallet_that_signed_it(desk: Desk):
     await desk.place(RESTING)
     ref = replace(make_ref(), wallet_id="wal_former")
