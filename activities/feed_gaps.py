@@ -50,6 +50,7 @@ class GapLog:
                 FeedGap(
                     venue=self._shard.venue,
                     shard=self._shard.shard,
+                    shards=self._shard.shards,
                     token_id=token,
                     started_at=min(blind.since, at),
                     ended_at=at,

@@ -1,6 +1,6 @@
 """Recovery of a feed: the tape through the same index, then the saved marks."""
 
-from collections.abc import Collection, Sequence
+from collections.abc import Container, Mapping, Sequence
 from datetime import datetime
 
 import structlog
@@ -62,7 +62,7 @@ class Recovery:
         for row in rows:
             oldest[row.token_id] = min(since[row.rule_id], oldest.get(row.token_id, since[row.rule_id]))
         standing = await self._tape.standing(self._shard.venue, oldest)
-        replay = TapeReplay(self._board, self._intake, await self._unseen(oldest.values(), blind))
+        replay = TapeReplay(self._board, self._intake, await self._unseen(oldest, blind))
         pages = self._tape.pages(self._shard.venue, oldest)
         shown = await replay.run(rows, since, marks.carried, standing, pages)
         reached = [mark for mark in marks.reached if mark.rule_id not in replay.fired]
@@ -70,16 +70,20 @@ class Recovery:
         if shown:
             log.info("feed.tape_replayed", rows=shown)
 
-    async def _unseen(self, since: Collection[datetime], blind: Blind | None) -> list[Span]:
-        """Return the gaps of this shard since the oldest time, with the one that is open still."""
+    async def _unseen(self, since: Mapping[str, datetime], blind: Blind | None) -> list[Span]:
+        """Return the gaps of these tokens since the oldest time, with the one that is open still."""
         recorded: list[FeedGap] = []
         if since:
-            recorded = await self._tape.gaps(self._shard.venue, min(since))
+            recorded = await self._tape.gaps(self._shard.venue, min(since.values()))
         spans: list[Span] = [
-            (unix_ms(gap.started_at), unix_ms(gap.ended_at))
-            for gap in recorded
-            if gap.shard == self._shard.shard
+            (unix_ms(gap.started_at), unix_ms(gap.ended_at)) for gap in recorded if self._concerns(gap, since)
         ]
         if blind is not None:
             spans.append((unix_ms(blind.since), None))
         return spans
+
+    def _concerns(self, gap: FeedGap, tokens: Container[str]) -> bool:
+        """Whether a gap may have hidden one of these tokens; of another layout's shards any may have."""
+        if gap.token_id is not None:
+            return gap.token_id in tokens
+        return gap.shards != self._shard.shards or gap.shard == self._shard.shard

@@ -3,7 +3,7 @@
 from datetime import datetime
 from decimal import Decimal
 
-from sqlalchemy import Identity, Index
+from sqlalchemy import Identity, Index, text
 from sqlalchemy.orm import Mapped, mapped_column
 
 from storage.models.base import Base
@@ -28,7 +28,7 @@ class TapeRecord(Base):
 
 
 class FeedGapRecord(Base):
-    """A span in which a feed could not see; without a token it holds for the whole shard."""
+    """A span in which a feed could not see; without a token it holds for the whole shard of `shards`."""
 
     __tablename__ = "feed_gaps"
     __table_args__ = (Index(None, "venue", "ended_at"),)
@@ -36,6 +36,7 @@ class FeedGapRecord(Base):
     id: Mapped[int] = mapped_column(Identity(always=True), primary_key=True)
     venue: Mapped[str]
     shard: Mapped[int]
+    shards: Mapped[int] = mapped_column(server_default=text("1"))
     token_id: Mapped[str | None]
     started_at: Mapped[datetime]
     ended_at: Mapped[datetime]

@@ -11,6 +11,7 @@ from pydantic import TypeAdapter
 from domain.quotes import Quote
 from storage.database import Database
 from storage.records import read_all
+from storage.shards import in_shard
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -25,10 +26,11 @@ class TapeEntry:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class FeedGap:
-    """A span in which a feed could not see; without a token it holds for the whole shard."""
+    """A span in which a feed could not see; without a token it holds for the whole shard, of `shards`."""
 
     venue: str
     shard: int
+    shards: int = 1
     token_id: str | None
     started_at: datetime
     ended_at: datetime
@@ -58,7 +60,7 @@ _GAP = TypeAdapter(FeedGap)
 _CANDLE = TypeAdapter(Candle)
 
 _COLUMNS = ("venue", "token_id", "ts", "bid", "ask", "last")
-_GAP_COLUMNS = ("venue", "shard", "token_id", "started_at", "ended_at", "reason")
+_GAP_COLUMNS = ("venue", "shard", "shards", "token_id", "started_at", "ended_at", "reason")
 _QUOTE = (
     "t.venue, t.token_id, t.ts,"
     " jsonb_build_object('bid', t.bid::text, 'ask', t.ask::text, 'last', t.last::text) AS quote"
@@ -83,10 +85,12 @@ _LATEST = f"""SELECT {_QUOTE} FROM unnest($2::text[]) AS wanted (token_id)
     CROSS JOIN LATERAL (
         SELECT * FROM tape WHERE venue = $1 AND token_id = wanted.token_id ORDER BY ts DESC, id DESC LIMIT 1
     ) AS t"""  # noqa: S608
-_GAPS = """SELECT venue, shard, token_id, started_at, ended_at, reason FROM feed_gaps
+_GAPS = f"""SELECT venue, shard, shards, token_id, started_at, ended_at, reason FROM feed_gaps
     WHERE venue = $1 AND ended_at >= $2 AND ($3::timestamptz IS NULL OR started_at < $3)
-        AND (token_id IS NULL OR $4::text IS NULL OR token_id = $4)
-    ORDER BY started_at, id"""
+        AND ($4::text IS NULL OR token_id = $4 OR token_id IS NULL AND {
+    in_shard("$4", shard="shard", shards="shards")
+})
+    ORDER BY started_at, id"""  # noqa: S608 - fixed text
 _CANDLES = """SELECT venue, token_id, minute, open, high, low, close, bid_low, bid_high, ask_low, ask_high,
         changes
     FROM candles WHERE venue = $1 AND token_id = $2 AND minute >= $3 AND minute < $4 ORDER BY minute"""
@@ -138,7 +142,10 @@ async def write_changes(connection: asyncpg.Connection, rows: Sequence[TapeEntry
 
 async def write_gaps(connection: asyncpg.Connection, gaps: Sequence[FeedGap]) -> None:
     """Write down spans in which a feed could not see, all of them or nothing."""
-    records = [(gap.venue, gap.shard, gap.token_id, gap.started_at, gap.ended_at, gap.reason) for gap in gaps]
+    records = [
+        (gap.venue, gap.shard, gap.shards, gap.token_id, gap.started_at, gap.ended_at, gap.reason)
+        for gap in gaps
+    ]
     if records:
         await connection.copy_records_to_table("feed_gaps", records=records, columns=_GAP_COLUMNS)
 

@@ -13,6 +13,7 @@ from storage.database import Database
 from storage.hints import listen
 from storage.records import read_all
 from storage.repositories.projections import WATCHES
+from storage.shards import in_shard
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,15 +44,15 @@ _COLUMNS = (
     "w.rule_id, w.account_id, w.mode, w.venue, w.token_id, w.generation, w.armed, w.not_before_ms,"
     " w.resolved, w.shares, w.version"
 )
-IN_SHARD = "mod(hashtextextended(w.token_id, 0) & 9223372036854775807, {shards}) = {shard}"
+_IN_SHARD = in_shard("w.token_id", shard="$2", shards="$3")
 # Transactions below the snapshot's xmin are over and all that they wrote is seen; one at or above it may
 # still commit with a lower id than rows that are seen already. So the next read begins at the edge itself.
 _EDGE = "pg_snapshot_xmin(pg_current_snapshot())::text AS edge"
 _SNAPSHOT = f"""SELECT {_EDGE}, {_COLUMNS} FROM (VALUES (1)) AS one LEFT JOIN watches AS w
-    ON w.venue = $1 AND w.armed AND {IN_SHARD.format(shards="$3", shard="$2")}"""  # noqa: S608 - fixed text
+    ON w.venue = $1 AND w.armed AND {_IN_SHARD}"""  # noqa: S608 - fixed text
 _CHANGED = f"""SELECT {_EDGE}, {_COLUMNS} FROM (VALUES (1)) AS one LEFT JOIN watches AS w
     ON w.venue = $1 AND w.changed_xid >= $4::text::xid8
-    AND {IN_SHARD.format(shards="$3", shard="$2")}"""  # noqa: S608
+    AND {_IN_SHARD}"""  # noqa: S608
 _ARMED_SINCE = "SELECT rule_id, armed_at FROM watches WHERE rule_id = ANY($1::text[])"
 _SAVE_MARKS = """INSERT INTO trail_marks AS t (rule_id, generation, condition_index, mark, active)
     SELECT rule_id, generation, condition_index, mark, active

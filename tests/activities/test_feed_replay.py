@@ -1,5 +1,6 @@
 """A feed that comes back: the tape fires what it would have fired, at its own times."""
 
+from dataclasses import replace
 from datetime import timedelta
 
 import pytest
@@ -22,22 +23,21 @@ def floor():
     return floor
 
 
-def gap_between(floor, start, end):
+def gap_between(floor, start, end, **fields):
     now = floor.clock.now()
     return FeedGap(
         venue=SHARD.venue,
-        shard=SHARD.shard,
-        token_id=None,
+        **{"shard": SHARD.shard, "token_id": None, **fields},
         started_at=now + timedelta(seconds=start),
         ended_at=now + timedelta(seconds=end),
         reason=GapReason.RESTART,
     )
 
 
-async def replayed(floor, *, blind_s=0):
+async def replayed(floor, *, blind_s=0, shard=SHARD):
     """Lets a feed come back and see the fresh book; returns what had fired."""
     floor.leases.change(seen_until=floor.clock.now() + timedelta(seconds=blind_s))
-    async with floor.running():
+    async with floor.running(shard=shard):
         await floor.until(
             lambda: floor.leases.state.seen_until == floor.clock.now() and floor.leases.state.replica == 0
         )
@@ -71,6 +71,24 @@ async def test_earlier_gap_confirms_nothing_when_its_fresh_books_were_back(floor
     floor.taped(-30, "0.39", "0.40")
     floor.taped(-19, "0.50", "0.52")
     assert await replayed(floor) == []
+
+
+async def test_gap_of_another_token_or_shard_delays_nothing(floor):
+    half = replace(SHARD, shards=2)
+    floor.watch(STOP, armed_s=-60, **FIVE_SECONDS)
+    floor.recorded.append(gap_between(floor, -29, -19, token_id="another", shards=2))
+    floor.recorded.append(gap_between(floor, -29, -19, shard=1, shards=2))
+    floor.taped(-30, "0.39", "0.40")
+    (crossing,) = await replayed(floor, shard=half)
+    assert crossing.observed_at_ms == floor.unix_ms(-25)
+
+
+async def test_gap_of_a_former_layout_may_have_been_this_shards(floor):
+    floor.watch(STOP, armed_s=-60, **FIVE_SECONDS)
+    floor.recorded.append(gap_between(floor, -29, -19, shard=1, shards=2))
+    floor.taped(-30, "0.39", "0.40")
+    (crossing,) = await replayed(floor)
+    assert crossing.observed_at_ms == floor.unix_ms(-19)
 
 
 async def test_price_that_stood_before_and_after_a_gap_fires_at_its_end(floor):

@@ -102,6 +102,27 @@ async def test_gaps_of_the_shard_and_of_the_token_are_found(store: Store) -> Non
     assert await tape.gaps(venue, START + timedelta(minutes=2)) == gaps[1:]
 
 
+async def test_gap_of_another_shard_is_none_of_the_tokens(store: Store) -> None:
+    tape, venue = Tape(store.database), f"venue-{store.token_id}"
+    shards = (1, 2, 2, 5, 5, 5, 5, 5)
+    numbers = (0, 0, 1, 0, 1, 2, 3, 4)
+    for number, (shard, of) in enumerate(zip(numbers, shards, strict=True)):
+        ended = START + timedelta(minutes=number)
+        await tape.record_gap(
+            FeedGap(
+                venue=venue,
+                shard=shard,
+                shards=of,
+                token_id=None,
+                started_at=START,
+                ended_at=ended,
+                reason="restart",
+            )
+        )
+    assert len(await tape.gaps(venue, START)) == 8
+    assert [gap.shards for gap in await tape.gaps(venue, START, token_id=store.token_id)] == [1, 2, 5]
+
+
 async def test_only_gaps_that_reach_into_the_span_are_found(store: Store) -> None:
     tape = Tape(store.database)
     venue = f"venue-{store.token_id}"
