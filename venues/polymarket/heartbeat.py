@@ -6,6 +6,8 @@ wrong id is answered 400 with the expected one (venue's documentation, Heartbeat
 
 import asyncio
 from collections.abc import Callable, Mapping
+from contextlib import AbstractAsyncContextManager
+from types import TracebackType
 
 import orjson
 import structlog
@@ -24,8 +26,8 @@ Headers = Callable[[str, str, bytes], Mapping[str, str]]
 """(method, path, body) → authentication headers."""
 
 
-class Heartbeat:
-    """Sends heartbeats of one API key until its task is cancelled.
+class Heartbeat(AbstractAsyncContextManager[None]):
+    """Sends heartbeats of one API key as long as its context is open.
 
     Args:
         session: requests to the CLOB host.
@@ -38,6 +40,19 @@ class Heartbeat:
         self._headers = headers
         self._every_s = every_s
         self._next_id = ""
+        self._beating: asyncio.Task[None] | None = None
+
+    async def __aenter__(self) -> None:
+        self._beating = asyncio.create_task(self.run(), name="polymarket heartbeat")
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        if self._beating is not None:
+            self._beating.cancel()
+            (ended,) = await asyncio.gather(self._beating, return_exceptions=True)
+            if isinstance(ended, Exception):  # it was not cancelled, but failed by a defect of its own
+                raise ended
 
     async def run(self) -> None:
         """Beat for ever; one that fails is followed by the next at its time."""

@@ -3,7 +3,7 @@
 import asyncio
 import time
 from collections.abc import AsyncGenerator, AsyncIterator, Callable, Mapping, Sequence
-from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager
 from datetime import datetime
 from decimal import Decimal
 
@@ -245,17 +245,12 @@ class PolymarketTrading:
     @asynccontextmanager
     async def _listen(self) -> AsyncGenerator[AsyncIterator[AccountEvent]]:
         """Open the socket, and beat while it is open where the venue's dead man's switch is wanted."""
-        every_s, beating = self._config.heartbeat_s, None
-        if every_s is not None:
-            heartbeat = Heartbeat(self._session, self._headers, every_s)
-            beating = asyncio.create_task(heartbeat.run(), name="polymarket heartbeat")
-        try:
-            async with UserSocket(self._config, self._credentials.api, self.fills_of_trade) as events:
-                yield events
-        finally:
-            if beating is not None:
-                beating.cancel()
-                await asyncio.gather(beating, return_exceptions=True)
+        async with AsyncExitStack() as parts:
+            if self._config.heartbeat_s is not None:
+                heartbeat = Heartbeat(self._session, self._headers, self._config.heartbeat_s)
+                await parts.enter_async_context(heartbeat)
+            socket = UserSocket(self._config, self._credentials.api, self.fills_of_trade)
+            yield await parts.enter_async_context(socket)
 
     async def _look_up(self, venue_order_id: VenueOrderId) -> VenueOrder | None:
         reply = await self._get(_ORDER_LOOKUP + venue_order_id, {})

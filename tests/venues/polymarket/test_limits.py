@@ -173,11 +173,21 @@ async def test_heartbeat_that_fails_is_followed_by_the_next() -> None:
         return Prepared(500)
 
     async with recording_server(answer) as server, HttpSession(server.url, PolymarketConfig()) as session:
-        beating = asyncio.create_task(Heartbeat(session, lambda *_: {}, every_s=0.001).run())
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(10), Heartbeat(session, lambda *_: {}, every_s=0.001):
             await second.wait()
-        beating.cancel()
-        await asyncio.gather(beating, return_exceptions=True)
+
+
+async def test_heartbeat_that_ends_by_a_defect_is_not_silent() -> None:
+    failed = asyncio.Event()
+
+    def headers(*_: object) -> dict[str, str]:
+        failed.set()
+        raise ZeroDivisionError
+
+    async with HttpSession("http://127.0.0.1:9", PolymarketConfig()) as session:
+        with pytest.raises(ZeroDivisionError):
+            async with Heartbeat(session, headers, every_s=60):
+                await failed.wait()
 
 
 async def test_heartbeat_whose_refusal_names_no_id_is_no_success() -> None:
