@@ -1,0 +1,332 @@
+"""`python -m bench.create`: rules a second through the API, what a creation costs, what an idle rule costs.
+
+Product: POST /api/v2/rules → 201, the rule armed. Floor: update-with-start of a bare workflow that answers
+at once, by as many callers. HTTP: the same POST with a body that validation refuses, so that the API does no
+more than read, authenticate and answer. The three are taken in turn. The API paces starts (in bulk they would
+starve the crossings of rules that stand): with many clients it is this pace that is measured; answers 429 are
+counted. Idle cost: growth of Postgres, of Temporal's file and of the workers' memory, over the rules armed.
+"""
+
+import argparse
+import asyncio
+import json
+import statistics
+import time
+import uuid
+from collections.abc import AsyncGenerator, Awaitable, Callable, Sequence
+from contextlib import asynccontextmanager
+from dataclasses import asdict, dataclass
+from http import HTTPStatus
+from pathlib import Path
+
+import httpx2
+from rich.console import Console
+from rich.table import Table
+from temporalio.client import Client
+
+import runtime.logging
+from bench.client import Api, Refused
+from bench.figures import Series, series
+from bench.floor import create_bare_ms, floor_client
+from bench.market import Trader, stop_body
+from bench.program import carry_through, data_folder
+from bench.side_by_side import side_by_side
+from bench.stack import measured, running
+from bench.waiting import BenchFailed
+from bench.weight import Weight, weigh
+from runtime.embedded.stack import EmbeddedStack
+from simulator.client import SimulatorAdmin
+
+NAME = "create"
+CLIENTS = (1, 16, 64)
+STEPS = (1_000, 10_000)
+FLOOR_WORKERS = 2
+FILLING_AT_ONCE = 32
+SETTLED_S = 3.0
+TOO_MANY_PAUSE_S = 0.1
+
+Say = Callable[[str], None]
+Sample = Callable[[], Awaitable[float]]
+
+
+@dataclass(frozen=True, slots=True)
+class Creation:
+    """What so many clients at once found; rates are medians of the rounds, latencies are of all of them."""
+
+    clients: int
+    rules_per_s: float
+    floor_per_s: float
+    create_ms: Series
+    floor_ms: Series
+    http_ms: Series
+    ratio_p50: float
+    ratio_p50_without_http: float
+    too_many: int
+
+
+@dataclass(frozen=True, slots=True)
+class IdleCost:
+    """Growth over an empty stack with so many idle rules, a rule."""
+
+    rules: int
+    postgres_bytes: int
+    temporal_bytes: int
+    worker_bytes: int
+    server_bytes: int
+    """Postgres and Temporal together."""
+
+
+@dataclass(frozen=True, slots=True)
+class Report:
+    """What one run found."""
+
+    creations: tuple[Creation, ...]
+    idle: tuple[IdleCost, ...]
+
+
+class Caller:
+    """Creates rules that never fire, as an impatient client that waits only where it is told to."""
+
+    def __init__(self, api: Api, token_id: str) -> None:
+        """Take an account's client and a token that it holds."""
+        self._api = api
+        self._token = token_id
+        self._count = 0
+        self.too_many = 0
+
+    async def create_ms(self) -> float:
+        """Create one; return the milliseconds until it was armed, waits after a 429 included.
+
+        Raises:
+            BenchFailed: It was not armed in time.
+        """
+        self._count += 1
+        body = stop_body(self._token, f"0.{10 + self._count % 30:02d}")
+        key, began = uuid.uuid4().hex, time.monotonic_ns()
+        while True:
+            try:
+                answer = await self._api.post("/api/v2/rules", body, key)
+            except Refused as refused:
+                if refused.status != HTTPStatus.TOO_MANY_REQUESTS:
+                    raise
+                self.too_many += 1
+                await asyncio.sleep(TOO_MANY_PAUSE_S)
+                continue
+            if "phase" not in answer:
+                raise BenchFailed(f"a rule was not armed in time: {answer}")
+            return (time.monotonic_ns() - began) / 1e6
+
+    async def http_ms(self) -> float:
+        """Send a body that is refused; return the milliseconds until the answer.
+
+        Raises:
+            BenchFailed: It was not refused.
+        """
+        began = time.monotonic_ns()
+        try:
+            await self._api.post("/api/v2/rules", {"token_id": self._token})
+        except Refused as refused:
+            if refused.status == HTTPStatus.UNPROCESSABLE_ENTITY:
+                return (time.monotonic_ns() - began) / 1e6
+            raise
+        raise BenchFailed("a rule without conditions was created")
+
+
+async def measure(
+    clients: Sequence[int], per_round: int, rounds: int, steps: Sequence[int], folder: Path, say: Say
+) -> Report:
+    """Run the whole measurement, each half on a stack of its own.
+
+    Raises:
+        BenchFailed: The run could not be carried through.
+    """
+    creations: list[Creation] = []
+    if clients:
+        async with (
+            running(measured(folder / "creation")) as stack,
+            _trader(stack) as trader,
+            floor_client(stack, FLOOR_WORKERS) as floor,
+            httpx2.AsyncClient(base_url=stack.api_url, timeout=60, limits=_LIMITS, trust_env=False) as http,
+        ):
+            token = await _token(trader, "creation")
+            api = Api(http, stack.admin_key.get_secret_value(), trader.account_id)
+            for count in clients:
+                told = _prefixed(say, f"{count} clients: ")
+                creations.append(await _creation(Caller(api, token), floor, count, per_round, rounds, told))
+    return Report(tuple(creations), tuple(await _idle(steps, folder / "idle", say)) if steps else ())
+
+
+_LIMITS = httpx2.Limits(max_connections=None, max_keepalive_connections=None)
+
+
+async def _creation(
+    caller: Caller, floor: Client, clients: int, per_round: int, rounds: int, say: Say
+) -> Creation:
+    made: list[float] = []
+    bare: list[float] = []
+    http: list[float] = []
+    rates: list[tuple[float, float]] = []
+    for number in range(-1, rounds):  # the first warms up and is left out
+        say(f"round {number + 1} of {rounds}")
+        taken, rate = await _batch(caller.create_ms, clients, per_round)
+        floors, floor_rate = await _batch(lambda: create_bare_ms(floor), clients, per_round)
+        refused, _ = await _batch(caller.http_ms, clients, per_round)
+        if number >= 0:
+            made, bare, http = made + taken, bare + floors, http + refused
+            rates.append((rate, floor_rate))
+    created, floored, asked = series(made), series(bare), series(http)
+    return Creation(
+        clients=clients,
+        rules_per_s=round(statistics.median(rate for rate, _ in rates), 1),
+        floor_per_s=round(statistics.median(rate for _, rate in rates), 1),
+        create_ms=created,
+        floor_ms=floored,
+        http_ms=asked,
+        ratio_p50=round(created.p50_ms / floored.p50_ms, 3),
+        ratio_p50_without_http=round((created.p50_ms - asked.p50_ms) / floored.p50_ms, 3),
+        too_many=caller.too_many,
+    )
+
+
+async def _batch(sample: Sample, clients: int, count: int) -> tuple[list[float], float]:
+    """Take so many samples by so many clients; return their milliseconds and how many came in a second."""
+    began = time.monotonic()
+    taken = await side_by_side((sample() for _ in range(count)), clients)
+    return taken, count / (time.monotonic() - began)
+
+
+async def _idle(steps: Sequence[int], folder: Path, say: Say) -> list[IdleCost]:
+    async with running(measured(folder)) as stack, _trader(stack) as trader:
+        token = await _token(trader, "idle rules")
+        await trader.arm(token, "0.10")  # what the first rule brings along is not what a rule costs
+        empty = await _settled(stack)
+        armed, costs = 0, list[IdleCost]()
+
+        async def arm(number: int) -> None:
+            nonlocal armed
+            await trader.arm(token, f"0.{10 + number % 30:02d}")
+            armed += 1
+            say(f"idle rules: {armed} of {steps[-1]}")
+
+        for step in steps:
+            await side_by_side((arm(number) for number in range(armed, step)), FILLING_AT_ONCE)
+            costs.append(_cost(step, empty, await _settled(stack)))
+        return costs
+
+
+async def _settled(stack: EmbeddedStack) -> Weight:
+    await asyncio.sleep(SETTLED_S)
+    return await weigh(stack)
+
+
+def _cost(rules: int, before: Weight, now: Weight) -> IdleCost:
+    postgres = (now.postgres_bytes - before.postgres_bytes) // rules
+    temporal = (now.temporal_bytes - before.temporal_bytes) // rules
+    workers = (now.worker_bytes - before.worker_bytes) // rules
+    return IdleCost(rules, postgres, temporal, workers, postgres + temporal)
+
+
+@asynccontextmanager
+async def _trader(stack: EmbeddedStack) -> AsyncGenerator[Trader]:
+    async with (
+        SimulatorAdmin(stack.simulator_admin_url) as admin,
+        Trader(stack.api_url, stack.admin_key.get_secret_value(), admin) as trader,
+    ):
+        await trader.open_account("create")
+        yield trader
+
+
+async def _token(trader: Trader, name: str) -> str:
+    token = await trader.open_market(name)
+    await trader.buy(token)
+    return token
+
+
+def _prefixed(say: Say, prefix: str) -> Say:
+    return lambda words: say(prefix + words)
+
+
+def show(report: Report, console: Console) -> None:
+    """Print the figures as tables."""
+    if report.creations:
+        console.print(_creations(report.creations))
+    if report.idle:
+        console.print(_costs(report.idle))
+
+
+def _creations(rows: Sequence[Creation]) -> Table:
+    table = Table(title="Rules through the API, against bare update-with-start")
+    names = (
+        "clients",
+        "rules/s",
+        "floor/s",
+        "p50 ms",
+        "p99 ms",
+        "floor p50",
+        "http p50",
+        "ratio",
+        "without http",
+    )
+    for name in (*names, "429"):
+        table.add_column(name, justify="right")
+    for row in rows:
+        table.add_row(
+            *map(
+                str,
+                (
+                    row.clients,
+                    row.rules_per_s,
+                    row.floor_per_s,
+                    row.create_ms.p50_ms,
+                    row.create_ms.p99_ms,
+                    row.floor_ms.p50_ms,
+                    row.http_ms.p50_ms,
+                    row.ratio_p50,
+                    row.ratio_p50_without_http,
+                    row.too_many,
+                ),
+            )
+        )
+    return table
+
+
+def _costs(rows: Sequence[IdleCost]) -> Table:
+    table = Table(title="An idle rule, bytes")
+    for name in ("rules", "Postgres", "Temporal", "both", "workers' memory"):
+        table.add_column(name, justify="right")
+    for row in rows:
+        figures = (row.rules, row.postgres_bytes, row.temporal_bytes, row.server_bytes, row.worker_bytes)
+        table.add_row(*(f"{figure:,}" for figure in figures))
+    return table
+
+
+def parser() -> argparse.ArgumentParser:
+    """Return the command line."""
+    made = argparse.ArgumentParser(prog="python -m bench.create", description=__doc__)
+    made.add_argument("--clients", type=int, nargs="*", default=list(CLIENTS), help="numbers of clients")
+    made.add_argument("--per-round", type=int, default=200, help="rules of a round")
+    made.add_argument("--rounds", type=int, default=3, help="rounds, after one that warms up")
+    words = "numbers of idle rules at which the stack is weighed; none leaves it out"
+    made.add_argument("--idle", type=int, nargs="*", default=list(STEPS), help=words)
+    made.add_argument("--data-dir", type=Path, default=None, help="keep the stacks' data and logs here")
+    made.add_argument("--json", action="store_true", help="print one JSON object")
+    return made
+
+
+def main() -> None:
+    """Measure and print."""
+    given = parser().parse_args()
+    runtime.logging.configure(level=40)
+    console = Console(stderr=True)
+    with data_folder(given.data_dir, NAME, console) as folder, console.status("starting a stack") as status:
+        steps = sorted(given.idle)
+        work = measure(given.clients, given.per_round, given.rounds, steps, folder, status.update)
+        report = carry_through(work, NAME, console)
+    if given.json:
+        print(json.dumps(asdict(report)))
+    else:
+        show(report, Console())
+
+
+if __name__ == "__main__":
+    main()

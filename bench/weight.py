@@ -1,0 +1,94 @@
+"""What a stack weighs: bytes in Postgres and Temporal's file, memory of its processes, open connections."""
+
+import sqlite3
+from collections.abc import Mapping
+from contextlib import closing
+from dataclasses import dataclass
+from pathlib import Path
+
+import asyncpg
+import psutil
+
+from runtime.embedded.stack import WORKERS, EmbeddedStack
+
+_POSTGRES_BYTES = """
+    SELECT sum(pg_total_relation_size(oid))::bigint FROM pg_class
+    WHERE relkind IN ('r', 'm') AND relnamespace = 'public'::regnamespace
+"""
+_CONNECTIONS = """
+    SELECT count(*) FROM pg_stat_activity WHERE backend_type = 'client backend' AND pid <> pg_backend_pid()
+"""
+_ESTABLISHED = psutil.CONN_ESTABLISHED
+
+
+@dataclass(frozen=True, slots=True)
+class Weight:
+    """One look at a stack.
+
+    Attributes:
+        postgres_bytes: Tables with their indexes.
+        temporal_bytes: Pages in use of Temporal's SQLite file.
+        memory_bytes: Resident memory of each part with everything below it.
+        connections: Established sockets of each part.
+        database_connections: Clients that Postgres serves.
+    """
+
+    postgres_bytes: int
+    temporal_bytes: int
+    memory_bytes: Mapping[str, int]
+    connections: Mapping[str, int]
+    database_connections: int
+
+    @property
+    def worker_bytes(self) -> int:
+        """Memory of all workers."""
+        return sum(size for part, size in self.memory_bytes.items() if part in WORKERS)
+
+
+async def weigh(stack: EmbeddedStack) -> Weight:
+    """Look at a stack that runs; dead rows and unused pages are left out."""
+    connection = await asyncpg.connect(stack.database_url, ssl=False)
+    try:
+        await connection.execute("VACUUM")
+        postgres = await connection.fetchval(_POSTGRES_BYTES)
+        clients = await connection.fetchval(_CONNECTIONS)
+    finally:
+        await connection.close()
+    trees = {part: _tree(stack, part) for part in stack.supervisor.parts}
+    return Weight(
+        postgres_bytes=int(str(postgres)),
+        temporal_bytes=used_bytes(stack.data_dir.temporal_database),
+        memory_bytes={part: _memory(tree) for part, tree in trees.items()},
+        connections={part: _sockets(tree) for part, tree in trees.items()},
+        database_connections=int(str(clients)),
+    )
+
+
+def used_bytes(database: Path) -> int:
+    """Return the bytes of a SQLite file's pages that are in use, those in its write-ahead log included."""
+    with closing(sqlite3.connect(f"file:{database}?mode=ro", uri=True, timeout=10)) as connection:
+        pages, free, size = (
+            int(connection.execute(f"PRAGMA {name}").fetchone()[0])
+            for name in ("page_count", "freelist_count", "page_size")
+        )
+    return (pages - free) * size
+
+
+def _tree(stack: EmbeddedStack, part: str) -> list[psutil.Process]:
+    pid = stack.supervisor.pid(part)
+    if pid is None:
+        return []
+    process = psutil.Process(pid)
+    return [process, *process.children(recursive=True)]
+
+
+def _memory(tree: list[psutil.Process]) -> int:
+    return sum(process.memory_info().rss for process in tree)
+
+
+def _sockets(tree: list[psutil.Process]) -> int:
+    return sum(
+        connection.status == _ESTABLISHED
+        for process in tree
+        for connection in process.net_connections(kind="tcp")
+    )
