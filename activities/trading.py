@@ -144,7 +144,8 @@ class TradingActivities:
                 took_ms=self._clock.monotonic_ms() - began_ms,
             )
         except StorageUnavailable as error:
-            # The outcome stays in this activity's result; a retry would find the order by its id.
+            # The outcome stays in this activity's result; a retry would find the order by its id. A
+            # breaker that did not hear of it needs one more.
             log.warning("claim.answer_not_recorded", order_id=attempt.order_id, error=str(error))
         if answer.kind in _STANDS or answer.kind is AnswerKind.UNKNOWN:
             await self._wake_stream(attempt)

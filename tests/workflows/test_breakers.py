@@ -2,6 +2,8 @@
 
 from decimal import Decimal
 
+import pytest
+
 from domain.messages import PlaceOrder, RulePhase, Severity
 from domain.orders import AnswerKind, OrderState
 from tests.fakes.exchange import FakeExchange, Reply, answers, refused
@@ -71,6 +73,27 @@ async def test_exit_held_back_for_long_is_alarmed_once(floor: Floor, exchange: F
 
     assert exchange.sold == D(10)
     assert exchange.alarms == ["order.stuck"]
+
+
+@pytest.mark.parametrize(
+    "replies",
+    [[answers(AnswerKind.UNKNOWN)] * 8, [*[held_back()] * 8, answers(AnswerKind.NO_LIQUIDITY)]],
+    ids=["unknown", "held back"],
+)
+async def test_exit_of_a_sick_venue_is_tried_soon_however_long_it_lasts(
+    floor: Floor, exchange: FakeExchange, replies: list[Reply]
+):
+    exchange.script(*replies)
+    tuning = quick(retry_ms=4, retry_cap_ms=LONG_MS)
+    rule = await floor.arm(tuning=tuning)
+    await rule.cross("0.39")
+    await rule.result()
+
+    history = await rule.handle.fetch_history()
+    timers = [e for e in history.events if e.HasField("timer_started_event_attributes")]
+    waits = [e.timer_started_event_attributes.start_to_fire_timeout.ToMilliseconds() for e in timers]
+    assert len(waits) >= 8
+    assert max(waits) <= tuning.fallback_cap_ms
 
 
 async def test_cancel_ends_an_exit_that_is_held_back(floor: Floor, exchange: FakeExchange):
