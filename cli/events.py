@@ -5,19 +5,14 @@ from collections.abc import Iterator
 from typing import Annotated
 
 import typer
+from rich.text import Text
 
 from cli.client import PAGE, ApiClient, JsonObject, Query, api, objects, text
-from cli.output import AccountOption, Json, console, field, print_json, print_table, shortened
+from cli.output import AccountOption, Json, console, print_json
 
 EVENTS = "/api/v2/events"
-_COLUMNS = (
-    ("at", field("at")),
-    ("severity", field("severity")),
-    ("type", field("type")),
-    ("what", field("message")),
-    ("rule", shortened("rule_id")),
-    ("order", shortened("order_id")),
-)
+_STYLES = {"warning": "yellow", "alarm": "bold red"}
+_SECONDS = len("2026-11-21T12:00:00")
 
 
 def events(
@@ -65,15 +60,22 @@ def following(client: ApiClient, query: Query, after: str) -> Iterator[JsonObjec
 def _show(events: list[JsonObject], json_output: bool) -> None:
     if json_output:
         print_json(events)
-    else:
-        print_table("Events", _COLUMNS, events, "Nothing happened yet.")
+        return
+    for event in events:
+        _line(event, json_output)
+    if not events:
+        console().print("Nothing happened yet.")
 
 
 def _line(event: JsonObject, json_output: bool) -> None:
     if json_output:
         print_json(event)
         return
-    subject = text(event, "rule_id") or text(event, "order_id")
-    console().print(
-        f"{text(event, 'at')}  {text(event, 'severity'):<7}  {text(event, 'message')}  [dim]{subject}[/dim]"
+    severity, subject = text(event, "severity"), text(event, "rule_id") or text(event, "order_id")
+    line = Text.assemble(
+        f"{text(event, 'at')[:_SECONDS]}Z  ",
+        (f"{severity:<7}", _STYLES.get(severity, "")),
+        f"  {text(event, 'type')}: {text(event, 'message')}  ",
+        (subject, "dim"),
     )
+    console().print(line, soft_wrap=True)  # one event is one line, whoever reads it

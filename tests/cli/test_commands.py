@@ -226,7 +226,7 @@ async def test_positions_events_and_status_are_shown(world: World, holdfast: Ter
     people = await holdfast("status")
 
     assert "0.45" in positions.out
-    assert "rule.armed" in events.out
+    assert "rule.armed: Sells all shares when the display price falls to 0.40 or below." in events.out
     assert status.json["active_rules"] == 1
     assert "orphaned rules" in people.out
     assert "gaps, last day" in people.out
