@@ -120,7 +120,7 @@ class FeedNotices:
         """Do one thing after the other: a look that gave way must find everything as it left it."""
         settings, clock = self._settings, asyncio.get_running_loop().time
         works = ((self.write, settings.write_s), (self.sample, settings.sample_s), (self.prune, PRUNE_S))
-        due = {work: clock() + seconds for work, seconds in works}
+        due = {work: clock() + seconds for work, seconds in works} | {self.prune: clock()}
         while True:
             await asyncio.sleep(settings.look_s)
             if not self._writes():
