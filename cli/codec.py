@@ -107,6 +107,7 @@ def _document(settings: Settings, survey: HistorySurvey) -> JsonObject:
         "histories": survey.histories,
         "in_clear": survey.in_clear,
         "needed": {**survey.by_key},
+        "stuck": [*survey.stuck],
         "unreadable": {workflow_id: why.code for workflow_id, why in survey.unreadable.items()},
     }
 
@@ -119,5 +120,6 @@ def _facts(settings: Settings, survey: HistorySurvey) -> dict[str, str]:
         "endpoint": settings.api.url() + CODEC_PATH,
         "histories read": str(survey.histories),
         "of them in clear": str(survey.in_clear),
+        "open, unreadable": ", ".join(survey.stuck),
         "keys they need": ", ".join(f"{name} in {count}" for name, count in survey.by_key.items()),
     }

@@ -42,9 +42,8 @@ class PayloadsCheck:
 
     def _unreadable(self, survey: HistorySurvey) -> Finding:
         workflow_id, why = next(iter(survey.unreadable.items()))
-        detail = (
-            f"{len(survey.unreadable)} of {survey.histories} histories are unreadable ({workflow_id}: {why})"
-        )
+        of_them = f"{len(survey.unreadable)} of {survey.histories} histories are unreadable"
+        detail = f"{of_them}, {len(survey.stuck)} of them open and stuck ({workflow_id}: {why})"
         fix = "put that key back into HOLDFAST_TEMPORAL_PAYLOAD_KEYS of every process"
         return Finding(self.name, Outcome.FAIL, detail, fix)
 

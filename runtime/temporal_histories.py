@@ -39,12 +39,14 @@ class HistorySurvey:
         in_clear: How many hold at least one payload that is not encrypted.
         by_key: For each payload key, how many histories need it.
         unreadable: For each workflow that the given codec cannot read, why not.
+        stuck: Those of them that are open: no task of theirs can be carried out.
     """
 
     histories: int = 0
     in_clear: int = 0
     by_key: Counter[str] = field(default_factory=Counter[str])
     unreadable: dict[str, PayloadUnreadable] = field(default_factory=dict[str, PayloadUnreadable])
+    stuck: list[str] = field(default_factory=list[str])
 
 
 async def survey_histories(
@@ -64,7 +66,9 @@ async def survey_histories(
     try:
         for query in (_OPEN, _CLOSED):
             async for execution in client.list_workflows(query, limit=of_each):
-                await add_history(survey, client, codec, execution.id, execution.run_id)
+                readable = await add_history(survey, client, codec, execution.id, execution.run_id)
+                if not readable and query == _OPEN:
+                    survey.stuck.append(execution.id)
     except RPCError as error:
         raise TemporalAway(f"Temporal: {error.status.name}") from error
     return survey
@@ -72,13 +76,16 @@ async def survey_histories(
 
 async def add_history(
     survey: HistorySurvey, client: Client, codec: EncryptedPayloads, workflow_id: str, run_id: str
-) -> None:
-    """Read one history as it is stored into a survey; one that is gone meanwhile adds nothing."""
+) -> bool:
+    """Read one history as it is stored into a survey, and say whether the codec can read it.
+
+    One that is gone meanwhile adds nothing.
+    """
     try:
         payloads = [payload async for payload in _payloads(client, workflow_id, run_id)]
     except RPCError as error:
         if error.status is RPCStatusCode.NOT_FOUND:
-            return  # visibility lags behind the retention that removed it
+            return True  # visibility lags behind the retention that removed it
         raise
     keys = {key_of(payload) for payload in payloads}
     survey.histories += 1
@@ -88,6 +95,8 @@ async def add_history(
         await codec.decode(payloads)
     except PayloadUnreadable as error:
         survey.unreadable[workflow_id] = error
+        return False
+    return True
 
 
 async def _payloads(client: Client, workflow_id: str, run_id: str) -> AsyncIterator[Payload]:

@@ -20,7 +20,10 @@ ENCRYPTED = HistorySurvey(histories=3, by_key=Counter(here=3))
 CLEAR = HistorySurvey(histories=3, in_clear=3)
 MIXED = HistorySurvey(histories=3, in_clear=1, by_key=Counter(here=3))
 LOST = HistorySurvey(
-    histories=3, by_key=Counter(gone=1), unreadable={"rule/rul_1": UnknownPayloadKey("gone")}
+    histories=3,
+    by_key=Counter(gone=1),
+    unreadable={"rule/rul_1": UnknownPayloadKey("gone")},
+    stuck=["rule/rul_1"],
 )
 
 
@@ -56,6 +59,7 @@ async def test_history_of_a_lost_key_fails_and_names_it(key: str | None) -> None
     assert found.outcome is Outcome.FAIL
     assert "rule/rul_1" in found.detail
     assert "gone" in found.detail
+    assert "1 of them open" in found.detail
     assert "HOLDFAST_TEMPORAL_PAYLOAD_KEYS" in str(found.fix)
 
 
