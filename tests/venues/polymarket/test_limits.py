@@ -172,9 +172,13 @@ async def test_heartbeat_that_fails_is_followed_by_the_next() -> None:
             second.set()
         return Prepared(500)
 
-    async with recording_server(answer) as server, HttpSession(server.url, PolymarketConfig()) as session:
-        async with asyncio.timeout(10), Heartbeat(session, lambda *_: {}, every_s=0.001):
-            await second.wait()
+    async with (
+        recording_server(answer) as server,
+        HttpSession(server.url, PolymarketConfig()) as session,
+        Heartbeat(session, lambda *_: {}, every_s=0.001),
+        asyncio.timeout(10),
+    ):
+        await second.wait()
 
 
 async def test_heartbeat_that_ends_by_a_defect_is_not_silent() -> None:
