@@ -10,17 +10,15 @@ from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 from decimal import Decimal
 
-from pydantic import JsonValue
 from temporalio.client import Client
 from temporalio.service import RPCError
 
+from bench.client import Json
 from bench.market import SHARES, Protected, Trader
 from bench.waiting import BenchFailed, until
 from domain.ids import feed_workflow_id
 from runtime.cluster.stack import API, NODES, ClusterStack, temporal_part, worker_part
 from simulator.client import SimulatorAdmin
-
-HELD_S = 10.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,16 +75,16 @@ class Arena:
         """
         sent, crossed, away = await self._protect(victims.name)
         parts = await victims.find(self)
-        barrier = await self.admin.raise_barrier("after_accept", token_id=sent.token_id)
-        await self.admin.step_tape(sent.tape_id)
-        await self._held(barrier)
+        release = await hold_after_accept(
+            self.admin, sent.token_id, lambda: self.admin.step_tape(sent.tape_id)
+        )
         generations = {part: self.stack.supervisor.generation(part) for part in parts}
         await self.admin.step_tape(crossed.tape_id)
         killed = time.monotonic()
         for part in parts:
             self.stack.kill(part)
         await self.admin.step_tape(away.tape_id)
-        await self.admin.release_barrier(barrier)
+        await release()
         for part, generation in generations.items():
             await self.stack.wait_healthy(part, 180.0, after=generation)
         back_s = time.monotonic() - killed
@@ -101,12 +99,6 @@ class Arena:
         tokens = [protected.token_id for protected in (sent, crossed, away)]
         await until(sockets, lambda told: all(token in told for token in tokens), "the feed's subscriptions")
         return sent, crossed, away
-
-    async def _held(self, barrier: str) -> None:
-        async def taken() -> int:
-            return (await self.admin.barrier(barrier, wait_ms=1_000)).taken
-
-        await until(taken, bool, "an order at the barrier", limit_s=HELD_S)
 
     async def _round(
         self, name: str, parts: tuple[str, ...], all_three: Sequence[Protected], back_s: float
@@ -154,7 +146,9 @@ class Arena:
         left = (await self.admin.wallet(self.trader.address)).tokens.get(token, "0")
         if Decimal(left) != 0:
             wrong.append(f"{token[:12]}: {left} shares are left")
-        await self.trader.until(f"/api/v2/positions?token_id={token}", _is_empty)
+        await until(
+            lambda: self.trader.api.get("/api/v2/positions", token_id=token), is_empty, "an empty position"
+        )
         return len(set(accepted)), wrong
 
     async def _to_post_s(self, protected: Protected) -> float | None:
@@ -165,7 +159,25 @@ class Arena:
         return round((min(posts) - frame.timestamp_ms) / 1000, 2) if posts else None
 
 
-def _is_empty(page: dict[str, JsonValue]) -> bool:
+async def hold_after_accept(
+    admin: SimulatorAdmin, token_id: str, cross: Callable[[], Awaitable[object]]
+) -> Callable[[], Awaitable[None]]:
+    """Cross a token's price and wait until the venue has accepted the order, its answer held back.
+
+    Returns what lets the answer go.
+    """
+    barrier = await admin.raise_barrier("after_accept", token_id=token_id)
+    await cross()
+
+    async def taken() -> int:
+        return (await admin.barrier(barrier, wait_ms=1_000)).taken
+
+    await until(taken, bool, "an order at the barrier")
+    return lambda: admin.release_barrier(barrier)
+
+
+def is_empty(page: Json) -> bool:
+    """Tell whether a page of positions holds no shares."""
     items = page.get("items")
     first = items[0] if isinstance(items, list) and items else None
     return not isinstance(first, dict) or Decimal(str(first["shares"])) == 0

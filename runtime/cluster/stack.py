@@ -43,6 +43,7 @@ class ClusterOptions:
         overrides: Variables for api, workers and simulator that win over the env file.
         observe: Receives each change of a part.
         pace: How fast the supervisor probes and restarts.
+        roles: Roles whose workers run, two of each.
     """
 
     data_dir: Path
@@ -51,6 +52,7 @@ class ClusterOptions:
     overrides: Mapping[str, str] = field(default_factory=dict[str, str])
     observe: Observer | None = None
     pace: Pace | None = None
+    roles: tuple[str, ...] = ROLES
 
 
 def temporal_part(node: int) -> str:
@@ -171,9 +173,33 @@ class ClusterStack(LocalStack):
         await cluster.initialise()
         await self.supervisor.start(self._spec(POSTGRES, cluster.command(), cluster.answers))
         if not await cluster.has_database("temporal_visibility"):  # the last that the script makes
-            await self._step([str(DEPLOY / "postgres" / "10-databases.sh")], self.superuser_environment())
+            await self.postgres_script("10-databases.sh")
 
-    def superuser_environment(self) -> dict[str, str]:
+    async def postgres_script(self, name: str, *arguments: str) -> None:
+        """Runs one of the deployment's scripts for Postgres, while Postgres runs.
+
+        Raises:
+            StepFailed: It ended with an error.
+        """
+        await self._step([str(DEPLOY / "postgres" / name), *arguments], self._superuser_environment())
+
+    async def restore(self, folder: Path) -> None:
+        """Restores a backup of `backup.sh` into a stopped cluster's Postgres, which runs for the while.
+
+        Raises:
+            StepFailed: It ended with an error.
+        """
+        self.data_dir.create()
+        self._lock.acquire()
+        try:
+            await self._pids.end_strays()
+            self._choose_secrets()
+            await self._start_postgres()
+            await self.postgres_script("restore.sh", str(folder))
+        finally:
+            await self.stop()
+
+    def _superuser_environment(self) -> dict[str, str]:
         """Returns what the deployment's scripts for Postgres read, secrets included."""
         cluster = self.postgres
         return {
@@ -201,8 +227,16 @@ class ClusterStack(LocalStack):
     async def _start_programs(self) -> None:
         ports = (self._ports[SIMULATOR], self._ports["simulator_admin"])
         await self.supervisor.start(self._simulator_spec(SIMULATOR, *ports))
-        workers = [self._role_spec(role, node) for node in NODES for role in ROLES]
-        await self._start_together([self._api_spec(API), *workers])
+        await self._start_together([self._api_spec(API)])
+        await self.start_workers(*self._options.roles)
+
+    async def start_workers(self, *roles: str) -> None:
+        """Starts the workers of some roles, two of each, and waits until they poll.
+
+        Raises:
+            PartFailed: One did not become healthy.
+        """
+        await self._start_together([self._role_spec(role, node) for node in NODES for role in roles])
 
     def _role_spec(self, role: str, node: int) -> PartSpec:
         # Nothing starts it anew when its server comes back: neither does compose.
