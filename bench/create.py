@@ -256,17 +256,7 @@ def show(report: Report, console: Console) -> None:
 
 def _creations(rows: Sequence[Creation]) -> Table:
     table = Table(title="Rules through the API, against bare update-with-start")
-    names = (
-        "clients",
-        "rules/s",
-        "floor/s",
-        "p50 ms",
-        "p99 ms",
-        "floor p50",
-        "http p50",
-        "ratio",
-        "without http",
-    )
+    names = ("clients", "/s", "floor/s", "p50 ms", "p99", "floor p50", "http p50", "ratio", "no http")
     for name in (*names, "429"):
         table.add_column(name, justify="right")
     for row in rows:
