@@ -1,8 +1,8 @@
 """`python -m bench.soak`: many idle rules under prices that never rest and never cross; nothing may grow.
 
 Watches the memory and the connections of every process, the histories of idle rules, the tape's compaction
-and the workers' logs. In the end rules are changed and cancelled at the same moment, so that a handler that is
-left unfinished shows. Exit status 1 when anything is not as it must be.
+and the workers' logs. In the end rules are changed and cancelled at the same moment, so that a handler that
+is left unfinished shows. Exit status 1 when anything is not as it must be.
 """
 
 import argparse
