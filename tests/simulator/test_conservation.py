@@ -11,7 +11,7 @@ from simulator.exchange import Exchange, HouseUpdate
 from simulator.journal import Journal
 from simulator.markets import Market
 from simulator.money import MICRO
-from simulator.orders import OrderType, Side, SignedOrder, Submission
+from simulator.orders import OrderStatus, OrderType, Side, SignedOrder, Submission
 from simulator.refusals import Refusal
 from simulator.settlement import HOUSE_WALLET
 from simulator.state import State
@@ -46,6 +46,13 @@ class Failure:
     pick: int
 
 
+@dataclass(frozen=True)
+class Wait:
+    """Time passes, and with it holds."""
+
+    by_ms: int
+
+
 INSTRUCTIONS = st.builds(
     Instruction,
     trader=st.integers(0, 2),
@@ -63,6 +70,7 @@ QUOTES = st.builds(
     depth=st.integers(1, 30),
 )
 FAILURES = st.builds(Failure, pick=st.integers(0, 5))
+WAITS = st.builds(Wait, by_ms=st.integers(0, 1_500))
 
 
 class Nowhere:
@@ -74,7 +82,7 @@ class Nowhere:
 class Bench:
     """An exchange whose signatures are not looked at: this is about matching and money."""
 
-    def __init__(self) -> None:
+    def __init__(self, *, seconds_delay: int = 0) -> None:
         self.clock = ManualClock()
         state = State(Journal(None), chain_id=137)
         self.exchange = Exchange(state, Nowhere(), self.clock)
@@ -91,6 +99,7 @@ class Bench:
             neg_risk=False,
             fee_rate="0.07",
             created_ms=0,
+            seconds_delay=seconds_delay,
         )
         state.save_market(self.market)
         for address in WALLETS:
@@ -98,7 +107,7 @@ class Bench:
             state.save_wallet(Wallet(address, address, 0, holdings=holdings))
         self.orders = 0
 
-    def act(self, move: Instruction | Quote | Failure) -> None:
+    def act(self, move: Instruction | Quote | Failure | Wait) -> None:
         match move:
             case Instruction():
                 self._place(move)
@@ -106,6 +115,8 @@ class Bench:
                 self._quote(move)
             case Failure():
                 self._fail(move)
+            case Wait():
+                self.clock.advance(move.by_ms)
 
     def _place(self, move: Instruction) -> None:
         self.orders += 1
@@ -172,6 +183,21 @@ def test_money_is_conserved_and_books_never_stay_crossed(moves: list[Instruction
         bench.act(move)
         bench.check_money()
         bench.check_book()
+
+
+@settings(max_examples=100, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@given(st.lists(st.one_of(INSTRUCTIONS, INSTRUCTIONS, QUOTES, FAILURES, WAITS), max_size=25))
+def test_holds_neither_make_nor_lose_money_and_all_of_them_end(
+    moves: list[Instruction | Quote | Failure | Wait],
+) -> None:
+    bench = Bench(seconds_delay=1)
+    for move in [*moves, Wait(1_000)]:
+        bench.act(move)
+        bench.check_money()
+        bench.check_book()
+    orders = bench.exchange.state.orders.values()
+    assert not [order for order in orders if order.status is OrderStatus.DELAYED]
+    assert all(order.remaining >= 0 for order in orders)
 
 
 @settings(max_examples=50, deadline=None, suppress_health_check=[HealthCheck.too_slow])
