@@ -1,5 +1,6 @@
 """`holdfast rule explain|preview|replay`: why a rule fires or does not, and what it would send."""
 
+from datetime import UTC, datetime
 from typing import Annotated
 
 import typer
@@ -29,6 +30,7 @@ def explain(rule_id: str, account: AccountOption = None, json_output: Json = Fal
         "does": text(found, "sentence"),
         "status": text(found, "status"),
         "phase": text(found, "phase"),
+        "fired": _fired(found),
         **_price_facts(found),
         "highest": _extreme(history, "highest"),
         "lowest": _extreme(history, "lowest"),
@@ -114,6 +116,18 @@ def _print_conditions(found: JsonObject) -> None:
     for condition in objects(found, "conditions"):
         console().print(Text(f"{text(condition, 'index')}. {text(condition, 'text')}"))
         console().print(Text(f"   {text(member(condition, 'would_send'), 'text')}", style="dim"))
+
+
+def _fired(found: JsonObject) -> str:
+    fired = member(found, "fired")
+    if not fired:
+        return ""
+    at = datetime.fromtimestamp(int(text(fired, "observed_at_ms")) / 1000, UTC).isoformat(
+        timespec="milliseconds"
+    )
+    reached = f" by {text(fired, 'price')}" if text(fired, "price") else ""
+    level = f" at {text(fired, 'level')}" if text(fired, "level") else ""
+    return f"{text(fired, 'condition')}{level}{reached}, {at}"
 
 
 def _extreme(history: JsonObject, name: str) -> str:

@@ -24,7 +24,7 @@ from api.schemas.explain import (
     TapeAnswer,
     TapeRowAnswer,
 )
-from api.schemas.rules import QuoteAnswer
+from api.schemas.rules import FiredAnswer, QuoteAnswer
 from domain.errors import VenueError
 from domain.ids import OrderId, TokenId, exit_order_id
 from domain.messages import RulePhase, RuleRow
@@ -120,6 +120,7 @@ async def explain_rule(services: Services, context: AccountContext, rule_id: str
         id=row.rule_id,
         status=row.status.value,
         phase=row.phase.value,
+        fired=None if row.fired is None else FiredAnswer.of(row.fired),
         sentence=describe(resolved),
         price_source=resolved.price_source.value,
         price=_price(resolved, market),

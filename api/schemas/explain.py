@@ -7,7 +7,7 @@ from typing import Annotated, Self
 from pydantic import AwareDatetime, Field
 
 from api.schemas.common import Amount, Answer, Body
-from api.schemas.rules import QuoteAnswer, ReachedAnswer
+from api.schemas.rules import FiredAnswer, QuoteAnswer, ReachedAnswer
 from domain.rules.approaches import Approach
 from domain.rules.cautions import Caution
 from domain.rules.exit_preview import ExitPreview
@@ -241,6 +241,7 @@ class ExplanationAnswer(OutlookAnswer):
     id: str
     status: str
     phase: str
+    fired: FiredAnswer | None
     history: HistoryAnswer
 
 

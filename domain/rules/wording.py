@@ -213,7 +213,7 @@ def notice_text(notice: Notice) -> str:
     """Return near misses of one condition as a sentence, and how many there were."""
     nearest = approach_text(notice.nearest)
     if notice.goes_on:
-        return f"{nearest} It goes on since {_shown_time(notice.first)}."
+        return f"{nearest} It has been so since {_shown_time(notice.first)}."
     if notice.count < 1:
         return f"{nearest} It ended at {_shown_time(notice.last)}."
     if notice.count == 1:

@@ -71,7 +71,7 @@ async def test_level_that_a_guard_held_back_for_long_is_a_warning_and_names_the_
     assert nothing == []
     assert (event.type, event.severity) == ("rule.held_back", Severity.WARNING)
     assert event.data["held_by"] == "spread_too_wide"
-    assert "goes on since" in event.message
+    assert "has been so since" in event.message
 
 
 async def test_noise_is_merged_into_few_lines():

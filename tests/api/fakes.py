@@ -54,6 +54,7 @@ from domain.orders import (
 )
 from domain.ports import AccountEvent, Balance, Book, CancelOutcome, MarketStream
 from domain.quotes import Level, PriceRules
+from domain.rules.crossing import Crossing
 from domain.rules.definition import RuleDefinition
 from domain.rules.levels import ResolvedRule, describe, resolve
 from storage.repositories.projections import Projections
@@ -353,9 +354,10 @@ class FakeRules:
         """Let a rule end."""
         await self._write(replace(self.rows[rule_id], status=status, phase=RulePhase.DONE))
 
-    async def fire(self, rule_id: RuleId) -> None:
+    async def fire(self, rule_id: RuleId, crossing: Crossing | None = None) -> None:
         """Let a rule's exit be under way."""
-        row = replace(self.rows[rule_id], status=RuleStatus.TRIGGERED, phase=RulePhase.EXITING)
+        row = self.rows[rule_id]
+        row = replace(row, status=RuleStatus.TRIGGERED, phase=RulePhase.EXITING, fired=crossing)
         await self._write(row)
 
     async def orphan(self, rule_id: RuleId) -> None:

@@ -13,7 +13,7 @@ from domain.ids import RuleId
 from domain.messages import EventRow, Severity
 from domain.quotes import Quote
 from domain.rules.approaches import Approach
-from domain.rules.crossing import Refusal
+from domain.rules.crossing import Crossing, Refusal
 from domain.rules.definition import ConditionType
 from domain.rules.notices import Observation, data_of, notice_of
 from domain.rules.noticing import Miss
@@ -92,6 +92,30 @@ async def test_explanation_tells_near_misses_and_extremes_since_arming(world: Wo
     assert (miss["price"], miss["distance"], miss["held_by"]) == ("0.41", "0.01", None)
     assert miss["text"] == "stop_loss at 0.40 was missed by 0.01: the price came to 0.41."
     assert (history["rows"], history["complete"]) == (4, True)
+
+
+async def test_explanation_of_a_rule_that_fired_tells_what_fired_it(world: World, owner: Caller) -> None:
+    rule_id = await armed(owner)
+    crossing = Crossing(
+        rule_id=rule_id,
+        generation=1,
+        condition_index=0,
+        condition=ConditionType.STOP_LOSS,
+        level=Decimal("0.40"),
+        quote=Quote(Decimal("0.38"), Decimal("0.40"), None),
+        price=Decimal("0.39"),
+        mark=None,
+        confirm_count=1,
+        beyond_since_ms=None,
+        observed_at_ms=int(NOW.timestamp() * 1000),
+        venue_timestamp_ms=None,
+    )
+    await world.rules.fire(RuleId(rule_id), crossing)
+
+    found = (await owner.get(f"{RULES}/{rule_id}/explain")).json()
+
+    assert (found["fired"]["condition"], found["fired"]["price"]) == ("stop_loss", "0.39")
+    assert found["conditions"][0]["guard"]["code"] == "not_armed"
 
 
 def held_back(owner: Caller, rule_id: str, at: timedelta, kind: str = Observation.HELD_BACK) -> EventRow:

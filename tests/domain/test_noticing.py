@@ -172,7 +172,7 @@ def test_approach_that_lasts_is_told_once_and_once_more_at_its_end():
 
     assert (going_on.approach.ended_at, nothing) == (None, [])
     assert (ended.again, ended.approach.began_at) == (True, going_on.approach.began_at)
-    assert "goes on since" in notice_text(notice_of(going_on))
+    assert "has been so since" in notice_text(notice_of(going_on))
     assert "It ended at" in notice_text(notice_of(ended))
 
 
