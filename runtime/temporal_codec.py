@@ -2,7 +2,8 @@
 
 Every payload goes through here: inputs, results, signals, updates, queries, heartbeats, memos, summaries
 and, by the failure converter, messages and stack traces. What stays in clear is what Temporal itself needs:
-workflow ids, search attributes, names of workflows, activities and messages, types of failures, times, sizes.
+workflow ids, search attributes, names of workflows, activities and messages, types of failures, headers (ids
+of traces), times, sizes.
 
 An encrypted payload names its key and is bound to it and to this format, not to a workflow or a namespace:
 both change when a database is restored elsewhere, and the user interface asks for payloads without saying

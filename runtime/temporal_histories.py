@@ -16,8 +16,8 @@ from runtime.temporal_codec import EncryptedPayloads, PayloadUnreadable, key_of
 
 _OPEN = 'ExecutionStatus = "Running"'
 _CLOSED = 'ExecutionStatus != "Running"'
-# Temporal reads these itself, so no codec ever sees them.
-_NEVER_ENCRYPTED = frozenset({"search_attributes"})
+# Temporal reads the attributes itself, and headers hold ids of traces alone: no codec ever sees them.
+_NEVER_ENCRYPTED = frozenset({"search_attributes", "header"})
 # Markers of the SDK hold its own notes (name and time of a local activity, id of a patch) beside the result.
 _SDK_MARKERS = "core_"
 _RESULT = "result"

@@ -6,6 +6,8 @@ from collections.abc import Awaitable, Callable, Sequence
 
 import pytest
 from pydantic import SecretStr
+from temporalio.api.common.v1 import Header, Payload, Payloads, SearchAttributes
+from temporalio.api.history.v1 import MarkerRecordedEventAttributes, WorkflowExecutionStartedEventAttributes
 from temporalio.client import Client
 
 from runtime.doctor import Finding, Outcome, ProbeFailed
@@ -13,7 +15,7 @@ from runtime.doctor_payloads import PayloadsCheck
 from runtime.settings import RingKey
 from runtime.temporal import connect
 from runtime.temporal_codec import EncryptedPayloads, UnknownPayloadKey
-from runtime.temporal_histories import HistorySurvey, add_history, survey_histories
+from runtime.temporal_histories import HistorySurvey, add_history, payloads_of, survey_histories
 from tests.shared_stack import SharedStack
 
 ENCRYPTED = HistorySurvey(histories=3, by_key=Counter(here=3))
@@ -122,3 +124,21 @@ async def test_sample_reads_some_open_and_some_closed_histories(stack: SharedSta
 async def encrypting(stack: SharedStack, key: RingKey) -> Client:
     ring = f"{key.key_id}:{key.key.get_secret_value()}"
     return await connect(stack.settings({"HOLDFAST_TEMPORAL_PAYLOAD_KEYS": ring}).temporal)
+
+
+def test_what_no_codec_ever_sees_does_not_count_as_clear() -> None:
+    clear = Payload(metadata={"encoding": b"json/plain"}, data=b"1")
+    started = WorkflowExecutionStartedEventAttributes(
+        header=Header(fields={"_tracer-data": clear}),
+        search_attributes=SearchAttributes(indexed_fields={"State": clear}),
+    )
+    marker = MarkerRecordedEventAttributes(
+        marker_name="core_local_activity",
+        details={"data": Payloads(payloads=[clear]), "result": Payloads(payloads=[clear, clear])},
+    )
+
+    assert list(payloads_of(started)) == []
+    assert len(list(payloads_of(marker))) == 2
+    started.input.payloads.append(clear)
+    started.memo.fields["label"].CopyFrom(clear)
+    assert len(list(payloads_of(started))) == 2
