@@ -38,6 +38,29 @@ def test_every_answer_has_its_line_in_the_table():
     assert {row[0] for row in mark.args[1]} == set(AnswerKind)
 
 
+@pytest.mark.parametrize(
+    ("story", "sends", "failures", "is_open"),
+    [
+        ("enough in a row", [(0, 0, F), (1, 0, F), (2, 0, F)], 3, True),
+        ("just close enough", [(0, 0, F), (100, 0, F), (200, 0, F)], 3, True),
+        ("too far apart", [(0, 0, F), (101, 0, F), (202, 0, F)], 1, False),
+        ("a success between", [(0, 0, F), (1, 0, F), (2, 0, W), (3, 0, F)], 1, False),
+        ("one that says nothing between", [(0, 0, F), (1, 0, F), (2, 0, S), (3, 0, F)], 3, True),
+        ("open, and more fail much later", [(0, 0, F), (1, 0, F), (2, 0, F), (999, 0, F)], 4, True),
+        ("closed by a success", [(0, 0, F), (1, 0, F), (2, 0, F), (3, 0, W)], 0, False),
+        ("sent as it opened", [(0, 0, F), (1, 0, F), (2, 0, F), (9, 7, W)], 0, False),
+        ("sent before it opened", [(0, 0, F), (1, 0, F), (2, 0, F), (9, 8, W)], 3, True),
+        ("failed before it closed", [(0, 0, F), (10, 2, W), (11, 4, F)], 0, False),
+        ("sent as the success was", [(0, 0, F), (10, 2, W), (11, 3, F)], 1, False),
+    ],
+)
+def test_story_of_sends_leaves_the_breaker_so(story, sends, failures, is_open):
+    breaker = Breaker()
+    for at, took, outcome in sends:
+        breaker = after(breaker, outcome, 1_000 + at, took)
+    assert (breaker.failures, breaker.is_open) == (failures, is_open), story
+
+
 @dataclass(frozen=True)
 class Send:
     """A send that began `took` before its answer came, which was `gap` after the one before."""
