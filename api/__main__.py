@@ -8,20 +8,25 @@ from api.app import create_app
 from api.composition import build_api_services
 from api.deps import Services
 from runtime import logging
-from runtime.settings import load
+from runtime.settings import Settings, load
+from runtime.telemetry.tracing import Tracing, tracing_of
 
 
 def main() -> None:
     """Serve until the process is asked to end."""
     logging.configure()
     settings = load()
-    logging.configure_by(settings.log)
+    with tracing_of(settings.tracing, role="api") as tracing:
+        logging.configure_by(settings.log, more=tracing.processors)
+        _serve(settings, tracing)
 
+
+def _serve(settings: Settings, tracing: Tracing) -> None:
     def open_services() -> AbstractAsyncContextManager[Services]:
-        return build_api_services(settings)
+        return build_api_services(settings, tracing)
 
     uvicorn.run(
-        create_app(open_services),
+        create_app(open_services, traces=tracing.provider),
         host=settings.api.host,
         port=settings.api.port,
         loop="uvloop",

@@ -6,6 +6,8 @@ from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from fastapi import FastAPI
 from fastapi.openapi.utils import get_openapi
 from fastapi.routing import APIRoute
+from fastapi.telemetry import TelemetryConfig
+from opentelemetry.trace import TracerProvider
 
 from api import errors
 from api.boundary import Boundary, Gate
@@ -63,8 +65,11 @@ nothing.
 """
 
 
-def create_app(open_services: OpenServices) -> FastAPI:
-    """Return the application; `open_services` is entered at its start and left at its end."""
+def create_app(open_services: OpenServices, *, traces: TracerProvider | None = None) -> FastAPI:
+    """Return the application; `open_services` is entered at its start and left at its end.
+
+    `traces` takes a span for each request; without it there are none.
+    """
 
     @asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncGenerator[None]:
@@ -80,6 +85,7 @@ def create_app(open_services: OpenServices) -> FastAPI:
         redoc_url=None,
         generate_unique_id_function=_operation_id,
         separate_input_output_schemas=False,
+        telemetry=_telemetry(traces),
     )
     for module in _ROUTERS:
         app.include_router(module.router)
@@ -95,6 +101,19 @@ def create_app(open_services: OpenServices) -> FastAPI:
 def is_open(path: str) -> bool:
     """Say whether a path needs no key: liveness, the documentation, and the codec's login page."""
     return path in OPEN
+
+
+def _telemetry(traces: TracerProvider | None) -> TelemetryConfig:
+    """Return what the framework tells of requests: spans alone, since metrics and logs are ours."""
+    telemetry = TelemetryConfig(
+        tracing=traces is not None,
+        metrics=False,
+        logs=False,
+        operation_spans=False,
+        auto_configure=False,
+        exclude=lambda scope: scope["path"] in (health.LIVENESS, metrics.PATH),
+    )
+    return telemetry if traces is None else {**telemetry, "tracer_provider": traces}
 
 
 def _operation_id(route: APIRoute) -> str:

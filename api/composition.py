@@ -18,6 +18,7 @@ from runtime.settings import Settings
 from runtime.telemetry.exposition import Exposition
 from runtime.telemetry.fleet import FleetGauges
 from runtime.telemetry.process import ProcessTelemetry
+from runtime.telemetry.tracing import NO_TRACING, Tracing
 from runtime.temporal import connect, queue, workflow_tuning
 from runtime.temporal_codec import codec_of
 from storage.repositories.accounts import Accounts
@@ -38,12 +39,14 @@ from storage.repositories.switches import Switches
 
 
 @asynccontextmanager
-async def build_api_services(settings: Settings) -> AsyncGenerator[Services]:
+async def build_api_services(settings: Settings, tracing: Tracing = NO_TRACING) -> AsyncGenerator[Services]:
     """Build what stands behind the API; it starts while Temporal or Postgres is away, and says so."""
     telemetry = ProcessTelemetry(settings.telemetry, role="api")
-    client = await connect(settings.temporal, lazy=True, runtime=telemetry.runtime)
+    client = await connect(
+        settings.temporal, lazy=True, runtime=telemetry.runtime, interceptors=tracing.interceptors
+    )
     async with (
-        build_parts(settings, client, telemetry=telemetry.activities) as parts,
+        build_parts(settings, client, telemetry=tracing.around(telemetry.activities)) as parts,
         telemetry.served(beside=(settings.api.host, settings.api.port)),
     ):
         yield _services(settings, parts, telemetry.exposition)

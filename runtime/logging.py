@@ -71,10 +71,11 @@ def _is_sequence(value: object) -> TypeGuard[Sequence[object]]:
     return isinstance(value, list | tuple)
 
 
-def _shared_processors() -> list[Processor]:
+def _shared_processors(more: Sequence[Processor]) -> list[Processor]:
     return [
         structlog.contextvars.merge_contextvars,
         add_ids,
+        *more,
         structlog.stdlib.add_log_level,
         structlog.stdlib.add_logger_name,
         structlog.stdlib.ExtraAdder(),
@@ -83,13 +84,20 @@ def _shared_processors() -> list[Processor]:
     ]
 
 
-def configure(*, level: int = logging.INFO, stream: TextIO | None = None, json: bool | None = None) -> None:
+def configure(
+    *,
+    level: int = logging.INFO,
+    stream: TextIO | None = None,
+    json: bool | None = None,
+    more: Sequence[Processor] = (),
+) -> None:
     """Sets up structlog and the standard library's loggers to write to one stream.
 
     Args:
         level: Lowest level that is written.
         stream: Where to write; standard error by default, so that answers on standard output stay clean.
         json: True for JSON lines, False for the console form; by default by the kind of stream.
+        more: Processors that add what only some processes know, such as a trace.
     """
     target = stream or sys.stderr
     as_json = not target.isatty() if json is None else json
@@ -97,7 +105,7 @@ def configure(*, level: int = logging.INFO, stream: TextIO | None = None, json: 
     # Tracebacks become text before the redaction sees them; locals are never included.
     tail: list[Processor] = [structlog.processors.format_exc_info] if as_json else []
     formatter = structlog.stdlib.ProcessorFormatter(
-        foreign_pre_chain=_shared_processors(),
+        foreign_pre_chain=_shared_processors(more),
         processors=[structlog.stdlib.ProcessorFormatter.remove_processors_meta, *tail, redact, renderer],
     )
     handler = logging.StreamHandler(target)
@@ -110,7 +118,7 @@ def configure(*, level: int = logging.INFO, stream: TextIO | None = None, json: 
     structlog.configure(
         processors=[
             structlog.stdlib.filter_by_level,
-            *_shared_processors(),
+            *_shared_processors(more),
             structlog.stdlib.ProcessorFormatter.wrap_for_formatter,
         ],
         logger_factory=structlog.stdlib.LoggerFactory(),
@@ -119,10 +127,11 @@ def configure(*, level: int = logging.INFO, stream: TextIO | None = None, json: 
     )
 
 
-def configure_by(settings: LogSettings) -> None:
+def configure_by(settings: LogSettings, *, more: Sequence[Processor] = ()) -> None:
     """Sets up the loggers as the settings say, on standard error."""
     level = logging.getLevelNamesMapping()[settings.level.upper()]
-    configure(level=level, json=None if settings.format == "auto" else settings.format == "json")
+    as_json = None if settings.format == "auto" else settings.format == "json"
+    configure(level=level, json=as_json, more=more)
 
 
 def bind_ids(**ids: str) -> None:

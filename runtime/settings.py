@@ -211,6 +211,16 @@ class TelemetrySettings(Concern):
     """Name of the process in that folder; its role where there is none."""
 
 
+class TracingSettings(Concern):
+    """Traces by OpenTelemetry; they need the extra `otel`. Its own `OTEL_…` variables hold as well."""
+
+    model_config = SettingsConfigDict(env_prefix="HOLDFAST_TRACING_")
+
+    enabled: bool = False
+    endpoint: str = "http://127.0.0.1:4318"
+    """Base URL of a collector that takes OTLP over HTTP."""
+
+
 class LogSettings(Concern):
     """How the programs write their logs."""
 
@@ -463,6 +473,7 @@ class Settings:
     embedded: EmbeddedSettings
     tuning: TuningSettings
     telemetry: TelemetrySettings
+    tracing: TracingSettings
     breakers: BreakerSettings
     observations: ObservationSettings
     feeds: FeedsSettings
@@ -524,6 +535,7 @@ def load(overrides: Mapping[str, str] | None = None, *, env_file: Path | None = 
             embedded=EmbeddedSettings(),
             tuning=TuningSettings(),
             telemetry=TelemetrySettings(),
+            tracing=TracingSettings(),
             breakers=BreakerSettings(),
             observations=ObservationSettings(),
             feeds=FeedsSettings(),

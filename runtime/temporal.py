@@ -1,8 +1,9 @@
 """One way to Temporal for the API, workers, tests and benchmarks: client, data converter, sandbox."""
 
+from collections.abc import Sequence
 from datetime import timedelta
 
-from temporalio.client import Client, TLSConfig
+from temporalio.client import Client, Interceptor, TLSConfig
 from temporalio.runtime import Runtime
 from temporalio.worker.workflow_sandbox import SandboxedWorkflowRunner, SandboxRestrictions
 
@@ -23,11 +24,16 @@ def workflow_runner() -> SandboxedWorkflowRunner:
 
 
 async def connect(
-    settings: TemporalSettings, *, lazy: bool = False, runtime: Runtime | None = None
+    settings: TemporalSettings,
+    *,
+    lazy: bool = False,
+    runtime: Runtime | None = None,
+    interceptors: Sequence[Interceptor] = (),
 ) -> Client:
     """Connect to Temporal; with `lazy` the first call does, so a process starts while Temporal is away.
 
-    `runtime` is a runtime of the SDK that measures; without one the SDK's own is used.
+    `runtime` is a runtime of the SDK that measures; without one the SDK's own is used. `interceptors` carry
+    traces; workers of this client take them over.
     """
     return await Client.connect(
         settings.address,
@@ -37,6 +43,7 @@ async def connect(
         tls=_tls(settings),
         lazy=lazy,
         runtime=runtime,
+        interceptors=interceptors,
     )
 
 

@@ -7,6 +7,7 @@ import uvloop
 
 from runtime.logging import configure, configure_by
 from runtime.settings import load
+from runtime.telemetry.tracing import tracing_of
 from worker.registry import Role
 from worker.run import run_worker
 
@@ -22,9 +23,12 @@ def main() -> None:
         parser.error("--standby belongs to --role feed: beside a first feed a standby would die with it")
     configure()
     settings = load()
-    configure_by(settings.log)
-    with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
-        runner.run(run_worker(settings, role, standby=standby))
+    with (
+        tracing_of(settings.tracing, role=role.value) as tracing,
+        asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner,
+    ):
+        configure_by(settings.log, more=tracing.processors)
+        runner.run(run_worker(settings, role, standby=standby, tracing=tracing))
 
 
 if __name__ == "__main__":

@@ -25,6 +25,7 @@ from domain.messages import (
 from runtime.build import Parts, build_parts
 from runtime.settings import Settings
 from runtime.telemetry.process import ProcessTelemetry
+from runtime.telemetry.tracing import NO_TRACING, Tracing
 from runtime.temporal import connect, queue, workflow_runner
 from runtime.temporal_payloads import build_adapters
 from worker.log_ids import LogIds
@@ -49,13 +50,16 @@ HOT_MESSAGES = (
 ACTIVITIES_AT_ONCE = 200
 
 
-async def run_worker(settings: Settings, role: Role, *, standby: bool = False) -> None:
+async def run_worker(
+    settings: Settings, role: Role, *, standby: bool = False, tracing: Tracing = NO_TRACING
+) -> None:
     """Serve a role until SIGTERM or SIGINT.
 
     Args:
         settings: what it connects to, and how it works.
         role: what it does.
         standby: of the feeds it runs the standbys.
+        tracing: where its spans go.
 
     Raises:
         RuntimeError: Temporal cannot be reached at the start; the supervisor tries again.
@@ -65,10 +69,11 @@ async def run_worker(settings: Settings, role: Role, *, standby: bool = False) -
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, stop.set)
     telemetry = ProcessTelemetry(settings.telemetry, role=role.value)
-    client = await connect(settings.temporal, runtime=telemetry.runtime)
+    client = await connect(settings.temporal, runtime=telemetry.runtime, interceptors=tracing.interceptors)
     async with AsyncExitStack() as stack:
         await stack.enter_async_context(telemetry.served())
-        parts = await stack.enter_async_context(build_parts(settings, client, telemetry=telemetry.activities))
+        measured = tracing.around(telemetry.activities)
+        parts = await stack.enter_async_context(build_parts(settings, client, telemetry=measured))
         await _warm_up(parts)
         for work in work_of(role, activities_of(parts), standby=standby):
             await stack.enter_async_context(_worker(client, settings, work))

@@ -15,7 +15,7 @@ from domain.ids import AccountId
 from domain.messages import FeedShard, RulePhase
 from domain.orders import Mode
 from runtime.clock import SystemClock
-from runtime.settings import LogSettings, TelemetrySettings
+from runtime.settings import LogSettings, TelemetrySettings, TracingSettings
 from runtime.telemetry.catalogue import CATALOGUE, FLEET, Kind
 from runtime.telemetry.fleet import FleetGauges
 from runtime.telemetry.meters import Meters
@@ -209,7 +209,7 @@ def test_names_of_the_sdk_are_in_its_core() -> None:
 def test_page_has_each_setting_of_metrics_and_logs() -> None:
     settings = {
         f"{concern.model_config.get('env_prefix')}{field}".upper()
-        for concern in (TelemetrySettings, LogSettings)
+        for concern in (TelemetrySettings, TracingSettings, LogSettings)
         for field in concern.model_fields
     }
 
