@@ -1,4 +1,10 @@
-"""Data API, first version: positions, trades and value of a funder wallet (camelCase, JSON numbers)."""
+"""Data API: positions, trades and value of a funder wallet.
+
+The first version has camelCase and bare lists, the second (since 2026-09-04) snake_case and pages by cursor;
+of the second there are the positions alone.
+"""
+
+from decimal import Decimal
 
 from simulator import wire
 from simulator.balances import Wallet
@@ -10,6 +16,33 @@ from simulator.orders import Side
 from simulator.refusals import bad
 from simulator.requests import Reply, Request, Routes
 from simulator.trades import COLLATERAL, Trade, TradeStatus
+
+_NAMES_V2 = {
+    "proxyWallet": "proxy_wallet",
+    "asset": "token_id",
+    "conditionId": "condition_id",
+    "size": "current_size",
+    "avgPrice": "avg_price",
+    "initialValue": "entry_cost_usdc",
+    "currentValue": "current_value",
+    "cashPnl": "unrealized_pnl",
+    "percentPnl": "percent_pnl",
+    "totalBought": "total_size",
+    "realizedPnl": "realized_pnl",
+    "percentRealizedPnl": "percent_realized_pnl",
+    "curPrice": "current_price",
+    "redeemable": "redeemable",
+    "mergeable": "mergeable",
+    "title": "title",
+    "slug": "slug",
+    "eventSlug": "event_slug",
+    "outcome": "outcome",
+    "outcomeIndex": "outcome_index",
+    "oppositeOutcome": "opposite_outcome",
+    "oppositeAsset": "opposite_token_id",
+    "negativeRisk": "negative_risk",
+}
+"""Members that both versions have, by their first names."""
 
 
 class DataRoutes:
@@ -23,6 +56,7 @@ class DataRoutes:
         routes.add("GET", "/positions", self.positions)
         routes.add("GET", "/trades", self.trades)
         routes.add("GET", "/value", self.value)
+        routes.add("GET", "/v2/positions", self.positions_v2)
 
     def positions(self, request: Request) -> Reply:
         """Returns a wallet's holdings; ``sizeThreshold`` is 1 unless given, which hides small ones."""
@@ -31,9 +65,30 @@ class DataRoutes:
             threshold = to_micro(request.argument("sizeThreshold") or "1")
         except AmountError as error:
             raise bad("invalid sizeThreshold") from error
-        conditions = request.argument("market")
+        held = self._held(wallet, request.argument("market"), threshold)
+        return Reply([self._position(wallet, market, index) for market, index in held])
+
+    def positions_v2(self, request: Request) -> Reply:
+        """Returns a page of a wallet's holdings, small ones too; a cursor is the place of the next row."""
+        wallet = self._wallet(request)
         rows = [
-            self._position(wallet, market, market.index_of(token_id))
+            _position_v2(self._position(wallet, market, index))
+            for market, index in self._held(wallet, request.argument("condition_id"), threshold=1)
+        ]
+        offset, limit = request.integer("cursor", 0), request.integer("limit", 100)
+        has_more = offset + limit < len(rows)
+        pagination: Json = {
+            "limit": limit,
+            "offset": offset,
+            "has_more": has_more,
+            "next_cursor": str(offset + limit) if has_more else None,
+        }
+        return Reply({"data": rows[offset : offset + limit], "pagination": pagination})
+
+    def _held(self, wallet: Wallet, conditions: str | None, threshold: int) -> list[tuple[Market, int]]:
+        """Returns market and outcome of each holding of at least ``threshold`` millionths."""
+        return [
+            (market, market.index_of(token_id))
             for token_id, shares in wallet.holdings.items()
             if token_id != COLLATERAL
             and shares > 0
@@ -41,7 +96,6 @@ class DataRoutes:
             and (market := self._state.market_of_token[token_id])
             and (conditions is None or market.condition_id in conditions.split(","))
         ]
-        return Reply(rows)
 
     def trades(self, request: Request) -> Reply:
         """Returns a wallet's executions, newest first; failed ones are left out."""
@@ -145,3 +199,19 @@ class DataRoutes:
             "pseudonym": "",
             "transactionHash": trade.transaction_hash,
         }
+
+
+def _position_v2(row: Json) -> Json:
+    """Returns a position of the first version as the second one shows it."""
+    shown: Json = {name: row[former] for former, name in _NAMES_V2.items()}
+    total_pnl = Decimal(str(row["cashPnl"])) + Decimal(str(row["realizedPnl"]))
+    return {
+        **shown,
+        "entry_fees_usdc": 0,
+        "total_cost_usdc": row["initialValue"],
+        "total_pnl": float(total_pnl),
+        "status": "REDEEMABLE" if row["redeemable"] else "OPEN",
+        "end_date": row["endDate"] or None,
+        "archived": False,
+        "verified": False,
+    }

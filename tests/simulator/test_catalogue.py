@@ -83,6 +83,12 @@ async def test_positions_show_average_price_and_hide_small_ones(
     assert (position["asset"], position["size"], position["avgPrice"]) == (yes, 20, 0.51)
     assert (position["curPrice"], position["redeemable"], position["outcome"]) == (0.5, False, "Yes")
     assert len(await get(http, base + "&sizeThreshold=0")) == 2
+    page = await get(http, f"{running.url}/data-api/v2/positions?user={trader.address}&limit=1")
+    second = await get(http, f"{running.url}/data-api/v2/positions?user={trader.address}&limit=1&cursor=1")
+    assert (page["pagination"]["has_more"], page["pagination"]["next_cursor"]) == (True, "1")
+    assert (second["pagination"]["has_more"], second["pagination"]["next_cursor"]) == (False, None)
+    sizes = {row["token_id"]: (row["current_size"], row["status"]) for row in page["data"] + second["data"]}
+    assert sizes == {yes: (20, "OPEN"), no: (0.5, "OPEN")}
     (worth,) = await get(http, f"{running.url}/data-api/value?user={trader.address}")
     assert worth["value"] == pytest.approx(10.25)
     trades = await get(http, f"{running.url}/data-api/trades?user={trader.address}")
