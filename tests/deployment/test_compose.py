@@ -153,6 +153,23 @@ def test_postgres_gets_what_its_first_script_asks_for(secrets: dict[str, str]) -
     assert script.stat().st_mode & 0o111
 
 
+@pytest.mark.parametrize("name", ["backup.sh", "restore.sh"])
+def test_backup_scripts_are_in_the_container_where_the_page_on_operations_calls_them(name: str) -> None:
+    (mount,) = [mount for mount in mounts(SERVICES["postgres"]) if mount.source == "./deploy/postgres"]
+    script = REPOSITORY / mount.source / name
+    assert script.stat().st_mode & 0o111
+    called = f"docker compose exec postgres {mount.target}/{name} /backups/"
+    assert called in script.read_text()
+    assert called in (REPOSITORY / "docs" / "operations.md").read_text()
+    assert "/backups" in {mount.target for mount in mounts(SERVICES["postgres"])}
+
+
+def test_backup_copies_temporal_first_and_restore_puts_it_first() -> None:
+    for name in ("backup.sh", "restore.sh"):
+        text = (REPOSITORY / "deploy" / "postgres" / name).read_text()
+        assert "temporal temporal_visibility holdfast" in text, name
+
+
 def _missing_names(script: Path) -> list[str]:
     return re.findall(r"\\getenv \w+ (\w+)", script.read_text())
 
