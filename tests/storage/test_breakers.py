@@ -285,6 +285,35 @@ async def test_failures_of_many_workers_at_once_are_all_counted(store: Store) ->
     assert lines.count("breaker.opened") == 1
 
 
+@pytest.mark.parametrize("commits", [True, False])
+async def test_claim_that_meets_another_at_the_same_probe_waits_for_its_end(
+    store: Store, commits: bool
+) -> None:
+    await opened(store)
+    await idle(store, 2_000)
+    other = with_breakers(store.with_token())
+    await other.hold("1")
+    breakers = Breakers(store.database, store.hints, limits=LIMITS, pace=PACE)
+    async with store.database.hot.connection() as connection:
+        first = connection.transaction()
+        await first.start()
+        assert await breakers.take_probe(connection, exit_of(store)) is None
+        claiming = asyncio.create_task(other.claim(exit_of(other)))
+        await waits_for_a_lock(store.database)
+        await (first.commit() if commits else first.rollback())
+    answer = await claiming
+    assert isinstance(answer, Refused if commits else Granted)
+
+
+async def waits_for_a_lock(database: Database) -> None:
+    """Wait until somebody in this database waits for a row that another transaction holds."""
+    query = """SELECT EXISTS (SELECT 1 FROM pg_stat_activity
+        WHERE datname = current_database() AND wait_event_type = 'Lock')"""
+    async with asyncio.timeout(20), database.hot.connection() as connection:
+        while not await connection.fetchval(query):  # noqa: ASYNC110 - Postgres announces no such event
+            await asyncio.sleep(0.01)
+
+
 async def test_rolled_back_claim_gives_its_probe_back(store: Store) -> None:
     await opened(store)
     await idle(store, 2_000)
