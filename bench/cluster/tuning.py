@@ -17,10 +17,12 @@ from pathlib import Path
 
 from temporalio import activity, workflow
 from temporalio.api.taskqueue.v1 import TaskQueue
-from temporalio.api.workflowservice.v1 import ListTaskQueuePartitionsRequest
+from temporalio.api.workflowservice.v1 import DescribeNamespaceRequest, ListTaskQueuePartitionsRequest
 from temporalio.client import Client, WorkflowHandle
 from temporalio.common import Priority
 from temporalio.worker import Worker
+
+from runtime.temporal_tuning import NAMESPACE_RETENTION
 
 HOPS = 20
 TIMERS = 5
@@ -158,7 +160,25 @@ async def fairness(client: Client) -> Effect:
     return Effect(keys, f"a lone workflow was served behind {before} of {CROWD}", before < AMONG_FIRST)
 
 
-LOOKS: tuple[Callable[[Client], Awaitable[Effect]], ...] = (hops, timers, eagerness, partitions, fairness)
+async def retention(client: Client) -> Effect:
+    """Read how long the namespace keeps closed workflows, which the first boot sets."""
+    described = await client.workflow_service.describe_namespace(
+        DescribeNamespaceRequest(namespace=client.namespace)
+    )
+    kept = described.config.workflow_execution_retention_ttl.ToTimedelta()
+    return Effect(
+        ("namespace retention",), f"closed workflows stay {kept.days} days", kept == NAMESPACE_RETENTION
+    )
+
+
+LOOKS: tuple[Callable[[Client], Awaitable[Effect]], ...] = (
+    hops,
+    timers,
+    eagerness,
+    partitions,
+    fairness,
+    retention,
+)
 
 
 @asynccontextmanager
