@@ -344,10 +344,10 @@ class RuleWorkflows(Protocol):
         """Ask a rule to write its rows again; False when its workflow is closed or unknown."""
         ...
 
-    async def look_after_exit(self, rule_id: RuleId) -> bool:
-        """Tell a rule to look at what its orders came to; False when its workflow is closed or unknown."""
-        ...
     async def cancel_rule(self, rule_id: RuleId) -> bool:
         """Ask a rule to cancel, without waiting for it; False when its workflow is unknown."""
         ...
 
+    async def look_after_exit(self, rule_id: RuleId) -> bool:
+        """Tell a rule to look at what its orders came to; False when its workflow is closed or unknown."""
+        ...
