@@ -95,10 +95,12 @@ class FeedNotices:
         self._sampled: dict[str, Quote] = {}
         self._samples: list[EventRow] = []
         self._turn = 0
+        self._stopped = False
 
     def saw(self, token_id: str, quote: Quote, at: Moment) -> None:
         """Keep a quote that the index was shown. All that the way of a quote pays for."""
-        self._noticing.saw(token_id, quote, at.mono_ms, self._clock.now())
+        if not self._stopped:
+            self._noticing.saw(token_id, quote, at.mono_ms, self._clock.now())
 
     def saw_book(self, book: Book) -> None:
         """Keep a token's price step."""
@@ -114,6 +116,7 @@ class FeedNotices:
             raise
         except Exception:
             # Whoever only looks on must not stop the feed: its rules are what protects the positions.
+            self._stopped = True
             log.exception("feed.notices_stopped")
 
     async def _go_on(self) -> None:
@@ -196,6 +199,9 @@ class FeedNotices:
             if row is not None:
                 self._owners[miss.rule_id] = row.account_id
                 self._misses.add(miss)
+        dropped = self._misses.take_dropped()
+        if dropped:
+            log.warning("feed.near_misses_dropped", count=dropped)
 
     async def _close(self) -> None:
         """The session ends: write what waits, unless Postgres is away for longer than anyone may wait."""

@@ -14,13 +14,12 @@ from storage.repositories.audit import Audit
 from storage.repositories.ledger import Ledger
 from storage.repositories.rules import Rules
 from storage.repositories.sweep import BeyondLevel, Sweep
-from storage.repositories.tape import Tape
+from storage.repositories.tape import TAPE_KEPT, Tape
 from storage.repositories.watches import Watches
 
 log = structlog.get_logger()
 
 TELLING_TAKES = timedelta(seconds=10)
-TAPE_KEPT = timedelta(days=2)  # older changes of the book become candles
 CLOSED_WATCHES_KEPT = timedelta(days=7)
 
 

@@ -47,12 +47,11 @@ from domain.rules.wording import describe, hindrances
 from storage.records import from_ms
 from storage.repositories.observations import near_misses
 from storage.repositories.recorded_tape import RecordedTape, TapeWindow, WatchState
+from storage.repositories.tape import TAPE_KEPT
 
 EXPLAINED_ROWS = 10_000
 REPLAYED_ROWS = 50_000
 LOGGED_LINES = 20
-TAPE_KEPT = timedelta(days=2)
-"""Older changes of the book have become candles."""
 
 _PREVIEW = OrderId("preview")
 _MILLISECOND = timedelta(milliseconds=1)

@@ -86,7 +86,7 @@ class MissLog:
         self._pause = pause
         self._waiting: dict[_Subject, Notice] = {}
         self._pauses: dict[_Subject, _Pause] = {}
-        self.dropped = 0
+        self._dropped = 0
 
     def add(self, miss: Miss) -> None:
         """Take a near miss; those of a condition that wait already become one notice with it."""
@@ -98,7 +98,7 @@ class MissLog:
         elif len(self._waiting) < MOST_WAITING:
             self._waiting[subject] = notice
         else:
-            self.dropped += 1
+            self._dropped += 1
 
     def take_due(self, now: datetime, most: int) -> list[Notice]:
         """Return notices that may be written now, at most so many, and begin their pauses."""
@@ -117,6 +117,11 @@ class MissLog:
         """Return all that waits, due or not: the end has come."""
         taken, self._waiting = self._waiting, {}
         return list(taken.values())
+
+    def take_dropped(self) -> int:
+        """Return how many near misses found no place since the last call."""
+        dropped, self._dropped = self._dropped, 0
+        return dropped
 
     def rule_ids(self) -> set[str]:
         """Return the rules with notices that wait."""

@@ -2,6 +2,8 @@
 
 The trigger index does not look for near misses, so that a quote costs what it cost without them. What it was
 shown is looked through again, a batch at a time, and only the conditions near to those quotes are compared.
+Rules that wait for their `not_before`, and quotes that went stale, are not looked at: explanations and
+samples name these guards.
 """
 
 from collections import deque
@@ -22,7 +24,7 @@ _ZERO = Decimal(0)
 
 QUOTES_KEPT = 128
 """Of a token between two looks, the latest ones."""
-CONDITIONS_COMPARED = 2_000
+CONDITIONS_COMPARED = 500
 """At most so many conditions of a token in one look, those nearest to the price first."""
 
 

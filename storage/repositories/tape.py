@@ -55,6 +55,9 @@ class Candle:
     changes: int
 
 
+TAPE_KEPT = timedelta(days=2)
+"""Older changes of the book become candles."""
+
 _ENTRY = TypeAdapter(TapeEntry)
 _GAP = TypeAdapter(FeedGap)
 _CANDLE = TypeAdapter(Candle)
