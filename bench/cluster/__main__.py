@@ -24,13 +24,13 @@ from bench.cluster.tuning import Effect, effects, knows
 from bench.latency import Report, measure_on
 from bench.latency import show as show_latency
 from bench.market import Trader
-from bench.program import EXIT_DIFFERENT, carry_through, data_folder
+from bench.program import EXIT_DIFFERENT, EXIT_FAILED, EXIT_STOPPED, carry_through, data_folder
 from bench.waiting import BenchFailed
 from cli.client import ApiClient
 from cli.demo import agrees
 from cli.demo_run import Demo, DemoResult
 from cli.demo_scene import scene_of
-from runtime.cluster.programs import SERVER, ServerProgramMissing, present
+from runtime.cluster.programs import SERVER, SQL_TOOL, ServerProgramMissing, present, resolve
 from runtime.cluster.stack import NODES, ClusterOptions, ClusterStack
 from runtime.embedded.supervisor import PartEvent, PartState
 from runtime.temporal import connect
@@ -113,6 +113,7 @@ def main() -> None:
         commands.error(str(error))
     runtime.logging.configure(level=50)
     console = Console(stderr=True)
+    get_programs(console)
     with data_folder(given.data_dir, NAME, console) as folder:
         proof = carry_through(_prove(given, acts, folder, console), NAME, console)
     if given.json:
@@ -120,6 +121,19 @@ def main() -> None:
     for words in proof.failures:
         console.print(words, style="red", markup=False)
     sys.exit(EXIT_DIFFERENT if proof.failures else 0)
+
+
+def get_programs(console: Console) -> None:
+    """Build what is missing of the Temporal server, outside of any event loop, so that Ctrl-C ends it."""
+    say = _teller(console)
+    try:
+        for program in (SQL_TOOL, SERVER):
+            resolve(program, say)
+    except KeyboardInterrupt:
+        sys.exit(EXIT_STOPPED)
+    except ServerProgramMissing as missing:
+        say(str(missing))
+        sys.exit(EXIT_FAILED)
 
 
 async def _prove(given: argparse.Namespace, acts: tuple[Act, ...], folder: Path, console: Console) -> Proof:
@@ -131,7 +145,7 @@ async def _prove(given: argparse.Namespace, acts: tuple[Act, ...], folder: Path,
     try:
         try:
             await stack.start()
-        except (ServerProgramMissing, OSError) as error:
+        except Exception as error:
             raise BenchFailed(f"the cluster did not start: {error}") from error
         console.print(_places(stack))
         async with SimulatorAdmin(stack.simulator_admin_url) as admin:

@@ -18,7 +18,7 @@ from rich.console import Console
 
 import runtime.logging
 from bench.client import Api, Json
-from bench.cluster.__main__ import POSTGRES_PACKAGES
+from bench.cluster.__main__ import POSTGRES_PACKAGES, get_programs
 from bench.cluster.kills import hold_after_accept, is_empty
 from bench.market import BELOW, DEPTH, Trader
 from bench.program import EXIT_DIFFERENT, carry_through, data_folder
@@ -176,6 +176,7 @@ def main() -> None:
     given = parser.parse_args()
     runtime.logging.configure(level=50)
     console = Console(stderr=True)
+    get_programs(console)
     with data_folder(given.data_dir, NAME, console) as folder:
         drill = carry_through(run(folder, given.postgres_packages, console), NAME, console)
     print(json.dumps(asdict(drill)))
