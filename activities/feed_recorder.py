@@ -6,7 +6,7 @@ lease back when it sees again.
 """
 
 from collections.abc import Iterable
-from datetime import datetime
+from datetime import datetime, timedelta
 
 import structlog
 
@@ -20,6 +20,9 @@ from storage.repositories.feed_leases import FeedLeases, Lease, LeaseLost
 from storage.repositories.watches import Watches
 
 log = structlog.get_logger()
+
+# Two feeds see a change at times of their own: at a hand-over rather twice on the tape than never.
+OVERLAP = timedelta(milliseconds=500)
 
 
 class FeedSuperseded(Exception):
@@ -95,8 +98,7 @@ class Recorder:
         """Forget what the writer has written; take the lease when it is to be had and this feed sees."""
         state = await self._leases.read(self._shard)
         if state is not None and state.seen_until is not None:
-            self.batch.forget(state.seen_until)
-            self.gaps.forget(state.seen_until)
+            self._forget(state.seen_until)
         if self._live_since is None:
             return
         if state is not None and state.replica == self._shard.replica and self._held_before:
@@ -113,11 +115,15 @@ class Recorder:
         """Go on where the tape ends; what nobody saw in between is a gap."""
         self._lease, self._held_before = lease, True
         if lease.seen_until is not None:
-            self.batch.forget(lease.seen_until)
-            self.gaps.forget(lease.seen_until)
+            self._forget(lease.seen_until)
             if lease.seen_until < live_since:
                 self.gaps.end(Blind(lease.seen_until, self._reason), live_since)
         log.info("feed.writes_tape", venue=self._shard.venue, shard=self._shard.shard, fence=lease.fence)
+
+    def _forget(self, seen_until: datetime) -> None:
+        """Drop what another feed has written."""
+        self.batch.forget(seen_until - OVERLAP)
+        self.gaps.forget(seen_until)
 
     async def _write(self, lease: Lease, until: datetime) -> None:
         changes, gaps = self.batch.take(), self.gaps.take()

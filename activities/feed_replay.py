@@ -91,7 +91,9 @@ class TapeReplay:
         wall_ms = min(unix_ms(entry.ts), self._now.wall_ms)
         self._arm_until(wall_ms)
         self._run_timers(wall_ms)
-        self._fire(self._board.take(TokenId(entry.token_id), entry.quote, self._at(wall_ms)))
+        token_id = TokenId(entry.token_id)
+        if self._board.is_change(token_id, entry.quote):  # a hand-over between feeds may have told it twice
+            self._fire(self._board.take(token_id, entry.quote, self._at(wall_ms)))
 
     def _run_timers(self, until_ms: int) -> None:
         """Let the timers before a time run, one moment after the other."""

@@ -28,6 +28,7 @@ from runtime.telemetry.process import ProcessTelemetry
 from runtime.telemetry.tracing import NO_TRACING, Tracing
 from runtime.temporal import connect, queue, workflow_runner
 from runtime.temporal_payloads import build_adapters
+from storage.repositories.feed_leases import FeedLeases
 from worker.log_ids import LogIds
 from worker.parts import activities_of
 from worker.registry import QueueWork, Role, work_of
@@ -78,7 +79,7 @@ async def run_worker(
         for work in work_of(role, activities_of(parts), standby=standby):
             await stack.enter_async_context(_worker(client, settings, work))
         if role in (Role.FEED, Role.ALL):
-            await ensure_feeds(client, settings)
+            await ensure_feeds(client, settings, newest=await _newest_layout(parts))
         if role in (Role.IO, Role.ALL):
             await ensure_schedules(client, settings)
         _say_ready(role)
@@ -93,6 +94,15 @@ async def _warm_up(parts: Parts) -> None:
         await parts.database.ping()
     except StorageUnavailable as error:
         log.warning("worker.starts_without_postgres", error=str(error))
+
+
+async def _newest_layout(parts: Parts) -> int:
+    """Return the revision of the feeds' layout; without Postgres the clock has to do."""
+    try:
+        return await FeedLeases(parts.database, life=parts.settings.tuning.feed_lease).newest_revision()
+    except StorageUnavailable as error:
+        log.warning("worker.layout_unknown", error=str(error))
+        return -1
 
 
 def _worker(client: Client, settings: Settings, work: QueueWork) -> Worker:

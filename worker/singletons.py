@@ -31,14 +31,18 @@ FEED_VENUES = ("polymarket",)
 _RUNNING_FEEDS = f'WorkflowType = "{messages.MARKET_FEED}" AND ExecutionStatus = "Running"'
 
 
-async def ensure_feeds(client: Client, settings: Settings) -> None:
+async def ensure_feeds(client: Client, settings: Settings, *, newest: int = -1) -> None:
     """Start the feeds that the settings ask for; tell those that run what they feed, or that they are over.
 
-    Each asks only for itself, so it does no harm that several workers do this at once. A feed that visibility
-    does not show yet goes on although it is wanted no more; it cannot write, and the next start of a worker
-    tells it.
+    Several workers may do this at once. A feed that visibility does not show yet goes on although it is
+    wanted no more; it cannot write, and the next start of a worker tells it.
+
+    Args:
+        client: connected to Temporal.
+        settings: how many feeds, and their durations.
+        newest: revision of the layout that stands; a worker whose clock is behind must not be overheard.
     """
-    revision = time.time_ns() // 1000
+    revision = max(time.time_ns() // 1000, newest + 1)
     wanted = [shard for venue in FEED_VENUES for shard in _layout(venue, settings, revision)]
     for shard in wanted:
         await client.start_workflow(

@@ -55,12 +55,15 @@ class MarketFeed:
 
     @workflow.signal(name=messages.SIGNAL_SHARD)
     def shard(self, wanted: FeedShard) -> None:
-        """Feed what this says from now on; the latest layout wins, whatever order the signals come in."""
-        if wanted.revision >= self._wanted.revision:
+        """Feed what this says from now on; the latest layout wins, whatever order the signals come in.
+
+        The same layout asked for once more keeps its revision, as in the leases.
+        """
+        if wanted.revision > self._wanted.revision and not _alike(wanted, self._wanted):
             self._wanted = wanted
 
     def _is_moved(self) -> bool:
-        return replace(self._wanted, revision=self._shard.revision) != self._shard
+        return not _alike(self._wanted, self._shard)
 
     async def _let_others_move(self, feeding: workflow.ActivityHandle[None]) -> None:
         """A standby goes on seeing what it saw until the first feeds see in the new layout."""
@@ -72,6 +75,10 @@ class MarketFeed:
             )
         except TimeoutError:
             return
+
+
+def _alike(one: FeedShard, other: FeedShard) -> bool:
+    return replace(one, revision=other.revision) == other
 
 
 def _told(shard: FeedShard) -> str:

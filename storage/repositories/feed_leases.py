@@ -90,6 +90,16 @@ class FeedLeases:
         self._database = database
         self._life = life
 
+    async def newest_revision(self) -> int:
+        """Return the revision of the newest layout that stands, -1 without any.
+
+        Raises:
+            StorageUnavailable: Postgres cannot be reached now.
+        """
+        async with self._database.hot.connection() as connection:
+            newest = await connection.fetchval("SELECT MAX(revision) FROM feed_leases")
+        return newest if isinstance(newest, int) else -1
+
     async def read(self, shard: FeedShard) -> LeaseState | None:
         """Return a shard's row, None where there is none of its layout.
 

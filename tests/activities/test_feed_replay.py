@@ -136,6 +136,15 @@ async def test_what_stood_before_a_rule_counts_no_update_for_another_one(floor):
     assert await replayed(floor) == []
 
 
+async def test_change_that_two_feeds_wrote_counts_once(floor):
+    floor.watch(STOP, armed_s=-60, confirm={"updates": 2})
+    floor.taped(-20, "0.39", "0.40")
+    floor.taped(-19.9, "0.39", "0.40")
+    assert await replayed(floor) == []
+    floor.taped(-19, "0.38", "0.40")
+    assert len(await replayed(floor)) == 1
+
+
 async def test_mark_of_the_generation_before_stands_from_the_arming_on(floor):
     row = floor.watch({"type": "trailing_stop", "percent": "10"}, armed_s=-60)
     floor.carried_marks.append(TrailMark(row.rule_id, 1, 0, D("0.80"), active=True))

@@ -46,13 +46,16 @@ async def test_standby_that_takes_over_writes_what_the_tape_lacks_and_no_more(fl
     floor.watch(TRAIL, rule="rul_2")
     async with standing_by(floor) as session:
         await seen_and_flushed(floor, session, "0.51")
+        floor.clock.pass_s(0.5)
+        await seen_and_flushed(floor, session, "0.52")
         died = floor.clock.now()
         floor.leases.change(seen_until=died)
         floor.clock.pass_s(0.1)
         await seen_and_flushed(floor, session, "0.55", "0.53")
         floor.leases.change(free=True)
         await session.flush()
-    assert [str(row.quote.bid) for row in floor.entries] == ["0.55", "0.53"]
+    # What was seen just before may have been too late for the feed that died: rather twice than never.
+    assert [str(row.quote.bid) for row in floor.entries] == ["0.52", "0.55", "0.53"]
     assert floor.recorded == []  # it saw all the time
     assert [(mark.rule_id, mark.mark) for mark in floor.saved_marks] == [("rul_2", D("0.575"))]
 

@@ -67,6 +67,7 @@ def feeds(empty_database: Database) -> Feeds:
 
 async def test_first_feed_of_all_finds_that_nobody_saw_before(feeds: Feeds) -> None:
     assert await feeds.leases.seen_until(FIRST) is None
+    assert await feeds.leases.newest_revision() == -1
     assert (await feeds.taken(FIRST)).seen_until is None
 
 
@@ -155,6 +156,7 @@ async def test_other_number_of_shards_begins_where_the_oldest_shard_ended(feeds:
         await feeds.write(FIRST, whole, 11, change(11))
     await feeds.write(halves[0], leases[0], 20)
     await feeds.write(halves[1], leases[1], 30)
+    assert await feeds.leases.newest_revision() == 1
     whole_again = replace(FIRST, revision=2)
     assert (await feeds.taken(whole_again)).seen_until == START + at(20)
 
