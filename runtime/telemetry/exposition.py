@@ -25,8 +25,8 @@ class Reading(Collector, Protocol):
 class Exposition:
     """Our own metrics, those of the SDK, and whatever was added; their names are apart."""
 
-    def __init__(self, meters: Meters, sdk: SdkMetrics) -> None:
-        """Take what is counted here and by the SDK's core."""
+    def __init__(self, meters: Meters, sdk: SdkMetrics | None) -> None:
+        """Take what is counted here, and by the SDK's core if that counts."""
         self._meters = meters
         self._sdk = sdk
         self._readings: list[Reading] = []
@@ -46,14 +46,14 @@ class Exposition:
         for reading in self._readings:
             await reading.refresh()
         of_sdk = await self._read_sdk()
-        return generate_latest(self._meters.registry) + of_sdk
+        self._meters.sdk_read(ok=of_sdk is not None)
+        return generate_latest(self._meters.registry) + (of_sdk or b"")
 
-    async def _read_sdk(self) -> bytes:
+    async def _read_sdk(self) -> bytes | None:
+        if self._sdk is None:
+            return None
         try:
-            text = await self._sdk.read()
+            return await self._sdk.read()
         except ConnectionError as error:
             log.warning("metrics.sdk_not_read", error=str(error))
-            self._meters.sdk_read(ok=False)
-            return b""
-        self._meters.sdk_read(ok=True)
-        return text
+            return None

@@ -27,11 +27,7 @@ class ProcessTelemetry:
     """
 
     def __init__(self, settings: TelemetrySettings, *, role: str) -> None:
-        """Begin to count, unless that is switched off.
-
-        Raises:
-            RuntimeError: The SDK found no port for its metrics.
-        """
+        """Begin to count, unless that is switched off."""
         self._settings = settings
         self._role = role
         self.activities: Telemetry = UNMEASURED
@@ -40,7 +36,7 @@ class ProcessTelemetry:
         if settings.enabled:
             sdk = measured_runtime()
             meters = Meters(SystemClock())
-            self.activities, self.runtime = meters, sdk.runtime
+            self.activities, self.runtime = meters, sdk.runtime if sdk is not None else None
             self.exposition = Exposition(meters, sdk)
 
     @asynccontextmanager

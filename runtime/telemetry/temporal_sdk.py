@@ -2,6 +2,7 @@
 
 import logging
 import ssl
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import httpx2
@@ -22,6 +23,7 @@ log = structlog.stdlib.get_logger(__name__)
 TRIES = 5
 READ_LIMIT_S = 1.0
 CORE_LOGGER = "temporalio.core"
+ChoosePort = Callable[[set[int]], int]
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,23 +56,37 @@ class SdkMetrics:
         return answer.content
 
 
-def measured_runtime() -> SdkMetrics:
+def measured_runtime(choose: ChoosePort = free_port) -> SdkMetrics | None:
     """Start a runtime of the SDK that counts; its exporter listens on a free port of loopback.
 
-    Raises:
-        RuntimeError: No port could be taken.
+    Args:
+        choose: Names a port that is not among those tried.
+
+    Returns:
+        None where no port could be taken: a worker without these figures is better than none.
     """
     tried: set[int] = set()
-    while True:
-        # The core binds the port itself and does not say which one it got, so it is told a free one.
-        port = free_port(tried)
-        tried.add(port)
-        try:
-            return SdkMetrics(Runtime(telemetry=_telemetry(port)), f"http://{LOOPBACK}:{port}/metrics")
-        except ValueError as error:
-            if len(tried) == TRIES:
-                raise RuntimeError("the Temporal SDK found no port for its metrics") from error
-            log.warning("metrics.sdk_port_taken", port=port)
+    try:
+        for _ in range(TRIES):
+            # The core binds the port itself and does not say which one it got, so it is told a free one.
+            port = choose(tried)
+            tried.add(port)
+            runtime = _runtime_at(port)
+            if runtime is not None:
+                return SdkMetrics(runtime, f"http://{LOOPBACK}:{port}/metrics")
+    except OSError as error:
+        log.error("metrics.sdk_not_measured", error=str(error))
+        return None
+    log.error("metrics.sdk_not_measured", error=f"{TRIES} ports were taken at the last moment")
+    return None
+
+
+def _runtime_at(port: int) -> Runtime | None:
+    try:
+        return Runtime(telemetry=_telemetry(port))
+    except ValueError as error:  # the core's word for a port that somebody took meanwhile
+        log.warning("metrics.sdk_port_taken", port=port, error=str(error))
+        return None
 
 
 def _telemetry(port: int) -> TelemetryConfig:

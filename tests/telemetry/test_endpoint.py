@@ -7,10 +7,16 @@ from pathlib import Path
 
 import httpx2
 import pytest
+from temporalio.runtime import Runtime
 
+from runtime.clock import SystemClock
+from runtime.embedded.ports import free_port
 from runtime.settings import TelemetrySettings
 from runtime.telemetry.endpoint import PATH, announced, metrics_endpoint
+from runtime.telemetry.exposition import Exposition
+from runtime.telemetry.meters import Meters
 from runtime.telemetry.process import ProcessTelemetry
+from runtime.telemetry.temporal_sdk import SdkMetrics, measured_runtime
 from tests.telemetry.samples import samples_of
 
 
@@ -73,3 +79,32 @@ async def test_switched_off_metrics_count_and_serve_nothing(tmp_path: Path) -> N
         named = os.listdir(tmp_path)
 
     assert (telemetry.runtime, telemetry.exposition, named) == (None, None, [])
+
+
+async def test_port_that_is_taken_at_the_last_moment_is_tried_elsewhere() -> None:
+    with socket.create_server(("127.0.0.1", 0)) as other:
+        taken = other.getsockname()[1]
+        sdk = measured_runtime(lambda tried: free_port(tried) if tried else taken)
+
+    assert sdk is not None
+    assert not sdk.url.endswith(f":{taken}/metrics")
+    await sdk.read()
+
+
+def test_process_without_a_port_for_the_sdk_works_without_its_figures() -> None:
+    def none_is_free(_: set[int]) -> int:
+        raise OSError("no free port on loopback")
+
+    with socket.create_server(("127.0.0.1", 0)) as other:
+        assert measured_runtime(lambda _: other.getsockname()[1]) is None
+    assert measured_runtime(none_is_free) is None
+
+
+@pytest.mark.parametrize("absent", [True, False], ids=["not measured", "not answering"])
+async def test_without_the_sdks_figures_the_rest_is_served(absent: bool) -> None:
+    gone = SdkMetrics(Runtime.default(), f"http://127.0.0.1:{free_port(set())}/metrics")
+
+    seen = samples_of((await Exposition(Meters(SystemClock()), None if absent else gone).render()).decode())
+
+    assert seen["holdfast_sdk_metrics_read", frozenset()] == 0
+    assert seen["holdfast_signals_waiting", frozenset()] == 0
