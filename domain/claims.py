@@ -253,16 +253,16 @@ def _entry_refusal(facts: ClaimFacts, attempt: Attempt, entries_stopped: bool) -
     return None
 
 
-def _paced(granted: Granted, facts: ClaimFacts, attempt: Attempt) -> Granted | Refused:
+def _paced(grant: Granted, facts: ClaimFacts, attempt: Attempt) -> Granted | Refused:
     """Let a send pass while no breaker is in its way; else it probes, or waits."""
     open_breakers, pace = facts.breakers, facts.probe_pace
     if only_reduces(attempt):
         if open_breakers.pauses_exit(pace):
             return held_back(open_breakers, attempt)
-        return replace(granted, probes=open_breakers.venue_idle_ms is not None)
+        return replace(grant, probes=open_breakers.venue_idle_ms is not None)
     if open_breakers.pauses_entry(pace):
         return held_back(open_breakers, attempt)
-    return replace(granted, probes=open_breakers.any)
+    return replace(grant, probes=open_breakers.any)
 
 
 def held_back(open_breakers: OpenBreakers, attempt: Attempt) -> Refused:

@@ -20,7 +20,7 @@ VENUES_OWN = AccountId("")
 
 _ADD = """INSERT INTO breakers (venue, mode, account_id)
     SELECT $1, $2, unnest($3::text[]) ON CONFLICT DO NOTHING"""
-# Rows are always locked in the same order. All times are those of the database's clock, read after the lock.
+# Rows are always locked in the same order. All times are those of the database's clock.
 _LOCK = """SELECT account_id, failures,
         (EXTRACT(EPOCH FROM failed_at) * 1000)::bigint AS failed_at_ms,
         (EXTRACT(EPOCH FROM opened_at) * 1000)::bigint AS opened_at_ms,
