@@ -171,6 +171,7 @@ def show(stack: EmbeddedStack, console: Console, *, json_output: bool) -> None:
         details = {
             "data_dir": str(stack.data_dir.root),
             "env_file": str(stack.data_dir.env_file),
+            "metrics": str(stack.data_dir.metrics),
             "pid": os.getpid(),
         }
         sys.stdout.write(json.dumps({**places(stack), **details}) + "\n")
@@ -183,4 +184,5 @@ def show(stack: EmbeddedStack, console: Console, *, json_output: bool) -> None:
         table.add_row(name.replace("_", " "), place)
     console.print(table)
     console.print(f"logs: {stack.data_dir.logs}/*.log   settings and secrets: {stack.data_dir.env_file}")
+    console.print(f"metrics: named for Prometheus in {stack.data_dir.metrics}/*.json")
     console.print("[dim]Ctrl-C stops it; the data stays.[/]")
