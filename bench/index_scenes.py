@@ -48,10 +48,10 @@ def tokens_for(rules: int) -> list[TokenId]:
     return [TokenId(str(10**70 + number)) for number in range(count)]
 
 
-def filled_index(mix: Mix, rules: int, seed: int) -> TriggerIndex:
-    """Return an index in which so many rules stand."""
+def filled_index(mix: Mix, rules: int, seed: int, tokens: Sequence[TokenId] | None = None) -> TriggerIndex:
+    """Return an index in which so many rules stand, on these tokens or on those that fit the number."""
     random = Random(f"{seed}:{mix}:{rules}")
-    tokens = tokens_for(rules)
+    tokens = tokens or tokens_for(rules)
     index = TriggerIndex(price_rules_of(VENUE))
     for number in range(rules):
         index.add(_watch(number, tokens[number % len(tokens)], _conditions(mix, random)), 0)

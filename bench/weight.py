@@ -28,7 +28,7 @@ class Weight:
     Attributes:
         postgres_bytes: Tables with their indexes.
         temporal_bytes: Pages in use of Temporal's SQLite file.
-        memory_bytes: Resident memory of each part with everything below it.
+        memory_bytes: Memory of each part and everything below it, without what processes share.
         connections: Established sockets of each part.
         database_connections: Clients that Postgres serves.
     """
@@ -78,17 +78,30 @@ def _tree(stack: EmbeddedStack, part: str) -> list[psutil.Process]:
     pid = stack.supervisor.pid(part)
     if pid is None:
         return []
-    process = psutil.Process(pid)
-    return [process, *process.children(recursive=True)]
+    try:
+        process = psutil.Process(pid)
+        return [process, *process.children(recursive=True)]
+    except psutil.NoSuchProcess:
+        return []
 
 
 def _memory(tree: list[psutil.Process]) -> int:
-    return sum(process.memory_info().rss for process in tree)
+    return sum(_own_bytes(process) for process in tree)
+
+
+def _own_bytes(process: psutil.Process) -> int:
+    try:
+        return process.memory_full_info().uss  # without what is shared, such as Postgres's buffers
+    except psutil.NoSuchProcess:  # a server process of Postgres that ended with its client
+        return 0
 
 
 def _sockets(tree: list[psutil.Process]) -> int:
-    return sum(
-        connection.status == _ESTABLISHED
-        for process in tree
-        for connection in process.net_connections(kind="tcp")
-    )
+    return sum(_established(process) for process in tree)
+
+
+def _established(process: psutil.Process) -> int:
+    try:
+        return sum(c.status == _ESTABLISHED for c in process.net_connections(kind="tcp"))
+    except psutil.NoSuchProcess:
+        return 0
