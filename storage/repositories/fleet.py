@@ -83,9 +83,11 @@ _COUNT_UNSETTLED = """SELECT u.venue, u.mode, count(*) AS claims,
         EXTRACT(EPOCH FROM now() - min(c.last_post_at) FILTER (WHERE NOT u.resting))::float8 AS oldest_seconds
     FROM unsettled_claims AS u JOIN claims AS c USING (order_id, attempt)
     GROUP BY u.venue, u.mode"""
+# A lost socket is a gap of each of its tokens, and one span.
 _COUNT_GAPS = """SELECT venue, reason, count(*) AS gaps,
         EXTRACT(EPOCH FROM sum(ended_at - started_at))::float8 AS seconds
-    FROM feed_gaps GROUP BY venue, reason"""
+    FROM (SELECT DISTINCT venue, shard, reason, started_at, ended_at FROM feed_gaps) AS span
+    GROUP BY venue, reason"""
 
 
 class Fleet:
