@@ -127,7 +127,7 @@ class FeedNotices:
         while True:
             await asyncio.sleep(settings.look_s)
             if not self._writes():
-                self._noticing.take_quotes()  # the feed of the shard that writes looks through its own
+                self._noticing.forget_quotes()  # the feed of the shard that writes looks through its own
                 continue
             await self.look()
             for work, seconds in works:
@@ -139,9 +139,8 @@ class FeedNotices:
         """Look through what was quoted since the last look, giving way to quotes."""
         loop = asyncio.get_running_loop()
         began, spent = loop.time(), 0.0
-        for token_id, quotes in self._noticing.take_quotes().items():
-            tick = self._ticks.get(token_id, ANY_TICK)
-            for _ in self._noticing.look(token_id, quotes, tick):
+        for token_id in self._noticing.tokens():
+            for _ in self._noticing.look(token_id, self._ticks.get(token_id, ANY_TICK)):
                 if loop.time() - began < self._settings.slice_s:
                     continue
                 spent += loop.time() - began

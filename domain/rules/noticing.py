@@ -18,7 +18,7 @@ from domain.quotes import PriceRules, PriceSource, Quote, source_price
 from domain.rules.approaches import Approach, ApproachWatch
 from domain.rules.armed import Entry
 from domain.rules.index import TriggerIndex
-from domain.rules.resolved import ResolvedRule, Trail
+from domain.rules.resolved import ResolvedRule
 
 _ZERO = Decimal(0)
 
@@ -77,28 +77,32 @@ class Noticing:
             seen = self._quotes[token_id] = deque(maxlen=QUOTES_KEPT)
         seen.append(SeenQuote(quote, mono_ms, at))
 
-    def take_quotes(self) -> dict[str, Sequence[SeenQuote]]:
-        """Return the quotes kept since the last call, by token."""
-        taken, self._quotes = self._quotes, {}
-        return {token_id: tuple(seen) for token_id, seen in taken.items()}
+    def tokens(self) -> list[str]:
+        """Return the tokens that were quoted since they were looked at, the longest waiting first."""
+        return list(self._quotes)
 
-    def look(self, token_id: str, quotes: Sequence[SeenQuote], tick: Decimal) -> Iterator[None]:
+    def forget_quotes(self) -> None:
+        """Drop the quotes that wait for a look."""
+        self._quotes.clear()
+
+    def look(self, token_id: str, tick: Decimal) -> Iterator[None]:
         """Compare what stands near to a token's quotes; hands back after each condition, to give way.
 
         Args:
             token_id: the token.
-            quotes: what it showed since the last look, in order.
             tick: its price step.
         """
+        quotes = tuple(self._quotes.pop(token_id, ()))
         near = self._index.near(token_id, [seen.quote for seen in quotes], tick)
         prices = _PricesOf(quotes)
-        # Taken at once: the index may change whenever this gives way.
-        entries = dict.fromkeys(islice(near, CONDITIONS_COMPARED))
+        # Taken at once, with their marks: both may change whenever this gives way.
+        entries = {entry: entry.mark for entry in islice(near, CONDITIONS_COMPARED)}
         known = self._under_way.setdefault(token_id, {})
-        for entry in entries:
+        for entry, mark in entries.items():
             if self._index.is_watching(entry.armed):
                 under_way = known.setdefault(entry, _UnderWay(entry))
-                self._compare(entry, under_way, quotes, prices, tick)
+                under_way.watch.mark = mark
+                self._compare(under_way, quotes, prices, tick)
             yield
         if quotes and len(entries) < CONDITIONS_COMPARED:
             for entry, under_way in known.items():
@@ -123,17 +127,11 @@ class Noticing:
                     self._misses.append(_miss(under_way, current))
 
     def _compare(
-        self,
-        entry: Entry,
-        under_way: _UnderWay,
-        quotes: Sequence[SeenQuote],
-        prices: "_PricesOf",
-        tick: Decimal,
+        self, under_way: _UnderWay, quotes: Sequence[SeenQuote], prices: "_PricesOf", tick: Decimal
     ) -> None:
-        resolved, watch = entry.armed.watch.resolved, under_way.watch
-        watch.mark = entry.mark
+        resolved, watch = under_way.armed.watch.resolved, under_way.watch
         shown = prices.seen_by(resolved)
-        for place in range(_first_of(entry, quotes, shown), len(quotes)):
+        for place in range(_first_of(under_way, quotes, shown), len(quotes)):
             price, seen = shown[place], quotes[place]
             if price is not None:
                 watch.see(seen.quote, seen.at, price, resolved, tick)
@@ -173,15 +171,15 @@ class _PricesOf:
         return shown
 
 
-def _first_of(entry: Entry, quotes: Sequence[SeenQuote], shown: Sequence[Decimal | None]) -> int:
+def _first_of(under_way: _UnderWay, quotes: Sequence[SeenQuote], shown: Sequence[Decimal | None]) -> int:
     """Return from which quote on an entry may be compared.
 
     Those from before its arming say nothing, nor those from before its mark was reached: its level stood
     elsewhere then.
     """
-    since, mark = entry.armed.since_ms, entry.mark
+    since, mark = under_way.armed.since_ms, under_way.watch.mark
     first = next((place for place, seen in enumerate(quotes) if seen.mono_ms > since), len(quotes))
-    if not isinstance(entry.condition, Trail) or mark is None:
+    if mark is None:
         return first
     highs = (place for place in range(first, len(quotes)) if (shown[place] or _ZERO) >= mark)
     return next(highs, first)

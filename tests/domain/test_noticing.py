@@ -57,8 +57,8 @@ class Feed:
         return fired
 
     def look(self):
-        for token, quotes in self.noticing.take_quotes().items():
-            for _ in self.noticing.look(token, quotes, TICK):
+        for token in self.noticing.tokens():
+            for _ in self.noticing.look(token, TICK):
                 pass
         return [
             (m.rule_id, m.approach.condition.value, str(m.approach.price), m.approach.held_by)
@@ -105,8 +105,8 @@ def test_miss_is_the_one_that_a_trace_of_the_same_quotes_finds():
     prices = ["0.50", "0.415", "0.41", "0.45", "0.58", "0.595", "0.50", "0.41", "0.48"]
     feed = Feed().arm(STOP, TARGET, confirm={"updates": 3})
     feed.quoted(*prices)
-    for token, quotes in feed.noticing.take_quotes().items():
-        list(feed.noticing.look(token, quotes, TICK))
+    for token in feed.noticing.tokens():
+        list(feed.noticing.look(token, TICK))
     noticed = sorted((m.approach for m in feed.noticing.take_misses()), key=lambda approach: approach.at)
     rows = [
         TapeRow(moment(n), START + timedelta(seconds=n), Quote(D(p), D(p), None))
@@ -149,6 +149,18 @@ def test_quotes_from_before_a_new_high_are_not_compared_with_its_level():
     assert looked_at(feed, "0.50", "0.51", "0.70") == []
 
 
+def test_high_that_comes_while_a_look_gives_way_is_not_compared_with_quotes_from_before_it():
+    feed = Feed().arm(TRAIL).arm({**TRAIL, "points": "0.102"}, rule="rul_2")
+    feed.quoted("0.50", "0.415")
+    look = feed.noticing.look(TOKEN, TICK)
+    next(look, None)
+    feed.quoted("0.70")  # raises the levels above what the second rule is still to be compared with
+    list(look)
+    feed.quoted("0.69")
+
+    assert {held for _, _, _, held in feed.look()} == {None}
+
+
 def test_changed_rule_begins_anew():
     feed = Feed().arm(STOP)
     looked_at(feed, "0.50", "0.41")
@@ -166,8 +178,8 @@ def test_approach_that_lasts_is_told_once_and_once_more_at_its_end():
     feed.noticing.tell_lasting(long_after)
     nothing = feed.noticing.take_misses()
     feed.quoted("0.50")
-    for token, quotes in feed.noticing.take_quotes().items():
-        list(feed.noticing.look(token, quotes, TICK))
+    for token in feed.noticing.tokens():
+        list(feed.noticing.look(token, TICK))
     (ended,) = feed.noticing.take_misses()
 
     assert (going_on.approach.ended_at, nothing) == (None, [])
@@ -182,9 +194,8 @@ def test_look_compares_what_is_near_however_many_rules_stand_elsewhere():
         feed.arm({"type": "stop_loss", "price": f"0.{100 + number // 2}"}, rule=f"far_{number}")
     feed.arm({"type": "stop_loss", "price": "0.60"}, rule="near")
     feed.quoted("0.70", "0.61")
-    ((token, quotes),) = feed.noticing.take_quotes().items()
 
-    assert len(list(feed.noticing.look(token, quotes, TICK))) == 1
+    assert len(list(feed.noticing.look(TOKEN, TICK))) == 1
 
 
 # -- the log ----------------------------------------------------------------------------------------
@@ -192,8 +203,8 @@ def test_look_compares_what_is_near_however_many_rules_stand_elsewhere():
 
 def missed(feed, *quotes):
     feed.quoted(*quotes)
-    for token, seen in feed.noticing.take_quotes().items():
-        list(feed.noticing.look(token, seen, TICK))
+    for token in feed.noticing.tokens():
+        list(feed.noticing.look(token, TICK))
     return feed.noticing.take_misses()
 
 
