@@ -129,7 +129,8 @@ PROCESS = (
 
 # -- what Postgres holds of everything, read by the API alone ----------------------------------
 
-DATABASE_UP = _gauge("holdfast_database_up", "1 when Postgres answered; the figures below are then there.")
+DATABASE_UP = _gauge("holdfast_database_up", "1 when Postgres answered.")
+COUNTS_READ = _gauge("holdfast_counts_read", "1 when everything could be counted in time.")
 RULES = _gauge("holdfast_rules", "Rules that still act, by phase.", *_PLACE, "phase")
 POSITIONS_OPEN = _gauge("holdfast_positions_open", "Positions with shares.", *_PLACE)
 POSITIONS_UNPROTECTED = _gauge(
@@ -148,6 +149,7 @@ FEED_GAP_SECONDS = _counter("holdfast_feed_gap_seconds_total", "Their length in 
 
 FLEET = (
     DATABASE_UP,
+    COUNTS_READ,
     RULES,
     POSITIONS_OPEN,
     POSITIONS_UNPROTECTED,

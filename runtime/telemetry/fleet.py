@@ -22,11 +22,13 @@ log = structlog.stdlib.get_logger(__name__)
 
 # However many ask and however often: one question to Postgres in this time.
 FRESH_S = 5.0
+# A large database is not kept busy with counting: a reading is good for this many times what it took.
+REST = 20
 
 
 @dataclass(frozen=True, slots=True)
 class _Reading:
-    counts: FleetCounts
+    counts: FleetCounts | None  # None where counting took longer than a statement may
     breakers: list[BreakerState]
     feeds: list[FeedStatus]
     at: datetime
@@ -43,40 +45,53 @@ class FleetGauges:
         clock: Clock,
         *,
         fresh_s: float = FRESH_S,
+        rest: int = REST,
     ) -> None:
-        """Take the repositories, and for how many seconds a reading is good."""
+        """Take the repositories, and how long a reading is good: in seconds, and in times what it took."""
         self._fleet = fleet
         self._breakers = breakers
         self._feeds = feeds
         self._clock = clock
         self._fresh_s = fresh_s
+        self._rest = rest
         self._turn = asyncio.Lock()
-        self._read_at = -fresh_s
+        self._good_until = 0.0
         self._reading: _Reading | None = None
 
     async def refresh(self) -> None:
         """Read again unless the latest reading is fresh. Without Postgres there are no figures."""
         async with self._turn:
-            if time.monotonic() - self._read_at < self._fresh_s:
+            began = time.monotonic()
+            if began < self._good_until:
                 return
-            try:
-                self._reading = _Reading(
-                    counts=await self._fleet.counts(),
-                    breakers=await self._breakers.states(),
-                    feeds=await self._feeds.all(),
-                    at=self._clock.now(),
-                )
-            except StorageUnavailable as error:
-                log.warning("metrics.fleet_not_read", error=str(error))
-                self._reading = None
-            self._read_at = time.monotonic()
+            self._reading = await self._read()
+            ended = time.monotonic()
+            self._good_until = ended + max(self._fresh_s, self._rest * (ended - began))
+
+    async def _read(self) -> _Reading | None:
+        try:
+            breakers, feeds = await self._breakers.states(), await self._feeds.all()
+        except StorageUnavailable as error:
+            log.warning("metrics.postgres_not_read", error=str(error))
+            return None
+        return _Reading(await self._counts(), breakers, feeds, self._clock.now())
+
+    async def _counts(self) -> FleetCounts | None:
+        try:
+            return await self._fleet.counts()
+        except StorageUnavailable as error:
+            log.warning("metrics.fleet_not_counted", error=str(error))
+            return None
 
     def collect(self) -> Iterable[Metric]:
         """Return the metrics of the latest reading."""
         reading = self._reading
         yield family(catalogue.DATABASE_UP, [((), 0.0 if reading is None else 1.0)])
+        counts = None if reading is None else reading.counts
+        yield family(catalogue.COUNTS_READ, [((), 0.0 if counts is None else 1.0)])
+        if counts is not None:
+            yield from _of_counts(counts)
         if reading is not None:
-            yield from _of_counts(reading.counts)
             yield from _of_states(reading)
 
 

@@ -9,13 +9,15 @@ import httpx2
 import pytest
 
 from domain.errors import StorageUnavailable
-from domain.ids import RuleId
+from domain.ids import AccountId, RuleId
 from runtime.clock import SystemClock
 from runtime.settings import TelemetrySettings
 from runtime.telemetry.exposition import Exposition
 from runtime.telemetry.fleet import FleetGauges
 from runtime.telemetry.process import ProcessTelemetry
+from storage.hints import NotifyHints
 from storage.repositories.api_keys import Scope
+from storage.repositories.breakers import Breakers, BreakerState
 from storage.repositories.feed_status import FeedStatus
 from storage.repositories.fleet import Fleet, FleetCounts
 from storage.repositories.tape import FeedGap, Tape
@@ -34,7 +36,9 @@ def measured(world: World) -> World:
     assert exposition is not None
     services = world.services
     exposition.add(
-        FleetGauges(Fleet(world.database), services.breakers, services.feeds, services.clock, fresh_s=0)
+        FleetGauges(
+            Fleet(world.database), services.breakers, services.feeds, services.clock, fresh_s=0, rest=0
+        )
     )
     services = replace(services, metrics=exposition)
     world.app.state.services = services
@@ -177,26 +181,42 @@ async def test_nothing_names_an_account_a_rule_or_a_token(measured: World) -> No
     assert not any(value in text for value in (str(owner.account_id), rule["id"], YES, owner.key))
 
 
-class Away(Fleet):
-    """Postgres is away."""
+class TooSlow(Fleet):
+    """Counting takes longer than a statement may."""
 
     async def counts(self) -> FleetCounts:
+        raise StorageUnavailable("statement time-out")
+
+
+class Away(Breakers):
+    """Postgres is away."""
+
+    async def states(self, account_id: AccountId | None = None) -> list[BreakerState]:
         raise StorageUnavailable("gone")
 
 
-async def test_without_postgres_the_rest_is_served_and_old_figures_are_not(measured: World) -> None:
-    services = measured.services
+async def shown_with(world: World, fleet: Fleet, breakers: Breakers) -> Samples:
     exposition = ProcessTelemetry(TelemetrySettings(), role="api").exposition
     assert isinstance(exposition, Exposition)
-    gauges = FleetGauges(Away(measured.database), services.breakers, services.feeds, SystemClock())
-    exposition.add(gauges)
-    measured.app.state.services = replace(services, metrics=exposition)
+    exposition.add(FleetGauges(fleet, breakers, world.services.feeds, SystemClock()))
+    world.app.state.services = replace(world.services, metrics=exposition)
+    return await seen(world)
 
-    shown = await seen(measured)
 
-    assert shown["holdfast_database_up", frozenset()] == 0
+async def test_without_postgres_the_rest_is_served_and_old_figures_are_not(measured: World) -> None:
+    away = Away(measured.database, NotifyHints(measured.database))
+
+    shown = await shown_with(measured, Fleet(measured.database), away)
+
+    assert (shown["holdfast_database_up", frozenset()], shown["holdfast_counts_read", frozenset()]) == (0, 0)
     assert shown["holdfast_sdk_metrics_read", frozenset()] == 1
     assert not any(name == "holdfast_positions_open" for name, _ in shown)
+
+
+async def test_slow_counting_is_no_outage_of_postgres(measured: World) -> None:
+    shown = await shown_with(measured, TooSlow(measured.database), measured.services.breakers)
+
+    assert (shown["holdfast_database_up", frozenset()], shown["holdfast_counts_read", frozenset()]) == (1, 0)
 
 
 class Counting(Fleet):
