@@ -16,7 +16,7 @@ from domain.errors import StorageUnavailable
 from domain.messages import FeedShard
 from domain.ports import Clock
 from domain.rules.watch import TrailMark
-from storage.repositories.feed_leases import FeedLeases, Lease, LeaseLost
+from storage.repositories.feed_leases import FeedLeases, Lease, LeaseLost, LeaseState
 from storage.repositories.watches import Watches
 
 log = structlog.get_logger()
@@ -42,6 +42,7 @@ class Recorder:
         self._reason = reason
         self._lease: Lease | None = None
         self._held_before = False
+        self._passed_on = False
         self._live_since: datetime | None = None
         self._marks = MarkBatch(watches)
         self.batch = TapeBatch(shard.venue)
@@ -103,10 +104,24 @@ class Recorder:
             return
         if state is not None and state.replica == self._shard.replica and self._held_before:
             raise FeedSuperseded
+        if state is not None and self._belongs_to_others(state, self._live_since):
+            self._passed_on = True
+            await self._leases.pass_on(self._shard)
+            return
         if state is None or state.is_open_to(self._shard.replica) or self._comes_before(state.replica):
             lease = await self._leases.take(self._shard)
             if lease is not None:
                 self._begin(lease, self._live_since)
+
+    def _belongs_to_others(self, state: LeaseState, live_since: datetime) -> bool:
+        """Whether the lease was given back for a session of this feed that is gone.
+
+        What came before this one saw, the standby alone has seen: it shall write that first. Only when it
+        does not for the life of a lease there is nobody who could.
+        """
+        given_back = state.replica is None and not state.free
+        asked_before = self._passed_on or state.wanted_by == self._shard.replica
+        return given_back and asked_before and state.seen_until is not None and state.seen_until < live_since
 
     def _comes_before(self, replica: int | None) -> bool:
         return replica is None or self._shard.replica < replica

@@ -74,6 +74,8 @@ _WANT = """UPDATE feed_leases SET wanted_by = $3 WHERE venue = $1 AND shard = $2
 _RENEW = """UPDATE feed_leases SET renewed_at = clock_timestamp(), seen_until = GREATEST(seen_until, $5)
     WHERE venue = $1 AND shard = $2 AND replica = $3 AND fence = $4
     RETURNING old.seen_until AS before, wanted_by"""
+_LEAVE = """UPDATE feed_leases SET wanted_by = NULL
+    WHERE venue = $1 AND shard = $2 AND replica IS NULL AND wanted_by = $3"""
 _GIVE_BACK = """UPDATE feed_leases SET replica = NULL, renewed_at = clock_timestamp()
     WHERE venue = $1 AND shard = $2 AND replica = $3 AND fence = $4"""
 
@@ -195,6 +197,15 @@ class FeedLeases:
         """
         async with self._database.hot.connection() as connection:
             await connection.execute(_GIVE_BACK, shard.venue, shard.shard, shard.replica, lease.fence)
+
+    async def pass_on(self, shard: FeedShard) -> None:
+        """Leave to the others a lease that was given back for this feed.
+
+        Raises:
+            StorageUnavailable: Postgres cannot be reached now.
+        """
+        async with self._database.hot.connection() as connection:
+            await connection.execute(_LEAVE, shard.venue, shard.shard, shard.replica)
 
     async def _state(self, connection: asyncpg.Connection, shard: FeedShard) -> LeaseState | None:
         rows = await connection.fetch(_READ, shard.venue, self._life, shard.shard)

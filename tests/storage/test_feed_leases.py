@@ -119,6 +119,18 @@ async def test_first_feed_that_is_back_asks_and_the_standby_gives_the_lease_back
     assert await feeds.taped() == [1, 2]
 
 
+async def test_lease_that_was_given_back_can_be_passed_on(feeds: Feeds) -> None:
+    await feeds.taken(FIRST)
+    await asyncio.sleep(0.001)
+    standby = await feeds.impatient.take(STANDBY)
+    assert standby is not None
+    assert await feeds.leases.take(FIRST) is None
+    await feeds.leases.give_back(STANDBY, standby)
+    assert await feeds.leases.take(STANDBY) is None
+    await feeds.leases.pass_on(FIRST)
+    await feeds.taken(STANDBY)
+
+
 async def test_standby_takes_over_at_once_what_was_given_back_in_order(feeds: Feeds) -> None:
     lease = await feeds.taken(FIRST)
     await feeds.leases.give_back(FIRST, lease)
