@@ -11,17 +11,12 @@ from decimal import Decimal
 import asyncpg
 from pydantic import TypeAdapter
 
-from domain.accounts import AccountPolicy
-from domain.breakers import OpenBreakers, ProbePace, is_failure
+from domain.breakers import OpenBreakers, is_failure
 from domain.claims import (
     ClaimAnswer,
-    ClaimFacts,
-    EntryLimits,
     Granted,
-    KillSwitch,
     Refused,
     StoredClaim,
-    UnsettledSell,
     granted,
     held_back,
     judge_claim,
@@ -30,12 +25,13 @@ from domain.claims import (
 from domain.errors import NotFound
 from domain.ids import AccountId, OrderId, TokenId, VenueOrderId
 from domain.messages import OrderRef, PlaceOrder
-from domain.money import from_micros
-from domain.orders import Answer, Attempt, MarketState, Mode, Purpose, Side
+from domain.orders import Answer, Mode, Purpose, Side
 from storage.database import Database
 from storage.records import from_ms, read_all, read_one
 from storage.repositories.breakers import Breakers
-from storage.repositories.projections import STEP_CTES, STEP_WRITES, ClaimLine, Hints, document_of, give_hints
+from storage.repositories.claim_facts import read_facts
+from storage.repositories.claim_writes import CLAIM_PLAINLY, WRITE_CLAIM, WRITE_STEP, claim_document
+from storage.repositories.projections import Hints, document_of, give_hints
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -52,36 +48,6 @@ class UnsettledClaim:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class _AccountFacts:
-    mode: Mode
-    live_acknowledged: bool
-    enabled: bool
-    kill_switch: KillSwitch
-    policy: AccountPolicy
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class _EntryFacts:
-    orders_today: int
-    spent_today_usd: Decimal
-    exposure_usd: Decimal
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class _LockedFacts:
-    """What `claim_facts` returns."""
-
-    held_shares: Decimal
-    kill_switch_global: KillSwitch
-    account: _AccountFacts | None
-    market_state: MarketState | None
-    existing: StoredClaim | None
-    unsettled: tuple[UnsettledSell, ...]
-    entries: _EntryFacts | None = None
-    breakers: OpenBreakers | None = None
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
 class _Recorded:
     """What writing an answer came to."""
 
@@ -89,59 +55,11 @@ class _Recorded:
     counting: bool
 
 
-_FACTS = TypeAdapter(_LockedFacts)
 _RECORDED = TypeAdapter(_Recorded)
 _STORED = TypeAdapter(StoredClaim)
 _ANSWER = TypeAdapter(Answer)
 _UNSETTLED = TypeAdapter(UnsettledClaim)
 
-_READ_FACTS = "SELECT claim_facts($1, $2, $3, $4, $5, $6, $7, $8, $9, $10)::text"
-
-_FROM_BODY = (
-    "order_id",
-    "attempt",
-    "account_id",
-    "venue",
-    "mode",
-    "market_id",
-    "token_id",
-    "side",
-    "purpose",
-    "time_in_force",
-    "shares",
-    "limit_price",
-)
-_WRITE_STEP = STEP_CTES + " SELECT 1"
-_CLAIM_WRITTEN = f"""claim_written AS (
-    INSERT INTO claims (
-        {", ".join(_FROM_BODY)},
-        venue_order_id, host_workflow_id, usd, body, posts, last_post_at, created_at
-    )
-    SELECT
-        {", ".join("b." + name for name in _FROM_BODY)},
-        c.venue_order_id, c.host_workflow_id, c.usd, c.body, 1, c.last_post_at, c.last_post_at
-    FROM doc,
-        jsonb_populate_record(NULL::claims, d->'claim') AS c,
-        jsonb_populate_record(NULL::claims, d->'claim'->'body') AS b
-    RETURNING 1
-)"""  # noqa: S608 - column names of ours
-_WRITE_CLAIM = f"{STEP_CTES}, {_CLAIM_WRITTEN} SELECT count(*) FROM claim_written"  # noqa: S608 - fixed text
-# The claim of an exit that nothing speaks against, in one round trip: the facts are read under the position's
-# lock, and without one of these conditions the document is empty, so that nothing is written. It may be
-# stricter than `judge_claim`, which hears whatever is not granted here, and never more generous.
-_CLAIM_PLAINLY = f"""WITH facts AS MATERIALIZED (
-        SELECT claim_facts($2, $3, $4, $5, $6, $7, $8, $9, false, $10) AS f
-    ),
-    doc AS MATERIALIZED (
-        SELECT $1::jsonb AS d, pg_current_xact_id() AS xid FROM facts
-        WHERE f->'existing' = 'null' AND f->'unsettled' = '[]' AND f->'breakers' = 'null'
-            AND f->>'kill_switch_global' = 'off' AND f->'account'->>'kill_switch' = 'off'
-            AND (f->'account'->'live_acknowledged' = 'true' OR $4 = 'paper')
-            AND (f->'market_state' = 'null' OR f->>'market_state' = 'open')
-            AND (f->>'held_shares')::numeric >= $11::numeric
-    ),
-    {STEP_WRITES}, {_CLAIM_WRITTEN}
-    SELECT count(*) FROM claim_written"""  # noqa: S608 - fixed text
 _STORED_COLUMNS = """c.body AS attempt, c.venue_order_id, c.posts, c.unknown_before, c.answer,
     (EXTRACT(EPOCH FROM c.last_post_at) * 1000)::bigint AS last_post_at_ms"""
 _FIND = f"SELECT {_STORED_COLUMNS} FROM claims AS c WHERE c.order_id = $1 AND c.attempt = $2"  # noqa: S608
@@ -213,14 +131,16 @@ class Claims:
             return plain
         async with self._database.hot.transaction() as connection:
             settled = request.order.order.settled_attempt
-            facts = await self._read_facts(connection, attempt, settled, now_ms, request.send_until_ms)
+            facts = await read_facts(
+                connection, attempt, settled, now_ms, request.send_until_ms, self._breakers.pace
+            )
             answer = judge_claim(facts, attempt, venue_order_id)
             if isinstance(answer, Granted) and answer.probes:
                 answer = await self._probe(connection, answer)
             if isinstance(answer, Granted) and not answer.resend:
-                await connection.fetchval(_WRITE_CLAIM, _document(request, venue_order_id, now_ms))
+                await connection.fetchval(WRITE_CLAIM, claim_document(request, venue_order_id, now_ms))
             elif isinstance(answer, Refused):
-                await connection.fetchval(_WRITE_STEP, document_of(request.rule, request.order))
+                await connection.fetchval(WRITE_STEP, document_of(request.rule, request.order))
             else:
                 return answer
         give_hints(self._hints, request.rule if isinstance(answer, Refused) else None, request.order)
@@ -236,8 +156,8 @@ class Claims:
         async with self._database.hot.connection() as connection:
             # One statement is one transaction.
             written = await connection.fetchval(
-                _CLAIM_PLAINLY,
-                _document(request, venue_order_id, now_ms),
+                CLAIM_PLAINLY,
+                claim_document(request, venue_order_id, now_ms),
                 attempt.account_id,
                 attempt.venue,
                 attempt.mode.value,
@@ -253,29 +173,6 @@ class Claims:
             return None
         give_hints(self._hints, None, request.order)
         return granted(attempt, venue_order_id, now_ms)
-
-    async def _read_facts(
-        self,
-        connection: asyncpg.Connection,
-        attempt: Attempt,
-        settled: int,
-        now_ms: int,
-        send_until_ms: int | None,
-    ) -> ClaimFacts:
-        text = await connection.fetchval(
-            _READ_FACTS,
-            attempt.account_id,
-            attempt.venue,
-            attempt.mode.value,
-            attempt.token_id,
-            attempt.market_id,
-            attempt.order_id,
-            attempt.attempt,
-            settled,
-            attempt.purpose is Purpose.ENTRY,
-            from_ms(now_ms),
-        )
-        return _facts_of(_FACTS.validate_json(str(text)), now_ms, send_until_ms, self._breakers.pace)
 
     async def _probe(self, connection: asyncpg.Connection, grant: Granted) -> Granted | Refused:
         """Take the probe that a granted send needs; refuse it when another send was first."""
@@ -313,7 +210,9 @@ class Claims:
             if row is None:
                 raise NotFound(f"no claim of attempt {attempt} of order {order_id}")
             known = _stored(row)
-            facts = await self._read_facts(connection, known.attempt, attempt, now_ms, send_until_ms)
+            facts = await read_facts(
+                connection, known.attempt, attempt, now_ms, send_until_ms, self._breakers.pace
+            )
             unanswered = replace(known, answer=None)
             facts = replace(facts, existing=unanswered, breakers=OpenBreakers() if probes else facts.breakers)
             answer = judge_claim(facts, known.attempt, known.venue_order_id)
@@ -402,60 +301,6 @@ class Claims:
         async with self._database.hot.connection() as connection:
             rows = await connection.fetch(_UNSETTLED_SELECT, account_id, venue, mode.value, token_id)
         return read_all(_UNSETTLED, [{**row, "ref": dict(row)} for row in rows])
-
-
-def _facts_of(locked: _LockedFacts, now_ms: int, send_until_ms: int | None, pace: ProbePace) -> ClaimFacts:
-    account = locked.account
-    return ClaimFacts(
-        held_shares=locked.held_shares,
-        existing=locked.existing,
-        unsettled=locked.unsettled,
-        kill_switch_global=locked.kill_switch_global,
-        kill_switch_account=account.kill_switch if account else KillSwitch.OFF,
-        account_mode=account.mode if account else Mode.PAPER,
-        live_acknowledged=account.live_acknowledged if account else False,
-        account_enabled=account.enabled if account else False,
-        # A token that was never read into the cache counts as open: the venue itself refuses what it must.
-        market_state=locked.market_state or MarketState.OPEN,
-        limits=_limits_of(account.policy if account else AccountPolicy(), locked.entries),
-        now_ms=now_ms,
-        send_until_ms=send_until_ms,
-        breakers=locked.breakers or OpenBreakers(),
-        probe_pace=pace,
-    )
-
-
-def _limits_of(policy: AccountPolicy, used: _EntryFacts | None) -> EntryLimits:
-    return EntryLimits(
-        max_order_usd=policy.max_order_usd,
-        max_day_usd=policy.max_day_usd,
-        max_day_orders=policy.max_day_orders,
-        max_exposure_usd=policy.max_exposure_usd,
-        spent_today_usd=used.spent_today_usd if used else Decimal(0),
-        orders_today=used.orders_today if used else 0,
-        exposure_usd=used.exposure_usd if used else Decimal(0),
-    )
-
-
-def _document(request: PlaceOrder, venue_order_id: VenueOrderId, now_ms: int) -> str:
-    """Return what a new claim writes.
-
-    The rule's rows can follow while the order is on its way; the order's row counts here.
-    """
-    line = _claim_line(request, venue_order_id, now_ms)
-    return document_of(request.rule, request.order, line, rule_rows=False)
-
-
-def _claim_line(request: PlaceOrder, venue_order_id: VenueOrderId, now_ms: int) -> ClaimLine:
-    attempt = request.attempt
-    micros = attempt.maker_amount if attempt.side is Side.BUY else attempt.taker_amount
-    return ClaimLine(
-        venue_order_id=venue_order_id,
-        host_workflow_id=request.order.order.host_workflow_id,
-        usd=from_micros(micros),
-        last_post_at=from_ms(now_ms),
-        body=attempt,
-    )
 
 
 def _stored(row: Mapping[str, object]) -> StoredClaim:
