@@ -24,11 +24,11 @@ from temporalio.worker import Worker
 
 from runtime.temporal_tuning import NAMESPACE_RETENTION
 
-HOPS = 20
+HOPS = 30
 TIMERS = 5
 CROWD = 40
 AMONG_FIRST = 10
-HOPS_LIMIT_S = 1.5
+HOP_LIMIT_S = 0.07
 TIMERS_LIMIT_S = 4.0
 
 
@@ -59,11 +59,13 @@ class Hops:
 
     @workflow.run
     async def run(self) -> float:
-        """Return the seconds that they took by the server's clock."""
-        began = workflow.now()
+        """Return the seconds of the fastest one after a limiter's first burst, by the server's clock."""
+        took = list[float]()
         for _ in range(HOPS):
+            began = workflow.now()
             await workflow.execute_activity(step, start_to_close_timeout=timedelta(seconds=10))
-        return (workflow.now() - began).total_seconds()
+            took.append((workflow.now() - began).total_seconds())
+        return min(took[HOPS // 2 :])
 
 
 @workflow.defn(name="TuningTimers", sandboxed=False)
@@ -100,11 +102,14 @@ async def effects(client: Client) -> list[Effect]:
 
 
 async def hops(client: Client) -> Effect:
-    """Time the way from a workflow to an activity and back: a limiter of 20 reads a second shows here."""
+    """Time the way from a workflow to an activity and back: a limiter of 20 reads a second shows here.
+
+    The fastest counts, since a loaded machine makes most of them slow.
+    """
     async with _worker(client, eager=False) as queue:
         took_s = await _timed(client, "TuningHops", queue)
-    seen = f"{HOPS} activities through the queue took {took_s:.2f} s, {took_s / HOPS * 1000:.0f} ms each"
-    return Effect(("history.transferProcessorMaxPollRPS",), seen, took_s < HOPS_LIMIT_S)
+    seen = f"the fastest of {HOPS // 2} hops through the queue took {took_s * 1000:.0f} ms"
+    return Effect(("history.transferProcessorMaxPollRPS",), seen, took_s < HOP_LIMIT_S)
 
 
 async def timers(client: Client) -> Effect:
