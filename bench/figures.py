@@ -3,6 +3,9 @@
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import TypeVar
+
+T = TypeVar("T")
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,3 +41,14 @@ def percentile(ordered: Sequence[float], percent: float) -> float:
     """Return the nearest-rank percentile of sorted values."""
     rank = max(1, math.ceil(len(ordered) * percent / 100))
     return round(ordered[rank - 1], 3)
+
+
+def middle(rated: Sequence[tuple[float, T]]) -> T:
+    """Return the thing whose rating is the median; of an even number the lower one of the two.
+
+    Raises:
+        ValueError: nothing was rated.
+    """
+    if not rated:
+        raise ValueError("a median needs values")
+    return sorted(rated, key=lambda pair: pair[0])[(len(rated) - 1) // 2][1]

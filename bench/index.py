@@ -24,7 +24,7 @@ from domain.rules.index import TriggerIndex
 from venues.polymarket.market_frames import FrameCounters, FrameReader, LocalBooks
 
 SIZES = (1, 1_000, 100_000, 1_000_000)
-QUICK_SIZES = (1, 1_000, 100_000)
+QUOTES = 200_000
 SEED = 1
 DIP_EVERY = 100
 ROUNDS = 7
@@ -99,7 +99,6 @@ def measure(mix: Mix, rules: int, count: int, rounds: int) -> Row:
     one = Reader(filled_index(mix, 1, SEED))
     grown, index = _growth(lambda: filled_index(mix, rules, SEED))
     many, tokens = Reader(index), tokens_for(rules)
-    gc.freeze()  # as a feed does not do; a collection over a million rules would be timed at random otherwise
     alone = quotes(mix, tokens_for(1), count, SEED, DIP_EVERY)
     spread = quotes(mix, tokens, count, SEED, DIP_EVERY)
     pairs = [(one.rate(alone), many.rate(spread)) for _ in range(rounds)]
@@ -191,7 +190,7 @@ def parser() -> argparse.ArgumentParser:
     made.add_argument(
         "--mixes", type=Mix, nargs="+", choices=list(Mix), default=list(Mix), help="what stands in it"
     )
-    made.add_argument("--quotes", type=int, default=200_000, help="quotes of a round")
+    made.add_argument("--quotes", type=int, default=QUOTES, help="quotes of a round")
     made.add_argument("--rounds", type=int, default=ROUNDS, help="rounds, of which the median counts")
     made.add_argument("--json", action="store_true", help="print one JSON object")
     return made

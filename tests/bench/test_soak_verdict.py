@@ -1,0 +1,67 @@
+"""What a soak calls growth."""
+
+from collections.abc import Sequence
+from dataclasses import replace
+
+import pytest
+
+from bench.soak_verdict import MEGABYTE, HistorySize, Observed, judge
+from bench.weight import Weight
+
+
+def weights(memory_mb: Sequence[float], *, sockets: Sequence[int] | None = None) -> tuple[Weight, ...]:
+    counts = sockets or [4] * len(memory_mb)
+    return tuple(
+        Weight(0, 0, {"worker-io": int(mb * MEGABYTE)}, {"worker-io": count}, 10)
+        for mb, count in zip(memory_mb, counts, strict=True)
+    )
+
+
+FLAT = Observed(
+    rules=10,
+    minutes=1,
+    weights=weights([150, 180, 200, 201, 200, 202, 201, 201]),
+    histories=((HistorySize("rul_1", 20, 5000), HistorySize("rul_1", 20, 5000)),),
+    fired=0,
+    restarted=(),
+    tape_compacted=True,
+    unfinished=(),
+)
+
+
+def test_growth_while_things_settle_and_breathing_after_it_pass() -> None:
+    verdict = judge(FLAT)
+    assert verdict.passed
+    assert verdict.memory_growth_mb == {"worker-io": 0.5}
+
+
+@pytest.mark.parametrize(
+    ("seen", "words"),
+    [
+        (
+            replace(FLAT, weights=weights([200, 200, 210, 220, 230, 240, 250, 260])),
+            "memory of worker-io grew",
+        ),
+        (
+            replace(FLAT, weights=weights([200] * 8, sockets=[4, 4, 4, 4, 8, 8, 9, 9])),
+            "worker-io holds 5 more connections",
+        ),
+        (
+            replace(FLAT, histories=((HistorySize("rul_1", 20, 5000), HistorySize("rul_1", 23, 5600)),)),
+            "history of an idle rule grew by 3",
+        ),
+        (replace(FLAT, fired=1), "1 orders were sent"),
+        (replace(FLAT, restarted=("worker-io",)), "worker-io died"),
+        (replace(FLAT, tape_compacted=False), "did not become candles"),
+        (replace(FLAT, unfinished=("worker-core-1: …",)), "left unfinished"),
+    ],
+)
+def test_each_kind_of_growth_fails_by_name(seen: Observed, words: str) -> None:
+    verdict = judge(seen)
+    assert not verdict.passed
+    assert [failure for failure in verdict.failures if words in failure]
+
+
+def test_too_few_looks_are_no_verdict() -> None:
+    with pytest.raises(ValueError, match="four looks"):
+        judge(replace(FLAT, weights=FLAT.weights[:3]))
