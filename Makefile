@@ -20,11 +20,11 @@ else
 INSTALL := $(UV) pip install --quiet --compile-bytecode --python $(BIN)/python
 endif
 
-.PHONY: help setup demo demo-cluster up test test-slow lint format types bench chaos lock clean
+.PHONY: help setup demo demo-cluster up test test-slow lint format types bench bench-full soak chaos lock clean
 
 help: ## List the targets
 	@printf 'Holdfast: durable trade protection on Temporal\n\nUsage: make <target>\n\n'
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  \033[36m%-10s\033[0m %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  \033[36m%-13s\033[0m %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 setup: $(VENV)/.packages $(VENV)/.temporal ## Make .venv, install the locked packages, find or build Temporal
 
@@ -96,8 +96,19 @@ format: setup ## Format the code and mend what can be mended
 types: setup ## Check types (pyright strict)
 	@PYRIGHT_PYTHON_IGNORE_WARNINGS=1 $(BIN)/pyright
 
-bench: setup ## Measure the way from a price to an order against bare Temporal
-	@$(BIN)/python -m bench.latency $(ARGS)
+bench: setup ## Measure latency, index, burst and creation in their quick forms (some minutes)
+	@$(BIN)/python -m bench.suite $(ARGS)
+
+bench-full: setup $(VENV)/.plots ## Take the published figures into docs/benchmarks.md (hours, a quiet machine)
+	@$(BIN)/python -m bench.suite --full $(ARGS)
+
+$(VENV)/.plots: bench/requirements.lock | $(VENV)/.packages
+	@echo 'setup: packages that draw plots (checked by hash)'
+	@$(INSTALL) --require-hashes --no-deps -r $<
+	@touch $@
+
+soak: setup ## Let 2,000 idle rules stand an hour under moving prices; nothing may grow
+	@$(BIN)/python -m bench.soak $(ARGS)
 
 chaos: setup ## Kill everything at random under 1,000 exits, then compare venue, Postgres and Temporal
 	@$(BIN)/python -m bench.chaos --exits 1000 --recovery-budget 10 $(ARGS)
@@ -109,6 +120,9 @@ lock: setup ## Resolve the pinned dependencies anew into requirements.lock
 	@$(VENV)/lock/bin/uv pip compile --quiet pyproject.toml --universal --python-version 3.11 \
 		--constraint requirements.lock \
 		--generate-hashes --no-emit-index-url --no-emit-find-links --no-header -o deploy/requirements.lock
+	@$(VENV)/lock/bin/uv pip compile --quiet --group bench --universal --python-version 3.11 \
+		--constraint requirements.lock \
+		--generate-hashes --no-emit-index-url --no-emit-find-links --no-header -o bench/requirements.lock
 
 clean: ## Remove the virtual environment, caches and the data of the embedded stack
 	@rm -rf $(VENV) .holdfast .pytest_cache .ruff_cache .import_linter_cache .hypothesis build dist

@@ -67,6 +67,7 @@ READS: dict[str, Read] = {
     "Rules.get": lambda o, a: Rules(o.store.database).get(a, o.rule),
     "Rules.page": lambda o, a: Rules(o.store.database).page(a),
     "Rules.count_by_status": lambda o, a: Rules(o.store.database).count_by_status(a),
+    "Rules.count_by_phase": lambda o, a: Rules(o.store.database).count_by_phase(a),
     "Rules.open_rules_on": lambda o, a: Rules(o.store.database).open_rules_on(_key(o, a)),
     "Orders.get": lambda o, a: Orders(o.store.database).get(a, o.order),
     "Orders.page": lambda o, a: Orders(o.store.database).page(a),
