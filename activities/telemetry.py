@@ -56,6 +56,11 @@ class FeedVitals(Protocol):
         """How long the oldest of them waits."""
         ...
 
+    @property
+    def writes_tape(self) -> bool:
+        """Whether it is this feed, not another one of its shard, that writes the tape."""
+        ...
+
 
 class Telemetry(Protocol):
     """Who counts what activities do."""

@@ -93,6 +93,7 @@ STALEST_QUOTE_AGE = _gauge(
 )
 TAPE_ROWS_WAITING = _gauge("holdfast_tape_rows_waiting", "Changes of books not yet on the tape.", *_SHARD)
 TAPE_LAG = _gauge("holdfast_tape_lag_seconds", "How long the oldest of them waits.", *_SHARD)
+TAPE_WRITER = _gauge("holdfast_tape_writer", "1 for the feed of a shard that writes the tape.", *_SHARD)
 
 API_REQUESTS = _counter(
     "holdfast_api_requests_total", "Requests by method, route and status.", "method", "route", "status"
@@ -121,6 +122,7 @@ PROCESS = (
     STALEST_QUOTE_AGE,
     TAPE_ROWS_WAITING,
     TAPE_LAG,
+    TAPE_WRITER,
     API_REQUESTS,
     API_SECONDS,
     SDK_METRICS_READ,

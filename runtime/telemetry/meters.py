@@ -179,4 +179,5 @@ _VITALS: tuple[tuple[MetricSpec, Callable[[FeedVitals], float | None]], ...] = (
     (catalogue.STALEST_QUOTE_AGE, lambda feed: _seconds(feed.stalest_quote_age_ms)),
     (catalogue.TAPE_ROWS_WAITING, lambda feed: feed.tape_rows),
     (catalogue.TAPE_LAG, lambda feed: _seconds(feed.tape_lag_ms)),
+    (catalogue.TAPE_WRITER, lambda feed: float(feed.writes_tape)),
 )

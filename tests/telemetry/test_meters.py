@@ -66,6 +66,7 @@ class Vitals:
     stalest_quote_age_ms: int | None = 4_000
     tape_rows: int = 12
     tape_lag_ms: int = 900
+    writes_tape: bool = True
 
 
 @pytest.fixture
