@@ -119,7 +119,8 @@ class Holding:
 
 
 # 1: the search attributes follow the order, instead of going before it
-# 2: an exit looks for claims that its history forgot, before it ends; it shows its rows when asked
+# 2: an exit looks for claims that its history forgot, before it ends; it shows its rows when asked; a rule
+#    ends when its market is resolved
 RULE_REVISION = 2
 ORDER_REVISION = 1  # 1: the same for orders
 

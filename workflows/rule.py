@@ -21,10 +21,10 @@ with workflow.unsafe.imports_passed_through():
         RulePhase,
         RuleStart,
     )
-    from domain.orders import Instrument
+    from domain.orders import Instrument, MarketState
 
 from workflows import calls
-from workflows.rule_inbox import Cancel, OrderNews, Patch, PositionNews, Show
+from workflows.rule_inbox import Cancel, MarketNews, OrderNews, Patch, PositionNews, Show
 from workflows.rule_life import RuleLife
 
 
@@ -121,8 +121,11 @@ class Rule:
 
     @workflow.signal(name=messages.SIGNAL_MARKET_CHANGED)
     def market_changed(self, instrument: Instrument) -> None:
-        """The token trades by other terms now."""
+        """The token trades by other terms now, or never again."""
         self._life.state.instrument = instrument
+        ends = instrument.state is MarketState.RESOLVED and self._start.revision >= 2
+        if ends and self._life.exit is None:
+            self._life.inbox.append(MarketNews())
 
     @workflow.signal(name=messages.SIGNAL_SHOW)
     async def show(self) -> None:

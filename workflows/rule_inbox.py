@@ -36,8 +36,13 @@ class PositionNews:
 
 
 @dataclass(frozen=True)
+class MarketNews:
+    """The market is resolved."""
+
+
+@dataclass(frozen=True)
 class Show:
     """The rows are to be written as things stand."""
 
 
-Item = Crossed | Patch | Cancel | OrderNews | PositionNews | Show
+Item = Crossed | Patch | Cancel | OrderNews | PositionNews | MarketNews | Show

@@ -28,7 +28,7 @@ from workflows.execution import ExecutionEnd
 from workflows.order_desk import history_is_long
 from workflows.rule_ends import conclude, due_crossing
 from workflows.rule_exit import RuleExit
-from workflows.rule_inbox import Cancel, Item, OrderNews, Patch, PositionNews, Show
+from workflows.rule_inbox import Cancel, Item, MarketNews, OrderNews, Patch, PositionNews, Show
 from workflows.rule_rows import evidence, fired_text, rearmed_text, story
 from workflows.rule_state import RuleState, Sold
 
@@ -160,6 +160,8 @@ class RuleLife:
                 await self._position_news()
             case OrderNews():
                 await self._order_news()
+            case MarketNews():
+                await self._market_resolved()
             case Show():
                 await self._project()
 
@@ -241,6 +243,13 @@ class RuleLife:
             state.note("rule.levels_kept", kept, now, severity=Severity.ALARM)
             return
         state.note_levels("rule.follows", now)
+
+    async def _market_resolved(self) -> None:
+        """Nothing can be sold any more: what is held is paid out."""
+        state = self.state
+        if not await self._exit_found_under_way():
+            state.end(RuleStatus.EXPIRED, "market_resolved")
+            state.note("rule.expired", "The market was resolved before a crossing", workflow.now())
 
     async def _order_news(self) -> None:
         """Fills of an earlier generation are final or taken back; or an exit is under way already."""

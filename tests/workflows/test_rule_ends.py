@@ -1,11 +1,13 @@
 """How rules end without selling, or in the middle of it: cancel, expiry, time, position."""
 
+from dataclasses import replace
 from datetime import timedelta
 from decimal import Decimal
 
+from domain import messages
 from domain.ids import RuleId
 from domain.messages import RuleOutcome, RulePhase, RuleStatus
-from domain.orders import AnswerKind, OrderState
+from domain.orders import AnswerKind, MarketState, OrderState
 from runtime.settings import TemporalSettings
 from runtime.temporal_signals import TemporalSignals
 from tests.fakes.exchange import FakeExchange, accepts, answers, fills
@@ -36,6 +38,18 @@ async def test_a_rule_that_reconcile_cancels_ends_as_canceled(floor: Floor, exch
     assert (await rule.result()).status is RuleStatus.CANCELED
     assert await signals.cancel_rule(rule.start.rule_id)  # one that has ended stays as it ended
     assert not await signals.cancel_rule(RuleId("rul_nobody"))
+
+
+async def test_an_armed_rule_ends_when_its_market_is_resolved(floor: Floor, exchange: FakeExchange):
+    rule = await floor.arm()
+    closed = replace(exchange.instrument, state=MarketState.CLOSED)
+    await rule.handle.signal(messages.SIGNAL_MARKET_CHANGED, closed)  # may open again
+    resolved = replace(exchange.instrument, state=MarketState.RESOLVED)
+    await rule.handle.signal(messages.SIGNAL_MARKET_CHANGED, resolved)
+    answer = await rule.result()
+
+    assert (answer.status, answer.detail) == (RuleStatus.EXPIRED, "market_resolved")
+    assert not exchange.watch.armed
 
 
 async def test_a_cancel_during_the_exit_names_what_stays(floor: Floor, exchange: FakeExchange):

@@ -270,10 +270,12 @@ async def test_a_book_that_cannot_be_read_is_waited_out(floor: Floor, exchange: 
 
 
 async def test_an_exit_in_a_resolved_market_fails(floor: Floor, exchange: FakeExchange):
-    rule = await floor.arm()
-    resolved = replace(exchange.instrument, state=MarketState.RESOLVED)
-    await rule.handle.signal(messages.SIGNAL_MARKET_CHANGED, resolved)
-    await rule.cross("0.39")
+    exchange.bids = [("0.20", "1000")]
+    rule = await floor.arm(STOP, floor="0.30")
+    await rule.cross("0.20")
+    await exchange.until(lambda: exchange.rule.phase is RulePhase.WAITING)
+    exchange.instrument = replace(exchange.instrument, state=MarketState.RESOLVED)
+    await rule.handle.signal(messages.SIGNAL_MARKET_CHANGED, exchange.instrument)
     answer = await rule.result()
 
     assert (answer.status, exchange.attempts) == (RuleStatus.FAILED, [])
