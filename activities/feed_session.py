@@ -5,6 +5,7 @@ of every watched token are judged, and only then the socket's frames are.
 """
 
 import asyncio
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 
@@ -20,6 +21,7 @@ from activities.feed_recorder import Recorder
 from activities.feed_recovery import Recovery
 from activities.feed_rereads import Loss, Rereads
 from activities.feed_watching import WatchFollower
+from activities.telemetry import LeavesAside
 from domain.messages import FeedShard
 from domain.ports import Clock, MarketData, MarketEvent, MarketEventKind, MarketStream
 from storage.repositories.feed_leases import FeedLeases
@@ -66,6 +68,7 @@ class FeedHealth:
     tape_rows: int
     tape_lag_ms: int
     writes_tape: bool
+    left_aside: Mapping[str, int]
 
 
 class FeedSession:
@@ -164,6 +167,7 @@ class FeedSession:
             tape_rows=len(self._recorder.batch),
             tape_lag_ms=self._recorder.batch.lag_ms(self._clock.now()),
             writes_tape=self._recorder.writes,
+            left_aside=self._stream.left_aside() if isinstance(self._stream, LeavesAside) else {},
         )
 
     async def flush(self) -> None:

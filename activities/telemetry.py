@@ -3,14 +3,23 @@
 Calls are cheap, never fail and never wait: what is measured is passed through unchanged.
 """
 
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping
 from contextlib import AbstractContextManager, nullcontext
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 from domain.claims import ClaimAnswer
 from domain.messages import FeedShard, OrderProjection, RuleProjection
 from domain.orders import Answer, Attempt
 from domain.rules.crossing import Crossing
+
+
+@runtime_checkable
+class LeavesAside(Protocol):
+    """A market stream that says what it did not believe."""
+
+    def left_aside(self) -> Mapping[str, int]:
+        """Return how many frames, or members of them, were left aside since its start, by reason."""
+        ...
 
 
 class FeedVitals(Protocol):
@@ -59,6 +68,11 @@ class FeedVitals(Protocol):
     @property
     def writes_tape(self) -> bool:
         """Whether it is this feed, not another one of its shard, that writes the tape."""
+        ...
+
+    @property
+    def left_aside(self) -> Mapping[str, int]:
+        """What its stream did not believe, by reason."""
         ...
 
 

@@ -91,6 +91,9 @@ STALEST_QUOTE_AGE = _gauge(
     "Since when the watched token that waits longest was not confirmed.",
     *_SHARD,
 )
+LEFT_ASIDE = _counter(
+    "holdfast_feed_left_aside_total", "Frames, or members of them, that were not believed.", *_SHARD, "reason"
+)
 TAPE_ROWS_WAITING = _gauge("holdfast_tape_rows_waiting", "Changes of books not yet on the tape.", *_SHARD)
 TAPE_LAG = _gauge("holdfast_tape_lag_seconds", "How long the oldest of them waits.", *_SHARD)
 TAPE_WRITER = _gauge("holdfast_tape_writer", "1 for the feed of a shard that writes the tape.", *_SHARD)
@@ -120,6 +123,7 @@ PROCESS = (
     FEED_QUOTES,
     NEWEST_QUOTE_AGE,
     STALEST_QUOTE_AGE,
+    LEFT_ASIDE,
     TAPE_ROWS_WAITING,
     TAPE_LAG,
     TAPE_WRITER,

@@ -163,7 +163,13 @@ class _Feeds:
     def collect(self) -> Iterable[Metric]:
         """Return the feeds' metrics."""
         seen = [((venue, str(shard)), vitals()) for (venue, shard), vitals in self._feeds.items()]
-        return [family(spec, ((labels, value(vital)) for labels, vital in seen)) for spec, value in _VITALS]
+        yield from (
+            family(spec, ((labels, value(vital)) for labels, vital in seen)) for spec, value in _VITALS
+        )
+        aside = [
+            ((*labels, reason), count) for labels, vital in seen for reason, count in vital.left_aside.items()
+        ]
+        yield family(catalogue.LEFT_ASIDE, aside)
 
 
 def _seconds(milliseconds: int | None) -> float | None:

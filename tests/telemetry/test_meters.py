@@ -1,13 +1,14 @@
 """What a process counts of its activities."""
 
 import asyncio
-from dataclasses import dataclass, replace
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from decimal import Decimal
 
 import pytest
 
-from activities.telemetry import UNMEASURED, Telemetry
+from activities.telemetry import UNMEASURED, LeavesAside, Telemetry
 from domain.claims import ClaimAnswer, ClaimRefusal, Granted, Held, Reduced, Refused, StoredClaim
 from domain.errors import StorageUnavailable
 from domain.ids import OrderId, VenueOrderId
@@ -19,6 +20,8 @@ from domain.rules.definition import ConditionType
 from runtime.telemetry.meters import Meters, claim_word
 from tests.domain.builders import make_attempt
 from tests.telemetry.samples import value
+from venues.polymarket.config import PolymarketConfig
+from venues.polymarket.market_socket import MarketSockets
 
 NOW_MS = 1_700_000_000_000
 ATTEMPT = replace(make_attempt(), timestamp_ms=NOW_MS - 40)
@@ -67,6 +70,7 @@ class Vitals:
     tape_rows: int = 12
     tape_lag_ms: int = 900
     writes_tape: bool = True
+    left_aside: Mapping[str, int] = field(default_factory=lambda: {"malformed": 2})
 
 
 @pytest.fixture
@@ -160,8 +164,10 @@ def test_feed_is_seen_only_while_it_runs(meters: Meters) -> None:
         stalest = value(meters.registry, "holdfast_feed_stalest_quote_age_seconds", labels)
         lag = value(meters.registry, "holdfast_tape_lag_seconds", labels)
         quotes = value(meters.registry, "holdfast_feed_quotes_total", labels)
+        name = "holdfast_feed_left_aside_total"
+        malformed = value(meters.registry, name, {**labels, "reason": "malformed"})
 
-    assert (stalest, lag, quotes) == (4.0, 0.9, 100)
+    assert (stalest, lag, quotes, malformed) == (4.0, 0.9, 100, 2)
     assert value(meters.registry, "holdfast_feed_connected", labels) is None
 
 
@@ -197,3 +203,11 @@ async def test_whoever_counts_passes_everything_through(telemetry: Telemetry) ->
     telemetry.projected(None, None)
     with telemetry.feeding(FeedShard(venue="polymarket"), Vitals):
         pass
+
+
+def test_stream_of_the_venue_says_what_it_left_aside() -> None:
+    stream = MarketSockets(PolymarketConfig())
+    stream.counters.malformed += 1
+
+    assert isinstance(stream, LeavesAside)
+    assert stream.left_aside() == {"duplicate": 0, "malformed": 1, "absurd": 0, "late": 0, "desync": 0}

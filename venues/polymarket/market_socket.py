@@ -44,6 +44,17 @@ class MarketSockets:
         self._shards.clear()
         await asyncio.gather(*(shard.close() for shard in shards))
 
+    def left_aside(self) -> dict[str, int]:
+        """Return how many frames, or members of them, were left aside since the start, by reason."""
+        counters = self.counters
+        return {
+            "duplicate": counters.duplicates,
+            "malformed": counters.malformed,
+            "absurd": counters.absurd,
+            "late": counters.late,
+            "desync": counters.desyncs,
+        }
+
     @property
     def connected(self) -> bool:
         """Whether every socket stands; without tokens there is none to stand."""
