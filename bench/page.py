@@ -70,6 +70,7 @@ def _machine(machine: Machine, seconds: int) -> str:
         ("processor", f"{machine.processor}, {machine.cores} cores"),
         ("memory", f"{machine.memory_gb} GB"),
         ("system", f"{machine.system}, Python {machine.python}"),
+        ("Temporal", machine.temporal),
         ("packages", versions),
         ("load before the run", machine.load),
         ("took", f"{seconds // 60} min"),

@@ -10,7 +10,7 @@ import asyncio
 import json
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import asdict
+from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from rich.console import Console
@@ -28,66 +28,107 @@ from bench.results import Results
 
 NAME = "bench"
 PAGE = Path("docs/benchmarks.md")
-RUNS = 3
 
 Say = Callable[[str], None]
 
 
-async def quick(folder: Path, console: Console, say: Say) -> Results:
-    """Take the quick form.
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Sizes:
+    """How much of everything is taken.
 
-    Raises:
-        BenchFailed: A benchmark could not be carried through.
+    Attributes:
+        runs: Runs of latency, of which the middle one counts.
+        samples: Samples of latency beside each number of `armed` rules.
+        cold: Samples of latency of evicted rules.
+        indexed: Numbers of rules in the trigger index.
+        quotes: Quotes of each of its rounds.
+        burst: Rules that one gap crosses.
+        accounts: Accounts that they belong to.
+        clients: Numbers of clients that create rules.
+        per_round: Rules that they create in a round.
+        idle: Numbers of idle rules at which the stack is weighed.
+        rounds: Rounds of everything but latency.
+        reactions: Samples of other systems' reactions; 0 leaves other systems out.
     """
-    began, machine = time.monotonic(), this_machine()
-    say("latency")
-    taken = await latency.measure_all(300, (1_000,), 0, folder / "latency", console)
-    say("index")
-    indexed = await asyncio.to_thread(index.run, (1, 100_000), list(Mix), 50_000, 3, _quiet)
-    say("burst")
-    burst_report = await burst.measure(200, 10, 1, folder / "burst", _quiet)
-    say("create")
-    created = await create.measure((1, 16), 60, 1, (200,), folder / "create", _quiet)
-    return Results(
-        machine=machine,
-        seconds=round(time.monotonic() - began),
-        runs=1,
-        latency=tuple(taken),
-        index=indexed,
-        burst=burst_report,
-        create=created,
-        peers=None,
-    )
+
+    runs: int
+    samples: int
+    armed: tuple[int, ...]
+    cold: int
+    indexed: tuple[int, ...]
+    quotes: int
+    burst: int
+    accounts: int
+    clients: tuple[int, ...]
+    per_round: int
+    idle: tuple[int, ...]
+    rounds: int
+    reactions: int
 
 
-async def full(folder: Path, console: Console, say: Say) -> Results:
-    """Take the figures that are published.
+QUICK = Sizes(
+    runs=1,
+    samples=300,
+    armed=(1_000,),
+    cold=0,
+    indexed=(1, 100_000),
+    quotes=50_000,
+    burst=200,
+    accounts=10,
+    clients=(1, 16),
+    per_round=60,
+    idle=(200,),
+    rounds=1,
+    reactions=0,
+)
+FULL = Sizes(
+    runs=3,
+    samples=1_000,
+    armed=(0, 1_000, 10_000),
+    cold=300,
+    indexed=index.SIZES,
+    quotes=index.QUOTES,
+    burst=1_000,
+    accounts=20,
+    clients=create.CLIENTS,
+    per_round=200,
+    idle=create.STEPS,
+    rounds=3,
+    reactions=40,
+)
+
+
+async def take(sizes: Sizes, folder: Path, console: Console, say: Say) -> Results:
+    """Run the benchmarks one after another.
 
     Raises:
-        BenchFailed: A benchmark could not be carried through.
+        BenchFailed: One of them could not be carried through.
     """
     began, machine = time.monotonic(), this_machine()
     runs: list[list[latency.Report]] = []
-    for number in range(RUNS):
-        say(f"latency, run {number + 1} of {RUNS}")
-        runs.append(
-            await latency.measure_all(1_000, (0, 1_000, 10_000), 300, folder / f"latency-{number}", console)
+    for number in range(sizes.runs):
+        say(f"latency, run {number + 1} of {sizes.runs}")
+        place = folder / f"latency-{number}"
+        runs.append(await latency.measure_all(sizes.samples, sizes.armed, sizes.cold, place, console))
+    with console.status("") as status:
+
+        def tell(name: str) -> Say:
+            say(name)
+            return lambda words: status.update(f"{name}: {words}")
+
+        rounds, told = max(3, sizes.rounds), tell("index")
+        indexed = await asyncio.to_thread(index.run, sizes.indexed, list(Mix), sizes.quotes, rounds, told)
+        burst_report = await burst.measure(
+            sizes.burst, sizes.accounts, sizes.rounds, folder / "burst", tell("burst")
         )
-    say("index")
-    sizes, mixes = index.SIZES, list(Mix)
-    indexed = await asyncio.to_thread(index.run, sizes, mixes, index.QUOTES, index.ROUNDS, _quiet)
-    say("burst")
-    burst_report = await burst.measure(1_000, 20, RUNS, folder / "burst", _quiet)
-    say("create")
-    created = await create.measure(create.CLIENTS, 200, RUNS, create.STEPS, folder / "create", _quiet)
-    say("peers")
-    others = await comparison.compare(
-        comparison.STOPS, 40, comparison.VENVS, folder / "peers", console, _quiet
-    )
+        created = await create.measure(
+            sizes.clients, sizes.per_round, sizes.rounds, sizes.idle, folder / "create", tell("create")
+        )
+        others = await _others(sizes, folder / "peers", console, tell("peers")) if sizes.reactions else None
     return Results(
         machine=machine,
         seconds=round(time.monotonic() - began),
-        runs=RUNS,
+        runs=sizes.runs,
         latency=tuple(middle_runs(runs)),
         index=indexed,
         burst=burst_report,
@@ -96,13 +137,13 @@ async def full(folder: Path, console: Console, say: Say) -> Results:
     )
 
 
+async def _others(sizes: Sizes, folder: Path, console: Console, say: Say) -> comparison.Report:
+    return await comparison.compare(comparison.STOPS, sizes.reactions, comparison.VENVS, folder, console, say)
+
+
 def middle_runs(runs: Sequence[Sequence[latency.Report]]) -> list[latency.Report]:
     """Return, of each place in the runs, the report whose ratio at the median is the middle one."""
     return [middle([(report.ratio_p50, report) for report in place]) for place in zip(*runs, strict=True)]
-
-
-def _quiet(_: str) -> None:
-    return
 
 
 def show(results: Results, console: Console) -> None:
@@ -145,7 +186,7 @@ def main() -> None:
         console.print(f"{NAME}: {words}", markup=False)
 
     with data_folder(given.data_dir, NAME, console) as folder:
-        work = full(folder, console, say) if given.full else quick(folder, console, say)
+        work = take(FULL if given.full else QUICK, folder, console, say)
         results = carry_through(work, NAME, console)
     if given.full:
         publish(results, given.page)
