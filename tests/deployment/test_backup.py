@@ -45,6 +45,7 @@ def seen_by(holdfast: Holdfast, scene: Protected) -> Protected:
     return Protected(trader, scene.market.on(holdfast), scene.rule.of(trader))
 
 
+@pytest.mark.slow  # three starts of a whole stack
 async def test_rules_go_on_after_a_restore_and_what_was_sold_since_the_backup_is_not_sold_again() -> None:
     with traversable_folder() as folder:
         data, backup = folder / "data", folder / "backup"
