@@ -42,7 +42,6 @@ class Recorder:
         self._reason = reason
         self._lease: Lease | None = None
         self._held_before = False
-        self._passed_on = False
         self._live_since: datetime | None = None
         self._marks = MarkBatch(watches)
         self.batch = TapeBatch(shard.venue)
@@ -104,24 +103,21 @@ class Recorder:
             return
         if state is not None and state.replica == self._shard.replica and self._held_before:
             raise FeedSuperseded
-        if state is not None and self._belongs_to_others(state, self._live_since):
-            self._passed_on = True
-            await self._leases.pass_on(self._shard)
+        if state is not None and self._is_the_standbys(state, self._live_since):
             return
         if state is None or state.is_open_to(self._shard.replica) or self._comes_before(state.replica):
             lease = await self._leases.take(self._shard)
             if lease is not None:
                 self._begin(lease, self._live_since)
 
-    def _belongs_to_others(self, state: LeaseState, live_since: datetime) -> bool:
-        """Whether the lease was given back for a session of this feed that is gone.
+    def _is_the_standbys(self, state: LeaseState, live_since: datetime) -> bool:
+        """Whether a standby has seen what came before this feed saw: it shall write that first.
 
-        What came before this one saw, the standby alone has seen: it shall write that first. Only when it
-        does not for the life of a lease there is nobody who could.
+        It takes the lease when nobody renews it, and gives it back when it is asked to.
         """
-        given_back = state.replica is None and not state.free
-        asked_before = self._passed_on or state.wanted_by == self._shard.replica
-        return given_back and asked_before and state.seen_until is not None and state.seen_until < live_since
+        held_by_another = state.replica not in (None, self._shard.replica)
+        missed = state.seen_until is not None and state.seen_until < live_since
+        return state.standby_sees and missed and not held_by_another
 
     def _comes_before(self, replica: int | None) -> bool:
         return replica is None or self._shard.replica < replica

@@ -39,7 +39,12 @@ class Lease:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class LeaseState:
-    """A shard's row; `free` says that nobody may go on writing by it."""
+    """A shard's row.
+
+    Attributes:
+        free: its holder was quiet for too long, or it was given back and the one who asked did not come.
+        standby_sees: a feed that comes after the reader reported lately, and may have seen what nobody wrote.
+    """
 
     shards: int
     revision: int
@@ -47,6 +52,7 @@ class LeaseState:
     replica: int | None
     wanted_by: int | None
     free: bool
+    standby_sees: bool = False
     seen_until: datetime | None
 
     def is_open_to(self, replica: int) -> bool:
@@ -57,8 +63,13 @@ class LeaseState:
 
 _STATE = TypeAdapter(LeaseState)
 _FREE = "renewed_at < clock_timestamp() - $2::interval AS free"
-_READ = f"""SELECT shards, revision, fence, replica, wanted_by, {_FREE}, seen_until FROM feed_leases
-    WHERE venue = $1 AND shard = $3"""  # noqa: S608 - fixed text
+_READ = f"""SELECT shards, revision, fence, replica, wanted_by, {_FREE}, seen_until,
+        EXISTS (
+            SELECT 1 FROM feed_status AS s
+            WHERE (s.venue, s.shard, s.shards) = (l.venue, l.shard, l.shards)
+                AND s.replica > $4 AND s.at > clock_timestamp() - $2::interval
+        ) AS standby_sees
+    FROM feed_leases AS l WHERE venue = $1 AND shard = $3"""  # noqa: S608 - fixed text
 _LOCK = "SELECT pg_advisory_xact_lock(hashtextextended('feed_leases ' || $1, 0))"
 _LAYOUT = """SELECT shards, revision, fence, replica, wanted_by, FALSE AS free, seen_until FROM feed_leases
     WHERE venue = $1 FOR UPDATE"""
@@ -74,8 +85,6 @@ _WANT = """UPDATE feed_leases SET wanted_by = $3 WHERE venue = $1 AND shard = $2
 _RENEW = """UPDATE feed_leases SET renewed_at = clock_timestamp(), seen_until = GREATEST(seen_until, $5)
     WHERE venue = $1 AND shard = $2 AND replica = $3 AND fence = $4
     RETURNING old.seen_until AS before, wanted_by"""
-_LEAVE = """UPDATE feed_leases SET wanted_by = NULL
-    WHERE venue = $1 AND shard = $2 AND replica IS NULL AND wanted_by = $3"""
 _GIVE_BACK = """UPDATE feed_leases SET replica = NULL, renewed_at = clock_timestamp()
     WHERE venue = $1 AND shard = $2 AND replica = $3 AND fence = $4"""
 
@@ -198,17 +207,8 @@ class FeedLeases:
         async with self._database.hot.connection() as connection:
             await connection.execute(_GIVE_BACK, shard.venue, shard.shard, shard.replica, lease.fence)
 
-    async def pass_on(self, shard: FeedShard) -> None:
-        """Leave to the others a lease that was given back for this feed.
-
-        Raises:
-            StorageUnavailable: Postgres cannot be reached now.
-        """
-        async with self._database.hot.connection() as connection:
-            await connection.execute(_LEAVE, shard.venue, shard.shard, shard.replica)
-
     async def _state(self, connection: asyncpg.Connection, shard: FeedShard) -> LeaseState | None:
-        rows = await connection.fetch(_READ, shard.venue, self._life, shard.shard)
+        rows = await connection.fetch(_READ, shard.venue, self._life, shard.shard, shard.replica)
         states = read_all(_STATE, rows)
         return states[0] if states and states[0].shards == shard.shards else None
 

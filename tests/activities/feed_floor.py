@@ -85,10 +85,6 @@ class LeasesOfOneShard:
         if (self.state.replica, self.state.fence) == (shard.replica, lease.fence):
             self.change(replica=None)
 
-    async def pass_on(self, shard):
-        if self.state.replica is None and self.state.wanted_by == shard.replica:
-            self.change(wanted_by=None)
-
     def _reach(self):
         if self.floor.storage_away:
             raise StorageUnavailable("away")

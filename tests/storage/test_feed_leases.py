@@ -2,7 +2,7 @@
 
 import asyncio
 from dataclasses import replace
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 
 import pytest
@@ -11,6 +11,7 @@ from domain.messages import FeedShard
 from domain.quotes import Quote
 from storage.database import Database
 from storage.repositories.feed_leases import FeedLeases, Lease, LeaseLost
+from storage.repositories.feed_status import FeedStatus, FeedStatuses
 from storage.repositories.tape import FeedGap, Tape, TapeEntry
 from tests.storage.builders import START
 
@@ -119,16 +120,32 @@ async def test_first_feed_that_is_back_asks_and_the_standby_gives_the_lease_back
     assert await feeds.taped() == [1, 2]
 
 
-async def test_lease_that_was_given_back_can_be_passed_on(feeds: Feeds) -> None:
+@pytest.mark.parametrize(
+    ("report", "seen"),
+    [
+        ({"replica": 1}, True),
+        ({"replica": 0}, False),
+        ({"replica": 1, "shards": 2}, False),
+        ({"replica": 1, "at": datetime.now(UTC) - timedelta(hours=2)}, False),
+    ],
+)
+async def test_standby_that_reported_lately_is_known_to_see(
+    feeds: Feeds, report: dict[str, int | datetime], seen: bool
+) -> None:
     await feeds.taken(FIRST)
-    await asyncio.sleep(0.001)
-    standby = await feeds.impatient.take(STANDBY)
-    assert standby is not None
-    assert await feeds.leases.take(FIRST) is None
-    await feeds.leases.give_back(STANDBY, standby)
-    assert await feeds.leases.take(STANDBY) is None
-    await feeds.leases.pass_on(FIRST)
-    await feeds.taken(STANDBY)
+    status = FeedStatus(
+        venue="polymarket",
+        shard=0,
+        websocket=True,
+        tokens=1,
+        rules=1,
+        newest_quote_age_ms=0,
+        polling=False,
+        at=datetime.now(UTC),
+    )
+    await FeedStatuses(feeds.database).put(replace(status, **report))  # type: ignore[arg-type]
+    states = [await feeds.leases.read(shard) for shard in (FIRST, STANDBY)]
+    assert [state is not None and state.standby_sees for state in states] == [seen, False]
 
 
 async def test_standby_takes_over_at_once_what_was_given_back_in_order(feeds: Feeds) -> None:
