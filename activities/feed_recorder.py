@@ -23,6 +23,9 @@ log = structlog.get_logger()
 
 # Two feeds see a change at times of their own: at a hand-over rather twice on the tape than never.
 OVERLAP = timedelta(milliseconds=500)
+# A writer whose socket is silent finds its marks in REST books, by the check of silence; meanwhile a standby
+# may hold higher ones. Marks written twice do no harm.
+MARKS_KEPT = timedelta(minutes=1)
 
 
 class FeedSuperseded(Exception):
@@ -75,7 +78,7 @@ class Recorder:
         Raises:
             FeedSuperseded: the same feed runs elsewhere.
         """
-        self._marks.add(marks)
+        self._marks.add(marks, self._clock.now())
         try:
             if self._lease is None:
                 await self._stand_by()
@@ -135,6 +138,7 @@ class Recorder:
         """Drop what another feed has written."""
         self.batch.forget(seen_until - OVERLAP)
         self.gaps.forget(seen_until)
+        self._marks.forget(seen_until - MARKS_KEPT)
 
     async def _write(self, lease: Lease, until: datetime) -> None:
         changes, gaps = self.batch.take(), self.gaps.take()

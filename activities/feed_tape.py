@@ -11,7 +11,7 @@ from storage.repositories.watches import Watches
 
 # An outage of the database must not fill the memory: beyond this the oldest rows are dropped and counted.
 MOST_ROWS = 200_000
-MARKS_AT_ONCE = 5_000  # a standby that takes over may hold those of a whole day
+MARKS_AT_ONCE = 5_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,11 +85,15 @@ class MarkBatch:
     def __init__(self, watches: Watches) -> None:
         """Take the place to write to."""
         self._watches = watches
-        self._marks: dict[tuple[str, int], TrailMark] = {}
+        self._marks: dict[tuple[str, int], tuple[datetime, TrailMark]] = {}
 
-    def add(self, marks: Iterable[TrailMark]) -> None:
-        """Take marks that moved."""
-        self._marks.update({(mark.rule_id, mark.condition_index): mark for mark in marks})
+    def add(self, marks: Iterable[TrailMark], at: datetime) -> None:
+        """Take marks that moved, and when that was seen."""
+        self._marks.update({(mark.rule_id, mark.condition_index): (at, mark) for mark in marks})
+
+    def forget(self, before: datetime) -> None:
+        """Drop what another feed has written: marks that moved before a time."""
+        self._marks = {key: (at, mark) for key, (at, mark) in self._marks.items() if at >= before}
 
     async def flush(self) -> None:
         """Write what waits; on a failure it goes on waiting.
@@ -99,7 +103,7 @@ class MarkBatch:
         """
         marks, self._marks = self._marks, {}
         try:
-            waiting = list(marks.values())
+            waiting = [mark for _, mark in marks.values()]
             for start in range(0, len(waiting), MARKS_AT_ONCE):
                 await self._watches.save_marks(waiting[start : start + MARKS_AT_ONCE])
         except BaseException:

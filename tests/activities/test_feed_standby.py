@@ -2,6 +2,7 @@
 
 from contextlib import asynccontextmanager
 from dataclasses import replace
+from datetime import timedelta
 
 import pytest
 
@@ -69,6 +70,18 @@ async def seen_and_flushed(floor, session, *bids):
         await floor.until(lambda read=read: len(floor.instruments_read) > read)
         floor.clock.pass_s(0.1)
     await session.flush()
+
+
+async def test_standby_forgets_marks_that_the_writer_has_written_long_ago(floor):
+    floor.watch(TRAIL, rule="rul_2")
+    async with standing_by(floor) as session:
+        await seen_and_flushed(floor, session, "0.55")
+        floor.clock.pass_s(2)
+        floor.leases.change(seen_until=floor.clock.now() + timedelta(minutes=2))
+        await session.flush()
+        floor.leases.change(free=True)
+        await session.flush()
+    assert floor.saved_marks == []
 
 
 async def test_standby_that_came_later_than_the_first_feed_ended_records_the_gap(floor):
