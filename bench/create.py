@@ -13,7 +13,7 @@ import json
 import statistics
 import time
 import uuid
-from collections.abc import AsyncGenerator, Awaitable, Callable, Sequence
+from collections.abc import AsyncGenerator, Callable, Coroutine, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import asdict, dataclass
 from http import HTTPStatus
@@ -46,7 +46,7 @@ SETTLED_S = 3.0
 TOO_MANY_PAUSE_S = 0.1
 
 Say = Callable[[str], None]
-Sample = Callable[[], Awaitable[float]]
+Sample = Callable[[], Coroutine[object, object, float]]
 
 
 @dataclass(frozen=True, slots=True)

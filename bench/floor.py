@@ -40,7 +40,7 @@ async def _worker(stack: LocalStack) -> AsyncGenerator[None]:
         "-m",
         "bench.floor_worker",
         env={**os.environ, "HOLDFAST_ENV_FILE": str(stack.data_dir.env_file), "PYTHONUNBUFFERED": "1"},
-        stdin=asyncio.subprocess.DEVNULL,
+        stdin=asyncio.subprocess.PIPE,  # it ends with it, however this process ends
         stdout=asyncio.subprocess.PIPE,
         start_new_session=True,  # Ctrl-C ends it in its turn, after what it serves
     )

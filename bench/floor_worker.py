@@ -38,6 +38,7 @@ async def _serve() -> None:
     stop = asyncio.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         asyncio.get_running_loop().add_signal_handler(number, stop.set)
+    asyncio.get_running_loop().add_reader(sys.stdin.fileno(), stop.set)  # nothing comes but its end
     settings = stack_settings()
     client = await connect(settings.temporal)
     http = httpx2.AsyncClient(base_url=settings.polymarket.clob_url, trust_env=False)
