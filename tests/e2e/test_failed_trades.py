@@ -41,8 +41,8 @@ async def test_trade_that_fails_after_its_rule_was_terminated_is_sold_again_by_a
 ) -> None:
     scene, first = await _partly_sold(by_hand)
     await by_hand.temporal.get_workflow_handle(scene.rule.workflow_id).terminate("by hand")
-    await by_hand.admin.settings(trade_mode="auto")
     await by_hand.admin.set_trade_status(first.id, "FAILED")
+    await by_hand.admin.settings(trade_mode="auto")
     await scene.market.quote("0.47")
     await _sales(scene, 2)
     kinds = await until(lambda: _kinds(scene), lambda k: k.count("confirmation") == 2, "the second sale")

@@ -1,11 +1,17 @@
-"""Temporal or Postgres away, everything restarted, no websocket: each on a stack of its own."""
+"""Temporal or Postgres away, everything restarted, no websocket: on stacks that nobody else uses.
+
+What comes back by itself is killed in one stack of this module; an orderly restart and other settings need
+stacks of their own.
+"""
 
 import time
+from collections.abc import AsyncGenerator
 
 import pytest
+import pytest_asyncio
 
 from bench.client import Refused
-from runtime.embedded.stack import Part
+from runtime.embedded.stack import ALL_PARTS, Part
 from tests.conftest import traversable_folder
 from tests.e2e.conftest import StartHoldfast, full_stack
 from tests.e2e.scene import IN_THE_STACKS_LOOP, Holdfast, Protected, stop_at
@@ -17,10 +23,24 @@ BACK_WITHIN_S = 10.0
 QUOTE_AGE_LIMIT_MS = 10_000  # many polls, and what a loaded machine may add
 
 
-async def test_rules_armed_before_everything_was_killed_fire_afterwards(own_holdfast: StartHoldfast) -> None:
-    holdfast = await own_holdfast()
+@pytest_asyncio.fixture(scope="module", loop_scope="session")
+async def battered() -> AsyncGenerator[Holdfast]:
+    """The module's stack, whose Temporal and Postgres are killed again and again."""
+    with traversable_folder() as folder:
+        async with full_stack(folder) as stack, Holdfast.on(stack) as holdfast:
+            yield holdfast
+
+
+@pytest_asyncio.fixture(loop_scope="session")
+async def holdfast(battered: Holdfast) -> Holdfast:
+    """The module's stack, whole again."""
+    await battered.stack.wait_healthy()
+    return battered
+
+
+async def test_rules_armed_before_everything_was_killed_fire_afterwards(holdfast: Holdfast) -> None:
     scene = await holdfast.protected()
-    await holdfast.kill(*Part)
+    await holdfast.kill(*ALL_PARTS)
     await scene.market.watched()
     assert (await scene.rule.row())["phase"] == "armed"
     await scene.market.quote("0.40")
@@ -52,10 +72,7 @@ def _seen_by(holdfast: Holdfast, scene: Protected) -> Protected:
     return Protected(trader, scene.market.on(holdfast), scene.rule.of(trader))
 
 
-async def test_exit_goes_out_once_after_temporal_was_away_while_the_price_crossed(
-    own_holdfast: StartHoldfast,
-) -> None:
-    holdfast = await own_holdfast()
+async def test_exit_goes_out_once_after_temporal_was_away_while_the_price_crossed(holdfast: Holdfast) -> None:
     scene = await holdfast.protected()
     async with holdfast.kept_away(Part.TEMPORAL, holdfast.stack.ports.temporal):
         await scene.market.quote("0.40")
@@ -71,8 +88,7 @@ async def test_exit_goes_out_once_after_temporal_was_away_while_the_price_crosse
     await scene.audit()
 
 
-async def test_crossing_that_could_not_be_told_is_found_on_the_tape(own_holdfast: StartHoldfast) -> None:
-    holdfast = await own_holdfast()
+async def test_crossing_that_could_not_be_told_is_found_on_the_tape(holdfast: Holdfast) -> None:
     scene = await holdfast.protected()
     async with holdfast.kept_away(Part.TEMPORAL, holdfast.stack.ports.temporal):
         await scene.market.quote("0.40")
@@ -90,10 +106,7 @@ async def _taped(holdfast: Holdfast, scene: Protected, bid: str) -> None:
     await holdfast.found(query, scene.market.token_id, bid)
 
 
-async def test_nothing_is_sent_while_postgres_is_away_and_once_when_it_is_back(
-    own_holdfast: StartHoldfast,
-) -> None:
-    holdfast = await own_holdfast()
+async def test_nothing_is_sent_while_postgres_is_away_and_once_when_it_is_back(holdfast: Holdfast) -> None:
     scene = await holdfast.protected()
     async with holdfast.kept_away(Part.POSTGRES, holdfast.stack.ports.postgres):
         await scene.market.quote("0.40")
@@ -115,8 +128,7 @@ async def test_nothing_is_sent_while_postgres_is_away_and_once_when_it_is_back(
     await scene.audit()
 
 
-async def test_order_in_flight_when_postgres_goes_ends_as_one_order(own_holdfast: StartHoldfast) -> None:
-    holdfast = await own_holdfast()
+async def test_order_in_flight_when_postgres_goes_ends_as_one_order(holdfast: Holdfast) -> None:
     scene = await holdfast.protected()
     barrier = await holdfast.hold(scene.market, "before_answer")
     await scene.market.quote("0.40")
