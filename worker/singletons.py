@@ -70,9 +70,9 @@ def _layout(venue: str, settings: Settings, revision: int) -> Iterator[FeedShard
                 shards=settings.feeds.shards,
                 replica=replica,
                 revision=revision,
-                heartbeat_ms=int(tuning.feed_heartbeat.total_seconds() * 1000),
-                retry_cap_ms=int(tuning.feed_retry_cap.total_seconds() * 1000),
-                standby_moves_after_ms=int(tuning.feed_standby_moves.total_seconds() * 1000),
+                heartbeat_ms=_milliseconds(tuning.feed_heartbeat),
+                retry_cap_ms=_milliseconds(tuning.feed_retry_cap),
+                standby_moves_after_ms=_milliseconds(tuning.feed_standby_moves),
             )
 
 
@@ -83,9 +83,20 @@ async def _end_others(client: Client, settings: Settings, wanted: set[str], revi
         if execution.id in wanted or feed is None or not execution.id.startswith(prefix):
             continue
         venue, shard, replica = feed
-        over = FeedShard(venue=venue, shard=shard, shards=0, replica=replica, revision=revision)
+        over = FeedShard(
+            venue=venue,
+            shard=shard,
+            shards=0,
+            replica=replica,
+            revision=revision,
+            standby_moves_after_ms=_milliseconds(settings.tuning.feed_standby_moves),
+        )
         with _closed_is_well():
             await client.get_workflow_handle(execution.id).signal(messages.SIGNAL_SHARD, over)
+
+
+def _milliseconds(duration: timedelta) -> int:
+    return duration // timedelta(milliseconds=1)
 
 
 @contextmanager

@@ -66,8 +66,8 @@ class MarketFeed:
         return not _alike(self._wanted, self._shard)
 
     async def _let_others_move(self, feeding: workflow.ActivityHandle[None]) -> None:
-        """A standby goes on seeing what it saw until the first feeds see in the new layout."""
-        if not self._shard.replica or not self._wanted.is_in_its_layout:
+        """A standby sees on, also one that ends, until the first feeds see in the new layout."""
+        if not self._shard.replica:
             return
         try:
             await workflow.wait_condition(

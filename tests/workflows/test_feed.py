@@ -140,6 +140,18 @@ async def test_a_standby_moves_after_the_first_feeds(start):
         assert any(event.HasField("timer_fired_event_attributes") for event in history.events)
 
 
+async def test_a_standby_that_is_wanted_no_more_sees_on_until_the_first_feeds_have_moved(start):
+    standby = replace(WHOLE, replica=1)
+    over = replace(standby, shards=0, revision=5, standby_moves_after_ms=500)
+    async with start(standby) as (feeds, workflow):
+        await feeds.next()
+        await workflow.signal(messages.SIGNAL_SHARD, over)
+        async with asyncio.timeout(LIMIT_S):
+            await workflow.result()
+        history = await workflow.fetch_history()
+        assert any(event.HasField("timer_fired_event_attributes") for event in history.events)
+
+
 async def workflow_of_first_run(workflow):
     """The history of the run before this one."""
     description = await workflow.describe()
