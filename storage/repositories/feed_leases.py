@@ -61,6 +61,7 @@ class LeaseState:
         return self.free or given_back or self.replica == replica
 
 
+_LEASE = TypeAdapter(Lease)
 _STATE = TypeAdapter(LeaseState)
 _FREE = "renewed_at < clock_timestamp() - $2::interval AS free"
 _READ = f"""SELECT shards, revision, fence, replica, wanted_by, {_FREE}, seen_until,
@@ -79,7 +80,7 @@ _LAY = """INSERT INTO feed_leases (venue, shard, shards, revision, fence, renewe
     SELECT $1, shard, $2, $3, $4, clock_timestamp(), $5 FROM generate_series(0, $2 - 1) AS shard"""
 _TAKE = """UPDATE feed_leases SET replica = $3, fence = fence + 1, wanted_by = NULL,
         renewed_at = clock_timestamp()
-    WHERE venue = $1 AND shard = $2 RETURNING fence"""
+    WHERE venue = $1 AND shard = $2 RETURNING fence, seen_until"""
 _WANT = """UPDATE feed_leases SET wanted_by = $3 WHERE venue = $1 AND shard = $2
     AND (wanted_by IS NULL OR wanted_by > $3)"""
 _RENEW = """UPDATE feed_leases SET renewed_at = clock_timestamp(), seen_until = GREATEST(seen_until, $5)
@@ -154,8 +155,8 @@ class FeedLeases:
                 if state.replica is None or shard.replica < state.replica:
                     await connection.execute(_WANT, shard.venue, shard.shard, shard.replica)
                 return None
-            fence = await connection.fetchval(_TAKE, shard.venue, shard.shard, shard.replica)
-        return Lease(int(str(fence)), state.seen_until)
+            taken = await connection.fetch(_TAKE, shard.venue, shard.shard, shard.replica)
+        return read_all(_LEASE, taken)[0]
 
     async def write(
         self,
