@@ -1,5 +1,6 @@
 """Full stacks: one for the tests that kill programs, own ones for those that kill what all need."""
 
+import base64
 from collections.abc import AsyncGenerator, Awaitable, Callable
 from contextlib import AsyncExitStack
 from pathlib import Path
@@ -7,6 +8,7 @@ from pathlib import Path
 import pytest
 import pytest_asyncio
 
+from runtime.embedded.env_file import PAYLOAD_KEYS
 from runtime.embedded.ports import Ports
 from runtime.embedded.stack import ALL_PARTS, EmbeddedStack, Part, StackOptions
 from runtime.embedded.supervisor import Pace
@@ -14,6 +16,7 @@ from runtime.settings import TuningSettings
 from tests.conftest import traversable_folder
 from tests.e2e.scene import Holdfast
 
+RING = f"tests:{base64.b64encode(bytes(range(32))).decode()}"
 StartHoldfast = Callable[..., Awaitable[Holdfast]]
 
 
@@ -38,7 +41,8 @@ def full_stack(folder: Path, parts: frozenset[Part] = ALL_PARTS, **overrides: st
 async def shared_holdfast() -> AsyncGenerator[Holdfast]:
     """One stack for all tests that only kill or pause programs."""
     with traversable_folder() as folder:
-        async with full_stack(folder) as stack, Holdfast.on(stack) as holdfast:
+        # Here what passes through Temporal is encrypted; the stacks that tests own go without.
+        async with full_stack(folder, **{PAYLOAD_KEYS: RING}) as stack, Holdfast.on(stack) as holdfast:
             yield holdfast
 
 
