@@ -65,19 +65,24 @@ demo-cluster: setup $(VENV)/.postgres-contrib ## Run two Temporal servers on Pos
 up: setup ## Run the whole stack in the foreground (Ctrl-C stops it)
 	@$(BIN)/holdfast up $(ARGS)
 
-# Tests that kill Temporal or Postgres own a stack each and run alone, after the others. Both groups always run,
-# and the exit code is that of the first group that failed; pytest's own summary is the last thing printed.
-# Tests of processes that die and come back depend on time: on a loaded machine those that failed are run once more
-# by themselves, and named by that second summary. A crashed test process ends its group (2, never run again).
+# Tests that kill Temporal or Postgres have stacks of their own and run one after another; they wait more than they
+# work, so they run beside the others, and are shown when both are done. The exit code is that of the first group that
+# failed. Tests of processes that die and come back depend on time: those that failed are run once more by themselves,
+# and named by that second summary. A crashed test process ends its group (2, never run again).
 PARALLEL := $(BIN)/python -m pytest -q -m 'not serial and not slow' -o cache_dir=.pytest_cache/parallel
 SERIAL := $(BIN)/python -m pytest -q -m 'serial and not slow' -o cache_dir=.pytest_cache/serial
+SERIAL_LOG := $(VENV)/serial-tests.log
 AGAIN := --last-failed --last-failed-no-failures none
 
 test: setup ## Set up and run every test except the slow ones
 	@first=0; second=0; \
+	$(SERIAL) $(ARGS) >$(SERIAL_LOG) 2>&1 & serial=$$!; \
+	trap 'kill $$serial 2>/dev/null || true' EXIT; \
 	$(PARALLEL) -n $(JOBS) --dist loadgroup --max-worker-restart=0 $(ARGS) || first=$$?; \
+	echo 'test: waiting for the tests that kill servers ($(SERIAL_LOG))'; \
+	wait $$serial || second=$$?; \
+	cat $(SERIAL_LOG); \
 	if [ $$first -eq 1 ]; then first=0; $(PARALLEL) $(AGAIN) $(ARGS) || first=$$?; fi; \
-	$(SERIAL) $(ARGS) || second=$$?; \
 	if [ $$second -eq 1 ]; then second=0; $(SERIAL) $(AGAIN) $(ARGS) || second=$$?; fi; \
 	exit $$((first ? first : second))
 
