@@ -136,6 +136,7 @@ class FakeVenues:
         self._trading, self._data = trading, data
         self.missing = None
         self.wallets = []  # whose sessions were asked for
+        self.others = []  # sessions of former wallets
 
     async def trading(self, account_id, venue, mode, wallet_id=None):
         if self.missing is not None:
@@ -144,12 +145,12 @@ class FakeVenues:
         return self._trading
 
     async def sessions(self, account_id, venue, mode):
-        return [await self.trading(account_id, venue, mode)]
+        return [await self.trading(account_id, venue, mode), *self.others]
 
     def market_data(self, venue):
         return self._data
 
-    async def wallet(self, account_id, venue, mode):
+    async def wallet(self, account_id, venue, mode, *, holding=None):
         return WALLET
 
 
