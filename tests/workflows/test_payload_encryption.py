@@ -51,10 +51,10 @@ class Telltale:
 
     @staticmethod
     def fresh() -> "Telltale":
-        digits = secrets.randbelow(10**12)
+        digits = f"{secrets.randbelow(10**11):011}7"  # a last zero would not be said
         return Telltale(
-            level=f"0.40{digits:012}",
-            sold_at=f"0.39{digits:012}",
+            level=f"0.40{digits}",
+            sold_at=f"0.39{digits}",
             token=f"7132{secrets.randbelow(10**60):060}",
             question=f"Will {secrets.token_hex(12)} happen?",
         )
