@@ -65,10 +65,11 @@ demo-cluster: setup $(VENV)/.postgres-contrib ## Run two Temporal servers on Pos
 up: setup ## Run the whole stack in the foreground (Ctrl-C stops it)
 	@$(BIN)/holdfast up $(ARGS)
 
-# Tests that kill Temporal or Postgres have stacks of their own and run one after another; they wait more than they
-# work, so they run beside the others, which step back for them, and are shown when both are done. The exit code is
-# that of the first group that failed. Tests of processes that die and come back depend on time: those that failed are run once more by themselves,
-# and named by that second summary. A crashed test process ends its group (2, never run again).
+# Tests that kill Temporal or Postgres have stacks of their own and run one after another. They wait more than they
+# work, so they run beside the others, which step back for them, and are shown when both groups are done. The exit
+# code is that of the first group that failed. Tests of processes that die and come back depend on time: those that
+# failed are run once more by themselves, and named by that second summary. A crashed test process ends its group (2,
+# never run again).
 PARALLEL := nice -n 10 $(BIN)/python -m pytest -q -m 'not serial and not slow' -o cache_dir=.pytest_cache/parallel
 SERIAL := $(BIN)/python -m pytest -q -m 'serial and not slow' -o cache_dir=.pytest_cache/serial
 SERIAL_LOG := $(VENV)/serial-tests.log

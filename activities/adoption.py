@@ -119,6 +119,7 @@ def _carry(
         fee_usd=sum((carried.fee_usd for carried in final), ZERO),
         armed_at=row.created_at,
         not_before_ms=watch.not_before_ms if watch else None,
+        marks_from=watch.marks_from if watch else 0,
         fired=row.fired,
         former=tuple(carried for carried in earlier if carried.attempts),
         adopts=True,

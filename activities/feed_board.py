@@ -157,7 +157,10 @@ class QuoteBoard:
         self._index.add(watch, at.mono_ms, mark=marks)
 
     def change(self, row: WatchRow, at: Moment) -> Sequence[Crossing]:
-        """Take a watch's newest row in; a new generation keeps its marks and is judged at once."""
+        """Take a watch's newest row in; a new generation keeps its marks and is judged at once.
+
+        Marks of a position that the rule no longer protects are not its own.
+        """
         known = self._rows.get(row.rule_id)
         if not self._is_news(row, known):
             return ()
@@ -168,7 +171,7 @@ class QuoteBoard:
             self._rows[row.rule_id] = row  # only the size changed
             return ()
         self._remove(row.rule_id)
-        kept = self._kept.pop(row.rule_id, ())
+        kept = [m for m in self._kept.pop(row.rule_id, ()) if m.generation >= row.marks_from]
         carried = [replace(mark, generation=row.generation) for mark in kept]
         self._carried += carried
         self.add(row, carried, at)

@@ -255,6 +255,7 @@ class WatchRow:
     resolved: ResolvedRule
     shares: Decimal
     version: int
+    marks_from: int = 0  # marks of earlier generations belong to a former position
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -515,6 +516,7 @@ class RuleCarry:
     not_before_ms: int | None = None
     fired: Crossing | None = None
     consumed: tuple[int, int] | None = None
+    marks_from: int = 0
     targets_need_bid: bool = False  # a firing found that the book did not pay the level
     exit: ExecutionCarry | None = None
     former: tuple[ExecutionCarry, ...] = ()

@@ -65,6 +65,7 @@ def watch_row(state: "RuleState") -> WatchRow:
         resolved=state.resolved,
         shares=shares,
         version=state.version,
+        marks_from=state.marks_from,
     )
 
 

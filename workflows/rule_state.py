@@ -73,6 +73,7 @@ class RuleState:
     sold_now: Sold = field(default_factory=Sold)  # by the present exit
     dust_shares: Decimal = ZERO
     not_before_ms: int | None = None
+    marks_from: int = 0  # the generation with which the present position began, when another was before it
     detail: str = ""
     events: list[EventRow] = field(default_factory=list[EventRow])
 
@@ -111,6 +112,7 @@ class RuleState:
             consumed=carry.consumed,
             sold_for_good=Sold(carry.sold_shares, carry.proceeds_usd, carry.fee_usd),
             not_before_ms=carry.not_before_ms,
+            marks_from=carry.marks_from,
         )
 
     # -- changes --------------------------------------------------------------------------------
@@ -151,6 +153,7 @@ class RuleState:
         self.resolved = resolve_for(start, self.definition, self.holding, now)
         self.start, self.armed_at = start, now
         self.generation += 1
+        self.marks_from = self.generation
 
     def learn_unpaid(self) -> None:
         """Remember that the book did not pay a target's level: from now on a bid has to stand there."""
@@ -175,8 +178,14 @@ class RuleState:
         self.consumed = (crossing.generation, crossing.condition_index)
 
     def is_repeated(self, crossing: Crossing) -> bool:
-        """Whether this crossing is another copy of the one consumed last."""
-        return self.consumed == (crossing.generation, crossing.condition_index)
+        """Whether this crossing is another copy of the one consumed last, or older than that.
+
+        Two feeds may signal the same crossing; a late copy shows a price that was judged long ago.
+        """
+        if self.consumed is None:
+            return False
+        is_older = crossing.generation < self.consumed[0] and self.start.revision >= 2
+        return is_older or self.consumed == (crossing.generation, crossing.condition_index)
 
     def fire(self, crossing: Crossing | None) -> OrderId:
         """Begin the exit (None: one that was found under way) and return its order id."""
@@ -325,6 +334,7 @@ class RuleState:
             fee_usd=self.sold_for_good.fee_usd,
             armed_at=self.armed_at,
             not_before_ms=self.not_before_ms,
+            marks_from=self.marks_from,
             fired=self.fired,
             consumed=self.consumed,
             targets_need_bid=self.resolved.targets_need_bid,

@@ -33,6 +33,7 @@ class WatchRecord(Base):
     resolved: Mapped[dict[str, object]]
     shares: Mapped[Decimal]
     version: Mapped[int]
+    marks_from: Mapped[int] = mapped_column(server_default=text("0"))
     armed_at: Mapped[datetime] = mapped_column(server_default=func.clock_timestamp())
     changed_xid: Mapped[str] = mapped_column(Xid8(), server_default=text(CURRENT_XID))
 

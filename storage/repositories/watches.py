@@ -63,6 +63,7 @@ _SAVE_MARKS = """INSERT INTO trail_marks AS t (rule_id, generation, condition_in
 _LOAD_MARKS = """SELECT DISTINCT ON (t.rule_id, t.condition_index, carried)
         t.rule_id, w.generation, t.condition_index, t.mark, t.active, t.generation < w.generation AS carried
     FROM trail_marks AS t JOIN watches AS w ON w.rule_id = t.rule_id AND t.generation <= w.generation
+        AND t.generation >= w.marks_from
     WHERE t.rule_id = ANY($1::text[])
     ORDER BY t.rule_id, t.condition_index, carried, t.generation DESC"""
 _PRUNE = """WITH closed AS (

@@ -32,6 +32,19 @@ def test_trail_that_is_armed_again_after_its_crossing_was_delivered_keeps_its_ma
     assert fired(board.change(armed_again(row), at(3))) == [(row.rule_id, 2, D("0.80"))]
 
 
+def test_trail_of_the_next_position_begins_with_a_mark_of_its_own():
+    board, row = QuoteBoard("polymarket"), FeedFloor().watch(TRAIL)
+    board.change(row, at(0))
+    board.take(TOKEN, quote("0.80", "0.80"), at(1))
+    sold = replace(row, armed=False, version=row.version + 1)
+    board.change(sold, at(2))
+    board.take(TOKEN, quote("0.70", "0.70"), at(3))  # below the trail of the former mark
+    bought = replace(armed_again(sold), armed=True, marks_from=2)
+    assert fired(board.change(bought, at(4))) == []
+    assert fired(board.take(TOKEN, quote("0.64", "0.64"), at(5))) == []
+    assert fired(board.take(TOKEN, quote("0.62", "0.62"), at(6))) == [(row.rule_id, 2, D("0.70"))]
+
+
 def test_mark_that_a_generation_takes_over_is_saved_under_its_own_number():
     board, row = QuoteBoard("polymarket"), FeedFloor().watch(TRAIL)
     board.change(row, at(0))

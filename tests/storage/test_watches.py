@@ -1,6 +1,7 @@
 """Watches: the snapshot, the visible edge, hints, marks."""
 
 import asyncio
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 
@@ -99,6 +100,19 @@ async def test_marks_of_the_generation_before_are_told_apart_from_those_reached_
     reached = TrailMark(rule, 2, 0, Decimal("0.70"), True)
     await watches.save_marks([reached])
     assert await watches.load_marks([rule]) == SavedMarks(carried=carried, reached=(reached,))
+
+
+async def test_marks_of_a_former_position_are_not_told(store: Store) -> None:
+    watches, rule = Watches(store.database), rule_id()
+    await store.projections.apply(store.rule_projection(rule))
+    await watches.save_marks([TrailMark(rule, 1, 0, Decimal("0.62"), True)])
+    bought = store.rule_projection(rule, generation=2)
+    assert bought.watch is not None
+    await store.projections.apply(replace(bought, watch=replace(bought.watch, marks_from=2)))
+    assert await watches.load_marks([rule]) == SavedMarks()
+    reached = TrailMark(rule, 2, 0, Decimal("0.55"), True)
+    await watches.save_marks([reached])
+    assert await watches.load_marks([rule]) == SavedMarks(reached=(reached,))
 
 
 async def test_hint_wakes_a_listener(store: Store) -> None:

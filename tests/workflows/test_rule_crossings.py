@@ -73,6 +73,18 @@ async def test_an_older_crossing_above_the_new_level_is_refused(floor: Floor, ex
     assert exchange.rule.status is RuleStatus.ACTIVE
 
 
+async def test_a_late_copy_of_a_crossing_before_the_last_one_is_dropped(floor: Floor, exchange: FakeExchange):
+    rule = await floor.arm()
+    for generation in (1, 2):
+        await rule.cross("0.41", generation=generation)
+        await exchange.until(lambda g=generation: exchange.watch.generation > g)
+    await rule.cross("0.39", generation=1)  # of a second feed, long after
+    await rule.patch(STOP)
+
+    assert exchange.attempts == []
+    assert exchange.rule.status is RuleStatus.ACTIVE
+
+
 async def test_a_patch_before_the_crossing_moves_the_level(floor: Floor, exchange: FakeExchange):
     rule = await floor.arm()
     answer = await rule.patch({"type": "stop_loss", "price": "0.30"})

@@ -58,7 +58,7 @@ async def test_a_trail_begins_with_a_new_mark(floor: Floor, exchange: FakeExchan
     await buys_anew(rule, "20", "0.8")
     await exchange.event("rule.follows")
 
-    assert exchange.watch.generation == 2  # marks belong to a generation
+    assert (exchange.watch.generation, exchange.watch.marks_from) == (2, 2)
 
 
 async def test_the_age_is_that_of_the_new_position(floor: Floor, exchange: FakeExchange):
