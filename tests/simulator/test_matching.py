@@ -186,8 +186,8 @@ async def test_bought_shares_count_only_after_the_balance_lag(
     path = f"/balance-allowance?asset_type=CONDITIONAL&signature_type=0&token_id={token}"
     assert (await trader.call("GET", path)).body["balance"] == "100000000"
     assert "balance: 100000000" in (await trader.sell(token, "0.49", "150", "FAK")).error
-    (trade,) = await admin.trades()
     await admin.settings(trade_mode="manual")
+    (trade,) = await admin.trades()
     if trade.status == "MATCHED":
         await admin.set_trade_status(trade.id, "MINED")
     await trader.call("GET", path.replace("?", "/update?"))
