@@ -2,7 +2,7 @@
 
 import asyncio
 import uuid
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 
 import httpx2
 from pydantic import JsonValue, TypeAdapter
@@ -56,12 +56,12 @@ class Api:
         return await self.call("GET", path, query=query)
 
     async def get_or_none(self, path: str) -> Json | None:
-        """Return the answer of a GET; None while a part behind the API is away."""
-        return await self._unless(503, path)
+        """Return the answer of a GET; None while a part behind the API is away, or nothing is there yet."""
+        return await self._unless((404, 503), path)
 
     async def find(self, path: str) -> Json | None:
         """Return the answer of a GET; None where there is nothing, or nothing yet."""
-        return await self._unless(404, path)
+        return await self._unless((404,), path)
 
     async def post(self, path: str, body: Json, key: str | None = None) -> Json:
         """Return the answer of a POST."""
@@ -96,7 +96,7 @@ class Api:
             BenchFailed: Nobody answered a patient one within the limit.
         """
         request = self._http.build_request(
-            method, path, json=body, params=query, headers=self._headers_of(method, key)
+            method, path, json=body, params=query or None, headers=self._headers_of(method, key)
         )
         if not self._patient:
             return await self._once(request)
@@ -121,11 +121,11 @@ class Api:
             raise Refused(f"{request.method} {request.url.path}", answer.status_code, document)
         return document
 
-    async def _unless(self, status: int, path: str) -> Json | None:
+    async def _unless(self, statuses: Collection[int], path: str) -> Json | None:
         try:
             return await self.get(path)
         except Refused as refused:
-            if refused.status == status:
+            if refused.status in statuses:
                 return None
             raise
 

@@ -6,14 +6,16 @@ production: without one it is the time to miss the feed, to start a process and 
 """
 
 import argparse
+import json
 import time
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
 from rich.console import Console
 from rich.table import Table
 
+import runtime.logging
 from bench.figures import Series, series
 from bench.market import BELOW, DEPTH, Trader
 from bench.program import carry_through, data_folder
@@ -38,12 +40,17 @@ def main() -> None:
     """Measure both ways and print the figures."""
     parser = argparse.ArgumentParser(prog=f"python -m {NAME}", description=__doc__)
     parser.add_argument("--rounds", type=int, default=10, help="kills of each way")
-    parser.add_argument("--keep", type=Path, default=None, help="folder for data and logs, kept")
-    arguments = parser.parse_args()
-    console = Console()
-    with data_folder(arguments.keep, NAME, console) as folder:
-        found = carry_through(_both(folder, arguments.rounds), NAME, console)
-    _print(found, console)
+    parser.add_argument("--data-dir", type=Path, default=None, help="keep the stacks' data and logs here")
+    parser.add_argument("--json", action="store_true", help="print one JSON array")
+    given = parser.parse_args()
+    runtime.logging.configure(level=40)
+    console = Console(stderr=True)
+    with data_folder(given.data_dir, NAME, console) as folder:
+        found = carry_through(_both(folder, given.rounds), NAME, console)
+    if given.json:
+        print(json.dumps([asdict(way) for way in found]))
+    else:
+        _print(found, Console())
 
 
 async def _both(folder: Path, rounds: int) -> list[Measured]:
