@@ -116,7 +116,7 @@ class RuleLife:
             state.end(RuleStatus.CANCELED, "position_closed")
             state.note("rule.canceled", "The position was closed meanwhile", now)
         else:
-            state.generation += 1
+            state.rise()
             state.note_levels("rule.armed", now)
             state.phase = RulePhase.ARMED
         await self._project_start()

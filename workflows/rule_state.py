@@ -134,7 +134,12 @@ class RuleState:
         """
         self.resolved = resolve_for(self.start, definition, self.holding, self.armed_at)
         self.definition = definition
-        self.generation += 1
+        self.rise()
+
+    def rise(self) -> None:
+        """Begin the next generation, behind any that a crossing named: after a reset this history lags."""
+        named = self.consumed[0] if self.consumed is not None else 0
+        self.generation = max(self.generation, named) + 1
 
     @property
     def is_bought_anew(self) -> bool:
@@ -152,7 +157,7 @@ class RuleState:
         start = replace(self.start, holding=self.holding)
         self.resolved = resolve_for(start, self.definition, self.holding, now)
         self.start, self.armed_at = start, now
-        self.generation += 1
+        self.rise()
         self.marks_from = self.generation
 
     def learn_unpaid(self) -> None:
@@ -162,7 +167,7 @@ class RuleState:
     def rearm(self, now: datetime) -> None:
         """Watch again, as the next generation, after a pause. What was sold is counted by the caller."""
         not_before = now + timedelta(milliseconds=self.start.tuning.rearm_ms)
-        self.generation += 1
+        self.rise()
         self.status, self.phase = RuleStatus.ACTIVE, RulePhase.ARMED
         self.not_before_ms = int(not_before.timestamp() * 1000)
         self.sold_now = Sold()

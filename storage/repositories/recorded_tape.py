@@ -61,7 +61,9 @@ _BEFORE = """SELECT ts, bid, ask, last FROM tape
     WHERE venue = $1 AND token_id = $2 AND ts < $3 ORDER BY ts DESC, id DESC LIMIT 1"""
 _STATE = """SELECT armed, armed_at, generation, not_before_ms, resolved FROM watches WHERE rule_id = $1"""
 _MARKS = """SELECT DISTINCT ON (condition_index) rule_id, generation, condition_index, mark, active
-    FROM trail_marks WHERE rule_id = $1 AND generation <= $2 ORDER BY condition_index, generation DESC"""
+    FROM trail_marks WHERE rule_id = $1 AND generation <= $2
+        AND generation >= (SELECT marks_from FROM watches WHERE rule_id = $1)
+    ORDER BY condition_index, generation DESC"""
 
 
 class RecordedTape:

@@ -42,7 +42,7 @@ _ARMED = TypeAdapter(_Armed)
 
 _COLUMNS = (
     "w.rule_id, w.account_id, w.mode, w.venue, w.token_id, w.generation, w.armed, w.not_before_ms,"
-    " w.resolved, w.shares, w.version"
+    " w.resolved, w.shares, w.version, w.marks_from"
 )
 _IN_SHARD = in_shard("w.token_id", shard="$2", shards="$3")
 # Transactions below the snapshot's xmin are over and all that they wrote is seen; one at or above it may

@@ -110,6 +110,8 @@ async def test_marks_of_a_former_position_are_not_told(store: Store) -> None:
     assert bought.watch is not None
     await store.projections.apply(replace(bought, watch=replace(bought.watch, marks_from=2)))
     assert await watches.load_marks([rule]) == SavedMarks()
+    rows, _ = await watches.snapshot(VENUE)
+    assert [row.marks_from for row in rows if row.rule_id == rule] == [2]
     reached = TrailMark(rule, 2, 0, Decimal("0.55"), True)
     await watches.save_marks([reached])
     assert await watches.load_marks([rule]) == SavedMarks(reached=(reached,))

@@ -85,6 +85,18 @@ async def test_a_late_copy_of_a_crossing_before_the_last_one_is_dropped(floor: F
     assert exchange.rule.status is RuleStatus.ACTIVE
 
 
+async def test_a_rule_that_lags_behind_its_watch_goes_on_behind_the_generation_of_the_crossing(
+    floor: Floor, exchange: FakeExchange
+):
+    rule = await floor.arm()
+    await rule.cross("0.41", generation=3)  # the watch stood at 3 when this history was reset
+    await exchange.event("crossing.refused")
+    assert exchange.watch.generation == 4
+
+    await rule.cross("0.39", generation=4)
+    assert (await rule.result()).status is RuleStatus.TRIGGERED
+
+
 async def test_a_patch_before_the_crossing_moves_the_level(floor: Floor, exchange: FakeExchange):
     rule = await floor.arm()
     answer = await rule.patch({"type": "stop_loss", "price": "0.30"})
