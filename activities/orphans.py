@@ -73,6 +73,8 @@ class Orphans:
         for rule in quiet:
             if rule.phase in _EXITING and rule.rule_id in running:
                 await self._workflows.look_after_exit(rule.rule_id)
+                # One that its history shows as armed, and that has no claim, watches again by this.
+                await self._workflows.show_rule(rule.rule_id)
         closed = sorted(set(running) - set(await self._rules.open_rule_ids()))
         for rule_id in closed[:CONFIRMED_IN_ONE_PASS]:
             await self._close_again(rule_id)

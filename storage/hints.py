@@ -12,6 +12,8 @@ from storage.failures import storage_unavailable
 
 log = structlog.stdlib.get_logger(__name__)
 
+RETRY_S = 0.5
+
 
 class NotifyHints:
     """Sends hints by NOTIFY, outside the transactions they speak of.
@@ -45,7 +47,10 @@ class NotifyHints:
                     for channel in channels:
                         await connection.fetchval("SELECT pg_notify($1, '')", channel)
             except StorageUnavailable:
-                log.info("hints.lost", channels=channels)
+                # What was written may stand all the same, and nobody else tells of it.
+                log.info("hints.wait", channels=channels)
+                self._pending.update(channels)
+                await asyncio.sleep(RETRY_S)
             await asyncio.sleep(self._gap)
 
     async def close(self) -> None:

@@ -251,6 +251,7 @@ async def test_quiet_exits_are_told_to_look_at_their_orders_and_armed_rules_are_
     await scene.orphans.sweep()
 
     assert scene.workflows.looked_after == [exiting, blocked]
+    assert scene.workflows.shown == [exiting, blocked]  # one that is armed in truth watches again
 
 
 async def test_workflow_that_runs_though_its_row_is_closed_is_told_to_look_at_its_orders():
