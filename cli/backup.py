@@ -41,6 +41,10 @@ def backup(folder: Folder, data_dir: Data = None, json_output: Json = False) -> 
     print_facts("Backed up", facts)
 
 
+LOOK_FIRST = "holdfast up --part postgres --part temporal --part simulator --part api --part worker-io"
+THEN = "when `holdfast positions` is right, stop it and start as always: holdfast up"
+
+
 def restore_backup(folder: Folder, data_dir: Data = None, json_output: Json = False) -> None:
     """Put a backup in place of what a stopped stack holds; that is set aside, not deleted.
 
@@ -51,13 +55,16 @@ def restore_backup(folder: Folder, data_dir: Data = None, json_output: Json = Fa
     aside = asyncio.run(restore(data, folder))
     if json_output:
         kept: list[JsonValue] = [*aside]
-        print_json({"restored": str(folder), "data_dir": str(data.root), "set_aside": kept})
+        print_json(
+            {"restored": str(folder), "data_dir": str(data.root), "set_aside": kept, "next": LOOK_FIRST}
+        )
         return
     facts = {
         "from": str(folder),
         "into": str(data.root),
         "set aside": ", ".join(aside),
-        "next": "holdfast up",
+        "next": LOOK_FIRST,
+        "then": THEN,
     }
     print_facts("Restored", facts)
 

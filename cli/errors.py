@@ -44,6 +44,7 @@ FORESEEN: Mapping[str, str | None] = {
     "runtime.embedded.unprivileged:NoUnprivilegedUser": None,
     "runtime.embedded.postgres:PostgresUnusable": None,
     "runtime.embedded.backup:BackupUnusable": None,
+    "runtime.embedded.stack:VenueContradicted": "unset it, or start with --part and without the simulator",
     "runtime.embedded.supervisor:PartFailed": "run `holdfast doctor`, or read the log",
     "runtime.embedded.local_stack:MigrationFailed": "restore a backup, or start with another --data-dir",
     "pydantic:ValidationError": "correct the named setting",

@@ -33,8 +33,8 @@ for database in $databases; do
 done
 # Temporal first: interrupted in between, it is the older one.
 for database in $databases; do
-    run "ALTER DATABASE $database RENAME TO ${database}_before_$stamp"
-    run "ALTER DATABASE ${database}_new_$stamp RENAME TO $database"
+    # One transaction: a database never stands without its name.
+    run "ALTER DATABASE $database RENAME TO ${database}_before_$stamp; ALTER DATABASE ${database}_new_$stamp RENAME TO $database"
     run "REVOKE CONNECT, TEMPORARY ON DATABASE $database FROM PUBLIC"
     echo "$database is restored; what stood there is ${database}_before_$stamp"
 done

@@ -118,14 +118,19 @@ async def _loaded_database(cluster: PostgresCluster, dump: Path, stamp: str) -> 
 
 async def _take_name(cluster: PostgresCluster, fresh: str, stamp: str) -> list[str]:
     """Gives a restored database the product's name; returns what the former one, unless empty, is called."""
-    former, aside = f"{DATABASE}_before_{stamp}", list[str]()
-    if await texts(cluster, "SELECT tablename AS text FROM pg_tables WHERE schemaname = 'public' LIMIT 1"):
-        await _execute(cluster, f'ALTER DATABASE "{DATABASE}" RENAME TO "{former}"')
-        aside.append(f"database {former}")
-    else:
-        await _execute(cluster, f'DROP DATABASE "{DATABASE}"')
-    await _execute(cluster, f'ALTER DATABASE "{fresh}" RENAME TO "{DATABASE}"')
-    return aside
+    former = f"{DATABASE}_before_{stamp}"
+    tables = await texts(
+        cluster, "SELECT tablename AS text FROM pg_tables WHERE schemaname = 'public' LIMIT 1"
+    )
+    # Both in one transaction: in between, a start would make an empty database for a full Temporal.
+    await _execute(
+        cluster,
+        f'ALTER DATABASE "{DATABASE}" RENAME TO "{former}"; ALTER DATABASE "{fresh}" RENAME TO "{DATABASE}"',
+    )
+    if tables:
+        return [f"database {former}"]
+    await _execute(cluster, f'DROP DATABASE "{former}"')
+    return []
 
 
 async def _execute(cluster: PostgresCluster, statement: str) -> None:

@@ -1,6 +1,7 @@
 """`EmbeddedStack`: everything on one machine, as one object. `holdfast up`, demo, tests and bench use it."""
 
 import asyncio
+import os
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
@@ -86,6 +87,19 @@ class StackOptions:
     pace: Pace | None = None
 
 
+class VenueContradicted(Exception):
+    """What a stack was told of its venue does not go together."""
+
+
+def _simulated_venue(present: Mapping[str, str]) -> dict[str, str]:
+    """Returns the simulator's addresses, if a folder's books are of it: it stays their venue.
+
+    Without them a start that leaves the simulator out would compare those books with the real venue.
+    """
+    names = (*simulator_urls(""), "HOLDFAST_SIMULATOR_ADMIN_URL")
+    return {name: present[name] for name in names if name in present}
+
+
 class EmbeddedStack(LocalStack):
     """A stack on one machine; use it as `async with EmbeddedStack(options) as stack`."""
 
@@ -147,7 +161,9 @@ class EmbeddedStack(LocalStack):
         Raises:
             PortBusy: A wanted port is taken.
             TemporalBinaryMissing: No way led to the `temporal` program.
+            VenueContradicted: The environment names hosts of a venue, and this stack runs the simulator.
         """
+        self._check_venue()
         self.ports = self._options.ports.resolved(options=self._options.port_options)
         self._write_env_file()
         await self._start_stores()
@@ -159,7 +175,14 @@ class EmbeddedStack(LocalStack):
     def _stand_in(self, part: str) -> tuple[str, ...] | None:
         return self._options.commands.get(Part(part))
 
+    def _check_venue(self) -> None:
+        """Refuses to trade at the simulator while somebody believes that the hosts they named are used."""
+        named = sorted(simulator_urls("").keys() & os.environ.keys())
+        if Part.SIMULATOR in self._options.parts and named:
+            raise VenueContradicted(f"{', '.join(named)} is set, but this stack runs the simulator")
+
     def _write_env_file(self) -> None:
+        present = env_file.read_env_file(self.data_dir.env_file)
         kept = env_file.secrets_of(self.data_dir.env_file)
         if Part.POSTGRES in self._options.parts:
             self._postgres = PostgresCluster.at(
@@ -168,7 +191,9 @@ class EmbeddedStack(LocalStack):
                 password=SecretStr(kept[env_file.POSTGRES_PASSWORD]),
                 fsync=self._options.fsync,
             )
-        self._variables = env_file.refresh_env_file(self.data_dir.env_file, self._urls(), kept)
+        self._variables = env_file.refresh_env_file(
+            self.data_dir.env_file, {**_simulated_venue(present), **self._urls()}, kept
+        )
 
     def _urls(self) -> dict[str, str]:
         urls: dict[str, str] = {}
