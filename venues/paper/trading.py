@@ -333,6 +333,6 @@ class PaperTrading:
                 continue
             if instrument.state.is_final:
                 for order in resting.get(token_id, ()):
-                    await self._end(order)
+                    await self.cancel(order.venue_order_id)
             if instrument.payout is not None:
                 await self._ledger.pay_out(self._account, token_id, instrument.payout)

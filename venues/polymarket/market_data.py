@@ -7,9 +7,9 @@ from contextlib import AbstractAsyncContextManager
 import orjson
 import structlog
 
-from domain.errors import UnknownToken, VenueError, VenueProtocolError
+from domain.errors import UnknownToken, VenueError, VenueProtocolError, VenueTransient
 from domain.ids import TokenId
-from domain.orders import Instrument
+from domain.orders import Instrument, MarketState
 from domain.ports import Book, MarketStream
 from venues.polymarket import parsing
 from venues.polymarket.config import PolymarketConfig
@@ -59,10 +59,14 @@ class PolymarketMarketData:
 
         Raises:
             UnknownToken: neither of them knows it.
+            VenueTransient: the market is closed, and Gamma, which alone knows whether its outcome is
+                disputed, cannot be read now.
         """
         if not token_id.isdecimal():
             raise UnknownToken("a token id is a decimal number")
-        gamma, condition = await asyncio.gather(self._gamma_market(token_id), self._condition_of(token_id))
+        (gamma, readable), condition = await asyncio.gather(
+            self._gamma_market(token_id), self._condition_of(token_id)
+        )
         condition = condition or (gamma.condition_id if gamma is not None else None)
         if condition is None:
             raise UnknownToken("the venue lists no market with this token")
@@ -71,7 +75,10 @@ class PolymarketMarketData:
             if gamma is None:
                 raise UnknownToken("the venue lists no market with this token")
             return parsing.gamma_instrument(token_id, gamma)
-        return parsing.instrument(token_id, market, compact, gamma)
+        found = parsing.instrument(token_id, market, compact, gamma)
+        if found.state is MarketState.CLOSED and not readable:
+            raise VenueTransient("nobody tells now whether the outcome of a closed market is disputed")
+        return found
 
     async def book(self, token_id: TokenId) -> Book:
         """Return the token's book. Raises UnknownToken where the venue keeps none."""
@@ -101,7 +108,8 @@ class PolymarketMarketData:
         reply = checked(await send(self._clob, "GET", "/time"))
         return _clock_ms(reply)
 
-    async def _gamma_market(self, token_id: TokenId) -> GammaMarketPayload | None:
+    async def _gamma_market(self, token_id: TokenId) -> tuple[GammaMarketPayload | None, bool]:
+        """Return Gamma's market, if it lists the token, and whether it could be read."""
         # Closed markets are left out unless asked for, and an open position's market is closed one day.
         for closed in ("false", "true"):
             params = {"clob_token_ids": token_id, "closed": closed}
@@ -110,10 +118,10 @@ class PolymarketMarketData:
                 markets = parsing.read_payloads(GammaMarketPayload, reply.body)
             except VenueError as error:
                 _log.warning("gamma.unreadable", code=error.code)
-                return None  # the CLOB alone knows enough to trade
+                return None, False  # the CLOB alone knows enough to trade
             if markets:
-                return markets[0]
-        return None
+                return markets[0], True
+        return None, True
 
     async def _condition_of(self, token_id: TokenId) -> str | None:
         known = self._conditions.get(token_id)
