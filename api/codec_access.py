@@ -50,7 +50,7 @@ class CodecSessions:
         """Return the key of a login; None when it ended, or was not made here."""
         try:
             key = self._fernet.decrypt_at_time(cookie, int(SESSION.total_seconds()), int(now.timestamp()))
-        except InvalidToken:
+        except (InvalidToken, ValueError):  # a plain ValueError: it is not even ASCII
             return None
         return SecretStr(key.decode())
 

@@ -49,8 +49,10 @@ class LevelOptions:
         """Return the conditions that the options name, in the order in which they win.
 
         Raises:
-            typer.BadParameter: A duration or a trail's distance is unusable.
+            typer.BadParameter: A duration or a trail's distance is unusable, or the trail is missing.
         """
+        if self.trail is None and self.trail_from is not None:
+            raise typer.BadParameter("--trail-from belongs to --trail")
         trailing = None if self.trail is None else trail(self.trail, self.trail_from, self.trail_floor)
         return conditions(
             stop=self.stop,

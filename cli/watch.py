@@ -10,7 +10,7 @@ from rich.live import Live
 from rich.table import Table
 from rich.text import Text
 
-from cli.client import ApiClient, JsonObject, api, member, objects, text
+from cli.client import ApiClient, CallFailed, JsonObject, api, member, objects, text
 from cli.output import AccountOption, Json, console, print_json
 from cli.rule_body import RULES
 
@@ -61,8 +61,11 @@ def _rules(client: ApiClient, rule_id: str | None) -> list[str]:
 
 
 def _rows(client: ApiClient, rule_id: str) -> list[JsonObject]:
-    """Return one flat row for each condition of a rule."""
-    found = client.get(f"{RULES}/{rule_id}/explain")
+    """Return one flat row for each condition of a rule, or one that says why there is none now."""
+    try:
+        found = client.get(f"{RULES}/{rule_id}/explain")
+    except CallFailed as failure:
+        return [{"rule_id": rule_id, "text": str(failure)}]
     shared: JsonObject = {
         "rule_id": rule_id,
         "phase": text(found, "phase"),
@@ -93,5 +96,6 @@ def _table(rows: list[JsonObject]) -> Table:
         names = ("rule_id", "condition", "price", "level", "points", "percent", "ticks")
         style = "bold red" if row.get("fires") else "yellow" if row.get("guard") else ""
         what = text(row, "guard") or ("fires" if row.get("fires") else text(row, "phase"))
+        what = what or text(row, "text")
         table.add_row(*(text(row, name) for name in names), Text(what, style=style))
     return table if rows else Table(title="No active rules.", box=None)

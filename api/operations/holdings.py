@@ -11,13 +11,14 @@ from api.deps import AccountContext, Paging, Services
 from api.operations.reads import clean
 from api.schemas.common import Page
 from api.schemas.holdings import AdjustmentAnswer, ProposalAnswer
-from domain.errors import CredentialsMissing, VenueError
+from domain.errors import CredentialsMissing, UnknownToken
 from domain.ids import MarketId, TokenId, derived_id
 from domain.orders import Mode
 from domain.outside import Origin
+from domain.ports import MarketData
 from domain.positions import Position, PositionKey
 from domain.protection import Exposed, Protection, propose
-from domain.quotes import price_rules_of
+from domain.quotes import Quote, price_rules_of
 from domain.rules.levels import describe, resolve
 from storage.repositories.holdings import Holdings
 from storage.repositories.positions import PositionFilter
@@ -101,14 +102,20 @@ async def _open_positions(services: Services, context: AccountContext) -> list[P
 
 
 async def _listed(services: Services, context: AccountContext) -> Sequence[_Bare]:
-    """Return what the venues' own index lists, which the next comparison takes into the ledger."""
+    """Return what the venues' own index lists, which the next comparison takes into the ledger.
+
+    An account without credentials has nothing there that could be seen.
+
+    Raises:
+        VenueError: The index cannot be read now; to leave it out would look as if nothing were bare.
+    """
     found: list[_Bare] = []
     for venue in INDEX_VENUES:
         try:
             sessions = await services.venues.sessions(context.account_id, venue, context.mode)
             held = [token for session in sessions for token in await session.held_tokens()]
-        except (CredentialsMissing, VenueError) as error:
-            _log.warning("holdings.index_away", account_id=context.account_id, code=error.code)
+        except CredentialsMissing as error:
+            _log.warning("holdings.index_not_asked", account_id=context.account_id, code=error.code)
             continue
         found += [
             _Bare(
@@ -135,7 +142,7 @@ async def _proposal(services: Services, bare: _Bare, stop_percent: Decimal) -> P
         instrument=instrument,
         shares=bare.shares,
         average_entry=bare.average_entry,
-        quote=(await data.book(key.token_id)).quote,
+        quote=await _quote(data, key.token_id),
         rules=rules,
         stop_percent=stop_percent,
     )
@@ -170,6 +177,14 @@ async def _proposal(services: Services, bare: _Bare, stop_percent: Decimal) -> P
         idempotency_key=await _key(services, bare) if protection else None,
         skipped=None if isinstance(found, Protection) else found,
     )
+
+
+async def _quote(data: MarketData, token_id: TokenId) -> Quote:
+    """Return what the venue shows; nothing where it keeps no book, as for a market at its end."""
+    try:
+        return (await data.book(token_id)).quote
+    except UnknownToken:
+        return Quote(None, None, None)
 
 
 async def _key(services: Services, bare: _Bare) -> str:
