@@ -28,36 +28,49 @@ class Look:
 class Found:
     """What a look found for one order: its place now, what it got, whether the price was touched.
 
-    `used` is the used depth that it was judged by, with what orders before it got.
+    `left` is what it leaves of each trade, `used` the used depth with what it got.
     """
 
     order: PaperOrder
     queue: QueuePlace
     matches: tuple[Match, ...]
     touched: bool
+    left: tuple[Decimal, ...]
     used: UsedDepth
 
 
-def look_at(orders: Sequence[PaperOrder], look: Look, used: UsedDepth) -> list[Found]:
-    """Return what each resting order of the token gets, in the order in which a venue serves them.
+def in_turn(orders: Sequence[PaperOrder]) -> list[PaperOrder]:
+    """Return one token's resting orders in the order in which a venue serves them: price, then time."""
+    return sorted(orders, key=_priority)
+
+
+def look_at(order: PaperOrder, look: Look, left: Sequence[Decimal], used: UsedDepth) -> Found:
+    """Return what a resting order of the token gets.
 
     Trades come first, since the book shows what they left. Orders of one account compete: what one of them
     got out of a trade or a level, the next one does not get.
+
+    Args:
+        order: the order as the ledger has it.
+        look: what was seen of its market.
+        left: what orders served before left of each trade.
+        used: what fills have lately used of the levels.
     """
-    found: list[Found] = []
-    left = [trade.shares for trade in look.trades]
-    for order in sorted(orders, key=_priority):
-        before = order.queue or join(look.book, order.side, order.limit_price, look.at_ms)
-        queue, from_trades, touched = _served(order, before, look.trades, left)
-        depth: tuple[Match, ...] = ()
-        judged_by = used
-        if is_news(before, look.at_ms):
-            queue, depth = _shown(order, queue, look, order.remaining - from_trades, used)
-            used = also_used(used, order.side, depth)
-            touched = touched or crosses(look.book, order.side, order.limit_price)
-        matches = _at_own_price(order, from_trades, depth)
-        found.append(Found(order=order, queue=queue, matches=matches, touched=touched, used=judged_by))
-    return found
+    before = order.queue or join(look.book, order.side, order.limit_price, look.at_ms)
+    served = _served(order, before, look.trades, left)
+    queue, touched = served.queue, served.touched
+    depth: tuple[Match, ...] = ()
+    if is_news(before, look.at_ms):
+        queue, depth = _shown(order, queue, look, order.remaining - served.shares, used)
+        touched = touched or crosses(look.book, order.side, order.limit_price)
+    return Found(
+        order=order,
+        queue=queue,
+        matches=_at_own_price(order, served.shares, depth),
+        touched=touched,
+        left=served.left,
+        used=also_used(used, order.side, depth),
+    )
 
 
 def _shown(
@@ -73,14 +86,20 @@ def _shown(
     return queue, depth
 
 
-def _served(
-    order: PaperOrder, queue: QueuePlace, trades: Sequence[MarketTrade], left: list[Decimal]
-) -> tuple[QueuePlace, Decimal, bool]:
-    """Let trades pass the order; returns its place, what it got, and whether any reached it.
+@dataclass(frozen=True, slots=True)
+class _Served:
+    queue: QueuePlace
+    shares: Decimal
+    touched: bool
+    left: tuple[Decimal, ...]
 
-    `left` is what earlier orders left of each trade; it becomes less by what this order gets.
-    """
+
+def _served(
+    order: PaperOrder, queue: QueuePlace, trades: Sequence[MarketTrade], left: Sequence[Decimal]
+) -> _Served:
+    """Let trades pass the order: its place, what it got, whether any reached it, what it left of them."""
     since, got, reached = queue.seen_ms, Decimal(0), False
+    rests = list(left)
     for index, trade in enumerate(trades):
         if trade.venue_timestamp_ms <= since:
             continue
@@ -90,9 +109,9 @@ def _served(
         reached = True
         queue, rest = let_pass(queue, left[index], trade.venue_timestamp_ms)
         shares = min(rest, order.remaining - got)
-        left[index] -= shares
+        rests[index] -= shares
         got += shares
-    return queue, got, reached
+    return _Served(queue, got, reached, tuple(rests))
 
 
 def _at_own_price(order: PaperOrder, from_trades: Decimal, depth: Sequence[Match]) -> tuple[Match, ...]:

@@ -46,7 +46,7 @@ from venues.paper.matching import (
     matched,
 )
 from venues.paper.queue import join
-from venues.paper.resting import Found, Look, look_at
+from venues.paper.resting import Found, Look, in_turn, look_at
 from venues.paper.watch import MarketWatch, book_ms
 
 _EXPIRES_EARLY = timedelta(seconds=60)  # as the live venue does with GTD
@@ -251,11 +251,32 @@ class PaperTrading:
                 resting.append(order)
         if not resting:
             return
-        seen = await self._depth_seen(token_id)
-        for found in look_at(resting, look, seen.used):
-            await self._book(found, replace(seen, used=found.used))
+        seen, left = await self._depth_seen(token_id), tuple(trade.shares for trade in look.trades)
+        for order in in_turn(resting):
+            seen, left = await self._serve(order, look, left, seen)
 
-    async def _book(self, found: Found, seen: DepthSeen) -> None:
+    async def _serve(
+        self, order: PaperOrder, look: Look, left: Sequence[Decimal], seen: DepthSeen
+    ) -> tuple[DepthSeen, tuple[Decimal, ...]]:
+        """Book what a look gives an order; returns the depth used then, and what is left of the trades.
+
+        Another process may have changed the order meanwhile, or used the depth, or it was canceled: it is
+        then judged anew, as what it is, since trades are told once and would pass it by. What any try gave it
+        of a trade is not given to those behind it: the other process may have booked just that.
+        """
+        current: PaperOrder | None = order
+        remains = tuple(left)
+        while current is not None and current.status is VenueOrderStatus.LIVE:
+            found = look_at(current, look, left, seen.used)
+            remains = tuple(map(min, remains, found.left))
+            if await self._book(found, seen):
+                return replace(seen, used=found.used), remains
+            seen = await self._depth_seen(order.token_id)
+            current = await self._ledger.find(self._account, order.venue_order_id)
+        return seen, remains
+
+    async def _book(self, found: Found, seen: DepthSeen) -> bool:
+        """Change an order by what was found for it, unless what it was judged by has changed."""
         order, got = found.order, matched(found.matches)
         after = replace(
             order,
@@ -265,11 +286,9 @@ class PaperTrading:
             touched_at=order.touched_at or (self._clock.now() if found.touched else None),
         )
         if after == order:
-            return
+            return True
         fills = maker_fills(order, found.matches, self._clock.now())
-        # Another process may have changed it meanwhile, or used the depth, or it was canceled: the next look
-        # is on what it is.
-        await self._ledger.record(order, after, fills, seen)
+        return await self._ledger.record(order, after, fills, seen)
 
     def _has_expired(self, order: PaperOrder) -> bool:
         if order.time_in_force is not TimeInForce.GTD:

@@ -77,10 +77,11 @@ class MarketWatch:
             self._collecting.result()
         gone, new = self._watched - tokens, tokens - self._watched
         if gone:
+            self._watched -= gone
             await self._stream.unsubscribe(gone)
         if new:
+            self._watched |= new  # the first trades may be told before the subscription returns
             await self._stream.subscribe(new)
-        self._watched = set(tokens)
         for token in gone:
             self._trades.pop(token, None)
             self._told_ms.pop(token, None)

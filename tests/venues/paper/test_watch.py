@@ -61,6 +61,15 @@ class ScriptedStream:
         await self._frames.join()
 
 
+class TellsWhileSubscribing(ScriptedStream):
+    """A socket whose first trades are read before `subscribe` has returned."""
+
+    async def subscribe(self, tokens: Collection[TokenId]) -> None:
+        await super().subscribe(tokens)
+        for token in tokens:
+            await self.tell(token, 41, TRADE)
+
+
 class StreamedMarket(HandMadeMarket):
     def __init__(self) -> None:
         super().__init__()
@@ -142,6 +151,13 @@ async def test_silent_socket_is_checked_by_rest_now_and_then(
     market.socket.bids = LEVELS
     books = [(await watch.look({TOKEN}))[0].book for _ in range(REREAD_EVERY)]
     assert [seen == market.levels for seen in books].count(True) == 1
+
+
+async def test_trade_told_while_its_token_is_being_added_is_not_lost(market: StreamedMarket) -> None:
+    market.socket = TellsWhileSubscribing()
+    async with MarketWatch(market, StandingClock(), sockets=True) as watch:
+        (look,) = await watch.look({TOKEN})
+    assert list(look.trades) == [TRADE]
 
 
 def test_book_without_a_time_is_of_now() -> None:
