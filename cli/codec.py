@@ -5,17 +5,19 @@ import base64
 import re
 import secrets
 from datetime import UTC, datetime
+from pathlib import Path
 from typing import Annotated
 
 import typer
 from pydantic import SecretStr
+from temporalio.client import Client
 
 from cli.client import JsonObject
 from cli.errors import CommandFailed
 from cli.output import Json, console, print_facts, print_json
 from runtime.embedded.env_file import PAYLOAD_KEYS, read_env_file, write_env_file
-from runtime.embedded.layout import DataDir, holder
-from runtime.settings import RING_KEY_BYTES, Settings, load, parse_key_ring
+from runtime.embedded.layout import DataDir, DataDirLock, StackAlreadyRunning
+from runtime.settings import RING_KEY_BYTES, Settings, TemporalSettings, load, parse_key_ring
 from runtime.temporal import connect
 from runtime.temporal_codec import CODEC_PATH, codec_of
 from runtime.temporal_histories import HistorySurvey, TemporalAway, survey_histories
@@ -54,18 +56,23 @@ def new_key(
 
 def _write(settings: Settings, name: str, entry: str) -> None:
     directory = DataDir(settings.embedded.data_dir)
-    if pid := holder(directory):
-        # A worker that is started again reads the file; the others would not know the key it writes with.
-        raise CommandFailed(f"the stack runs, process {pid}", "stop it, then make the key")
     directory.create()
-    variables = read_env_file(directory.env_file)
-    older = variables.get(PAYLOAD_KEYS)
+    try:
+        with DataDirLock(directory):
+            _put_first(directory.env_file, name, entry)
+    except StackAlreadyRunning as running:
+        # A worker that is started again reads the file; the others would not know the key it writes with.
+        raise CommandFailed(str(running), "stop it, then make the key") from None
+
+
+def _put_first(env_file: Path, name: str, entry: str) -> None:
+    older = read_env_file(env_file).get(PAYLOAD_KEYS)
     ring = f"{entry},{older}" if older else entry
     try:
         parse_key_ring(SecretStr(ring))
     except ValueError as error:
         raise CommandFailed(f"the ring cannot take the key {name}: {error}", "choose another --id") from None
-    write_env_file(directory.env_file, {**variables, PAYLOAD_KEYS: ring})
+    write_env_file(env_file, {PAYLOAD_KEYS: ring})
 
 
 @app.command()
@@ -90,12 +97,20 @@ def status(
 
 async def _survey(settings: Settings, of_each: int | None) -> HistorySurvey:
     try:
-        client = await connect(settings.temporal)
+        client = await _connected(settings.temporal)
         return await survey_histories(client, codec_of(settings.temporal), of_each=of_each)
-    except (RuntimeError, TemporalAway) as error:  # the SDK raises the bare one when it cannot connect
+    except TemporalAway as away:
+        problem = f"Temporal does not answer at {settings.temporal.address}"
         raise CommandFailed(
-            f"Temporal does not answer at {settings.temporal.address}", "holdfast up"
-        ) from error
+            problem, "start the stack with `holdfast up`; `holdfast doctor` tells more"
+        ) from away
+
+
+async def _connected(temporal: TemporalSettings) -> Client:
+    try:
+        return await connect(temporal)
+    except RuntimeError as error:  # the SDK raises the bare one when it cannot connect, and only there
+        raise TemporalAway(str(error)) from error
 
 
 def _document(settings: Settings, survey: HistorySurvey) -> JsonObject:

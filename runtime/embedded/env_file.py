@@ -1,12 +1,14 @@
-"""The env file of an embedded stack: secrets made once, URLs of the present run; mode 600."""
+"""The env file of a stack: secrets made once, URLs of the present run, what its user writes; mode 600."""
 
 import base64
 import os
 import secrets
 from collections.abc import Mapping
+from io import StringIO
 from pathlib import Path
 
 from dotenv import dotenv_values
+from dotenv.parser import parse_stream
 
 POSTGRES_PASSWORD = "HOLDFAST_EMBEDDED_POSTGRES_PASSWORD"  # noqa: S105 - the variable's name
 MASTER_KEYS = "HOLDFAST_SECURITY_MASTER_KEYS"
@@ -14,10 +16,13 @@ API_KEY_PEPPER = "HOLDFAST_SECURITY_API_KEY_PEPPER"
 API_ADMIN_KEY = "HOLDFAST_API_ADMIN_KEY"
 PAYLOAD_KEYS = "HOLDFAST_TEMPORAL_PAYLOAD_KEYS"
 PAYLOAD_ENCRYPT = "HOLDFAST_TEMPORAL_PAYLOAD_ENCRYPT"
-KEPT_WHEN_PRESENT = (PAYLOAD_KEYS, PAYLOAD_ENCRYPT)
-"""Never made by a start, and never lost by one: histories written with a key need it."""
+NEVER_MADE = (PAYLOAD_KEYS, PAYLOAD_ENCRYPT)
+"""Secrets that a start does not make, though whoever calls a stack needs them where they stand."""
 
-_HEADER = "# Written by the embedded stack. Secrets are made once and kept; URLs change with each start.\n"
+_HEADER = """\
+# Made by the stack: secrets once, addresses anew with each start. Any other setting may stand here as a line
+# of its own, and stays as it is; what the environment says wins over it.
+"""
 
 
 def generated_secrets() -> dict[str, str]:
@@ -36,22 +41,36 @@ def read_env_file(path: Path) -> dict[str, str]:
 
 
 def write_env_file(path: Path, variables: Mapping[str, str]) -> None:
-    """Replaces the env file in one step, readable by its owner only.
+    """Sets variables of an env file in one step, readable by its owner only; every other line stays.
 
     Raises:
         ValueError: A value holds a line break or a quote and could be read back as something else.
     """
-    lines: list[str] = []
     for name, value in variables.items():
         if any(character in value for character in "\n\r'\"\\$#"):
             raise ValueError(f"{name} holds a character that an env file cannot carry")
-        lines.append(f"{name}={value}\n")
+    present = path.read_text() if path.exists() else _HEADER
     temporary = path.with_name(path.name + ".new")
     descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
     with os.fdopen(descriptor, "w") as file:
-        file.write(_HEADER)
-        file.writelines(lines)
+        file.write(_with(present, variables))
     temporary.replace(path)
+
+
+def _with(present: str, variables: Mapping[str, str]) -> str:
+    """Returns a file's text with variables set where they stand, and at its end where they do not."""
+    missing = {name: f"{name}={value}\n" for name, value in variables.items()}
+    kept: list[str] = []
+    # By the parser of those who read it: a quoted value may have several lines.
+    for binding in parse_stream(StringIO(present)):
+        line = binding.original.string
+        if binding.key not in variables:
+            kept.append(line)
+        elif binding.key in missing:
+            blank = line[: len(line) - len(line.lstrip())]
+            kept.append(blank + missing.pop(binding.key))
+    text = "".join(kept)
+    return text + ("\n" if text and not text.endswith("\n") else "") + "".join(missing.values())
 
 
 def refresh_env_file(path: Path, urls: Mapping[str, str], kept_secrets: Mapping[str, str]) -> dict[str, str]:
@@ -64,5 +83,5 @@ def refresh_env_file(path: Path, urls: Mapping[str, str], kept_secrets: Mapping[
 def secrets_of(path: Path) -> dict[str, str]:
     """Returns the secrets of an env file, made fresh where one is missing; payload keys if it has any."""
     present = read_env_file(path)
-    kept = {name: present[name] for name in KEPT_WHEN_PRESENT if name in present}
+    kept = {name: present[name] for name in NEVER_MADE if name in present}
     return {name: present.get(name, fresh) for name, fresh in generated_secrets().items()} | kept

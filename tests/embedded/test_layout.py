@@ -64,13 +64,57 @@ def test_secrets_are_made_once_and_only_the_owner_reads_them(tmp_path: Path) -> 
     assert env_file.read_env_file(path) == {**first, "HOLDFAST_DATABASE_URL": "postgresql://b"}
 
 
-def test_payload_keys_are_kept_by_a_start_and_never_made_by_one(tmp_path: Path) -> None:
+def test_payload_keys_are_never_made_by_a_start_and_part_of_what_the_stack_knows(tmp_path: Path) -> None:
     path = tmp_path / "env"
     given = {env_file.PAYLOAD_KEYS: "a:AAAA", env_file.PAYLOAD_ENCRYPT: "false"}
     assert not set(given) & set(env_file.secrets_of(path))
     env_file.write_env_file(path, given)
-    env_file.refresh_env_file(path, {}, env_file.secrets_of(path))
+    known = env_file.refresh_env_file(path, {}, env_file.secrets_of(path))
+    assert given.items() <= known.items()
     assert given.items() <= env_file.read_env_file(path).items()
+
+
+def test_lines_and_comments_of_a_user_outlive_a_start_where_they_stand(tmp_path: Path) -> None:
+    path = tmp_path / "env"
+    env_file.refresh_env_file(path, {"HOLDFAST_API_PORT": "1"}, env_file.secrets_of(path))
+    made = path.read_text()
+    own = """
+# polled, since the proxy cuts sockets
+export TRADE_MANAGER_WS_ENABLED=false   # for now
+HOLDFAST_NOTE='two words
+HOLDFAST_API_PORT=7 is no line of its own'
+this is no setting"""
+    path.write_text("# first of all\n" + made + own)
+
+    env_file.refresh_env_file(path, {"HOLDFAST_API_PORT": "2"}, env_file.secrets_of(path))
+
+    expected = "# first of all\n" + made.replace("HOLDFAST_API_PORT=1", "HOLDFAST_API_PORT=2") + own + "\n"
+    assert path.read_text() == expected
+    assert env_file.read_env_file(path)["TRADE_MANAGER_WS_ENABLED"] == "false"
+
+
+def test_name_that_stands_twice_is_left_once_with_the_new_value(tmp_path: Path) -> None:
+    path = tmp_path / "env"
+    path.write_text("\n\nHOLDFAST_API_PORT=1\nTRADE_MANAGER_ENABLED=true\nHOLDFAST_API_PORT=2")
+
+    env_file.write_env_file(path, {"HOLDFAST_API_PORT": "3", "HOLDFAST_API_HOST": "127.0.0.1"})
+
+    assert path.read_text().splitlines() == [
+        "",
+        "",
+        "HOLDFAST_API_PORT=3",
+        "TRADE_MANAGER_ENABLED=true",
+        "HOLDFAST_API_HOST=127.0.0.1",
+    ]
+
+
+def test_address_of_a_part_that_does_not_run_now_stays(tmp_path: Path) -> None:
+    path = tmp_path / "env"
+    path.write_text("HOLDFAST_DATABASE_URL=postgresql://elsewhere/holdfast\n")
+
+    env_file.refresh_env_file(path, {"HOLDFAST_API_PORT": "2"}, env_file.secrets_of(path))
+
+    assert env_file.read_env_file(path)["HOLDFAST_DATABASE_URL"] == "postgresql://elsewhere/holdfast"
 
 
 def test_secrets_differ_between_installations(tmp_path: Path) -> None:
