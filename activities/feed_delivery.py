@@ -48,14 +48,17 @@ class Delivery:
     async def _persist(self, signal: Callable[[], Awaitable[bool]], *, rule_id: str) -> bool:
         """Signal until Temporal has taken it; return whether the rule is open."""
         wait_s = FIRST_RETRY_S
-        async with self._places:
-            while True:
-                try:
+        while True:
+            try:
+                async with self._places:
                     return await signal()
-                except ConnectionError as error:
-                    log.warning("signal.waits_for_temporal", rule_id=rule_id, error=str(error))
-                    await asyncio.sleep(wait_s)
-                    wait_s = min(wait_s * 2, RETRY_CAP_S)
+            except ConnectionError as error:
+                log.warning("signal.waits_for_temporal", rule_id=rule_id, error=str(error))
+            except Exception:
+                # Nobody foresaw it, and an exit waits: it is told loudly and tried again, never given up.
+                log.exception("signal.fails", rule_id=rule_id)
+            await asyncio.sleep(wait_s)
+            wait_s = min(wait_s * 2, RETRY_CAP_S)
 
     async def _deliver(self, crossed: Crossed, delivered: Delivered) -> None:
         crossing = crossed.crossing

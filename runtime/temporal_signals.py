@@ -1,5 +1,7 @@
 """The ports `Signals` and `RuleWorkflows` over a Temporal client."""
 
+from datetime import timedelta
+
 from temporalio.client import Client, WorkflowHandle
 from temporalio.common import Priority, TypedSearchAttributes, WorkflowIDConflictPolicy, WorkflowIDReusePolicy
 from temporalio.exceptions import WorkflowAlreadyStartedError
@@ -24,24 +26,15 @@ from workflows import attributes
 RULES_PER_PAGE = 1000
 _RUNNING_RULES = f'WorkflowType = "{messages.RULE}" AND ExecutionStatus = "Running"'
 _GONE = frozenset({RPCStatusCode.NOT_FOUND})
-# What a client sees while the server is away, starting, or short of resources.
-_AWAY = frozenset(
-    {
-        RPCStatusCode.UNAVAILABLE,
-        RPCStatusCode.DEADLINE_EXCEEDED,
-        RPCStatusCode.CANCELLED,
-        RPCStatusCode.RESOURCE_EXHAUSTED,
-        RPCStatusCode.UNKNOWN,
-        RPCStatusCode.INTERNAL,
-        RPCStatusCode.ABORTED,
-    }
-)
+# One call that nobody answers must not hold up an exit: the caller tries again.
+RPC_TIMEOUT = timedelta(seconds=5)
 
 
 class TemporalSignals:
     """Signals by workflow id and name; a closed or unknown workflow is an answer, not an error.
 
-    Every method raises ConnectionError while Temporal is away.
+    Every method raises ConnectionError when Temporal does not take the call, for whatever reason: only a
+    workflow that is gone is a reason to give a message up.
     """
 
     def __init__(self, client: Client, settings: TemporalSettings) -> None:
@@ -71,7 +64,9 @@ class TemporalSignals:
         """Return the rules whose workflow runs, as visibility has them."""
         found: set[RuleId] = set()
         try:
-            async for execution in self._client.list_workflows(_RUNNING_RULES, page_size=RULES_PER_PAGE):
+            async for execution in self._client.list_workflows(
+                _RUNNING_RULES, page_size=RULES_PER_PAGE, rpc_timeout=RPC_TIMEOUT
+            ):
                 rule_id = hosted_rule(execution.id)
                 if rule_id is not None:
                     found.add(rule_id)
@@ -85,7 +80,7 @@ class TemporalSignals:
         """Return how the rule's latest run ended ("unknown" when Temporal has none); None while it runs."""
         handle = self._handle(rule_workflow_id(rule_id))
         try:
-            description = await handle.describe()
+            description = await handle.describe(rpc_timeout=RPC_TIMEOUT)
         except RPCError as error:
             if error.status in _GONE:
                 return "unknown"
@@ -103,7 +98,7 @@ class TemporalSignals:
     async def cancel_rule(self, rule_id: RuleId) -> bool:
         """Ask for Temporal's own cancellation, which runs the rule's cancel path."""
         try:
-            await self._handle(rule_workflow_id(rule_id)).cancel()
+            await self._handle(rule_workflow_id(rule_id)).cancel(rpc_timeout=RPC_TIMEOUT)
         except RPCError as error:
             if error.status in _GONE:
                 return False
@@ -130,6 +125,7 @@ class TemporalSignals:
                     account_id, venue, "", messages.ACCOUNT_STREAM, mode.value
                 ),
                 priority=Priority(fairness_key=account_id),
+                rpc_timeout=RPC_TIMEOUT,
             )
         except RPCError as error:
             raise _away(error) from error
@@ -150,6 +146,7 @@ class TemporalSignals:
                     start.account_id, start.venue, start.instrument.token_id, messages.ORDER, "pending"
                 ),
                 priority=Priority(priority_key=1, fairness_key=start.account_id),
+                rpc_timeout=RPC_TIMEOUT,
             )
         except WorkflowAlreadyStartedError:
             return  # it ran and is closed: the same reversal was taken up before
@@ -165,9 +162,9 @@ class TemporalSignals:
         handle = self._handle(workflow_id)
         try:
             if argument is None:
-                await handle.signal(name)
+                await handle.signal(name, rpc_timeout=RPC_TIMEOUT)
             else:
-                await handle.signal(name, argument)
+                await handle.signal(name, argument, rpc_timeout=RPC_TIMEOUT)
         except RPCError as error:
             if error.status in _GONE:
                 return False
@@ -177,9 +174,9 @@ class TemporalSignals:
         return True
 
 
-def _away(error: RPCError) -> Exception:
-    """Return what callers decide on: ConnectionError when Temporal is away, else the error itself."""
-    return ConnectionError(f"Temporal: {error.status.name}") if error.status in _AWAY else error
+def _away(error: RPCError) -> ConnectionError:
+    """Return what callers decide on: whatever the status says, what was not taken is to be tried again."""
+    return ConnectionError(f"Temporal: {error.status.name}")
 
 
 def _unconnected(error: RuntimeError) -> ConnectionError:
