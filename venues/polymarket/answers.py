@@ -7,6 +7,7 @@ guess what mends it, and an exit must not end over it.
 
 from dataclasses import dataclass
 from decimal import Decimal
+from http import HTTPStatus
 
 from domain.errors import VenueProtocolError
 from domain.ids import VenueOrderId
@@ -136,9 +137,9 @@ def _of_refusal(reply: Reply, venue_order_id: VenueOrderId) -> Answer:
     status, refusal = reply.status, refusal_of(reply)
     wait_ms = asked_wait_ms(reply)
     words = refusal.error if refusal is not None else ""
-    if status == 429:
+    if status == HTTPStatus.TOO_MANY_REQUESTS:
         return _of_rate_limit(reply, words, wait_ms, venue_order_id)
-    if status == 425:
+    if status == HTTPStatus.TOO_EARLY:
         return _answer(_K.UNKNOWN, "engine_restarting", words, venue_order_id, wait_ms or _RESTART_WAIT_MS)
     row = _row_of(words) or (_row_of(refusal.code) if refusal is not None else None)
     if row is not None and not (status >= 500 and row.kind not in _KINDS_OF_5XX):

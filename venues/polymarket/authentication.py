@@ -1,6 +1,7 @@
 """From a private key to a wallet's identity and its API credentials."""
 
 import time
+from http import HTTPStatus
 
 from pydantic import SecretStr
 
@@ -17,6 +18,7 @@ from venues.polymarket.signing import KeyPair
 _CREATE = "/auth/api-key"
 _DERIVE = "/auth/derive-api-key"
 _DEPOSIT_WALLET = 3
+_LATER = frozenset({HTTPStatus.TOO_EARLY, HTTPStatus.TOO_MANY_REQUESTS})
 
 
 def wallet_identity(
@@ -60,7 +62,7 @@ async def derive_api_credentials(
     keys = KeyPair(private_key, chain_id)
     headers = keys.level_1_headers(nonce=nonce, timestamp_s=int(time.time()) if now_s is None else now_s)
     reply = await send(session, "POST", _CREATE, headers=headers)
-    if 400 <= reply.status < 500 and reply.status not in (425, 429):
+    if 400 <= reply.status < 500 and reply.status not in _LATER:
         # 400 "Could not create api key" is the venue's word for: it exists.
         reply = await send(session, "GET", _DERIVE, headers=headers)
         if reply.status in (400, 404):

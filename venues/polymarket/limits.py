@@ -6,6 +6,7 @@ time. Source: the venue's documentation, Trading rate limits (2026-10).
 
 from collections.abc import Callable
 from enum import StrEnum
+from http import HTTPStatus
 
 import structlog
 
@@ -15,7 +16,6 @@ from venues.polymarket.waiting import asked_wait_ms
 LIMITER_HEADERS = ("poly-ratelimit-remaining", "poly-ratelimit-reset", "poly-ratelimit-tier")
 LONGEST_PAUSE_MS = 5_000
 """The slowest tier refills its bucket in two seconds: a longer word must not silence every exit."""
-_TOO_MANY_REQUESTS = 429
 _WARNING = "poly-ratelimit-warning"
 _log = structlog.get_logger(__name__)
 
@@ -29,7 +29,9 @@ class Bucket(StrEnum):
 
 def is_limiters(reply: Reply) -> bool:
     """Say whether a 429 comes from the venue's limiter, which took nothing, and not from another hop."""
-    return reply.status == _TOO_MANY_REQUESTS and any(name in reply.headers for name in LIMITER_HEADERS)
+    return reply.status == HTTPStatus.TOO_MANY_REQUESTS and any(
+        name in reply.headers for name in LIMITER_HEADERS
+    )
 
 
 class LimiterPauses:
@@ -53,4 +55,5 @@ class LimiterPauses:
             _log.warning("venue.rate_limit_warning", bucket=bucket.value)
         if is_limiters(reply):
             wait_ms = min(asked_wait_ms(reply) or 0, LONGEST_PAUSE_MS)
-            self._until_ms[bucket] = self._monotonic_ms() + wait_ms
+            # Answers may overtake each other: a late one must not shorten what a newer one asked for.
+            self._until_ms[bucket] = max(self._until_ms.get(bucket, 0), self._monotonic_ms() + wait_ms)

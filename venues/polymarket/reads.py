@@ -1,14 +1,12 @@
 """Private and public reads: which failure of a read means what."""
 
 from collections.abc import Mapping
+from http import HTTPStatus
 from typing import NoReturn
 
 from domain.errors import VenueBlocked, VenueProtocolError, VenueTransient
 from venues.polymarket.http import HttpSession, NetworkFailure, Reply
 from venues.polymarket.waiting import asked_wait_ms
-
-_RESTARTING = 425
-_TOO_MANY = 429
 
 
 async def send(
@@ -46,7 +44,7 @@ def checked(reply: Reply) -> Reply:
 
 def _refuse(reply: Reply) -> NoReturn:
     status = reply.status
-    if status in (_RESTARTING, _TOO_MANY) or status >= 500:
+    if status in (HTTPStatus.TOO_EARLY, HTTPStatus.TOO_MANY_REQUESTS) or status >= 500:
         raise VenueTransient(f"HTTP {status}", wait_ms=asked_wait_ms(reply))
     if status == 401:
         raise VenueBlocked("the API credentials are refused", code="unauthorized")

@@ -3,6 +3,7 @@
 from datetime import UTC
 from decimal import Decimal, InvalidOperation
 from email.utils import parsedate_to_datetime
+from http import HTTPStatus
 
 from pydantic import ValidationError
 
@@ -10,7 +11,6 @@ from venues.polymarket.http import Reply
 from venues.polymarket.schemas import RefusalPayload
 
 _CAP_S = Decimal(600)
-_TOO_MANY_REQUESTS = 429
 
 
 def refusal_of(reply: Reply) -> RefusalPayload | None:
@@ -41,7 +41,7 @@ def _until_reset(reply: Reply) -> Decimal | None:
     the moment of the answer.
     """
     reset, now_s = _number(reply.headers.get("poly-ratelimit-reset")), _date_s(reply.headers.get("date"))
-    if reply.status != _TOO_MANY_REQUESTS or reset is None or now_s is None:
+    if reply.status != HTTPStatus.TOO_MANY_REQUESTS or reset is None or now_s is None:
         return None
     return reset - now_s
 

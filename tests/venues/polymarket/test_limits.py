@@ -49,6 +49,16 @@ def test_pause_lasts_as_long_as_asked_and_only_for_its_bucket() -> None:
     assert pauses.left_ms(Bucket.ORDERS) == 0
 
 
+def test_answer_that_comes_late_does_not_shorten_the_pause() -> None:
+    clock = HandClock()
+    pauses = LimiterPauses(clock)
+    pauses.learn(Bucket.ORDERS, reply(poly_ratelimit_remaining="0", retry_after="3"))
+    pauses.learn(Bucket.ORDERS, reply(poly_ratelimit_remaining="0", retry_after="1"))
+    assert pauses.left_ms(Bucket.ORDERS) == 3_000
+    pauses.learn(Bucket.ORDERS, reply(poly_ratelimit_remaining="0", retry_after="4"))
+    assert pauses.left_ms(Bucket.ORDERS) == 4_000
+
+
 def test_word_of_a_long_pause_does_not_silence_the_session() -> None:
     pauses = LimiterPauses(HandClock())
     pauses.learn(Bucket.ORDERS, reply(poly_ratelimit_remaining="0", retry_after="600"))
