@@ -1,8 +1,9 @@
 """One session's HTTP: an asynchronous client with a time limit, kept connections and a bulkhead.
 
 Each session (one venue and account, or the public reads of a venue) owns a client of its own, so an account
-whose requests stall exhausts its own connections only. Retries belong to Temporal: nothing that changes
-anything is sent twice here.
+whose requests stall exhausts its own connections only. Retries belong to Temporal, with one exception that is
+the client's own: where the venue has closed a kept connection, a GET or a DELETE goes out once more on a new
+one. Reads and cancels may be repeated freely; a POST never is.
 
 The client is aiohttp: it has a request on the wire in less than half of the time of `httpx2` (0.24 ms against
 0.52 on loopback), with less than half of its work.
