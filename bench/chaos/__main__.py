@@ -17,6 +17,9 @@ from bench.chaos.report import as_json, show
 from bench.chaos.run import Outcome, run
 from bench.program import EXIT_DIFFERENT, carry_through, data_folder
 
+BUDGET_S = 10.0
+"""Within this time after each kill every exit that stood crossed has been sent."""
+
 
 def parser() -> argparse.ArgumentParser:
     """Return the command line."""
@@ -31,7 +34,10 @@ def parser() -> argparse.ArgumentParser:
         "--pace", type=Pace, choices=list(Pace), default=Pace.PRODUCT, help="the product's durations"
     )
     made.add_argument(
-        "--recovery-budget", type=float, default=None, help="seconds within which exits must be sent"
+        "--recovery-budget",
+        type=float,
+        default=None,
+        help=f"seconds within which exits must be sent; unless given, exits over {BUDGET_S:g} are only told",
     )
     made.add_argument("--data-dir", type=Path, default=None, help="keep the stack's data and logs here")
     made.add_argument("--deeds", action="store_true", help="list everything that was done")
@@ -73,10 +79,11 @@ def main() -> None:
     if given.deeds:
         for deed in outcome.deeds:
             readable.print(deed, markup=False)
-    show(report, outcome.deeds, replay_line(options, given), readable)
+    budget_s = BUDGET_S if given.recovery_budget is None else given.recovery_budget
+    show(report, budget_s, outcome.deeds, replay_line(options, given), readable)
     if given.json:
-        print(as_json(report))
-    late = given.recovery_budget is not None and report.recovery_s_max > given.recovery_budget
+        print(as_json(report, budget_s))
+    late = given.recovery_budget is not None and report.late(budget_s)
     sys.exit(EXIT_DIFFERENT if report.findings or late else 0)
 
 

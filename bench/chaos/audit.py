@@ -6,9 +6,9 @@ from dataclasses import dataclass
 from decimal import Decimal
 from enum import StrEnum
 
-from bench.chaos.evidence import Claim, Evidence, RuleEvidence, Span, Touch, Traded, VenueOrder
+from bench.chaos.evidence import Claim, Evidence, RuleEvidence, Sent, Span, Touch, Traded, VenueOrder
 from bench.chaos.oracle import Fate, Tape, fate
-from bench.chaos.recovery import Recovery, recoveries
+from bench.chaos.recovery import Circumstance, Recovery, recoveries
 
 DUST = Decimal("0.01")
 _ZERO = Decimal(0)
@@ -45,6 +45,7 @@ class Report:
     rules: int
     findings: tuple[Finding, ...]
     recoveries: tuple[Recovery, ...]
+    began_ms: int = 0
 
     def count(self, fault: Fault) -> int:
         """Return how many findings are of a kind."""
@@ -52,8 +53,14 @@ class Report:
 
     @property
     def recovery_s_max(self) -> float:
-        """The longest recovery in seconds; 0 when nothing had to recover."""
-        return max((recovery.seconds for recovery in self.recoveries), default=0.0)
+        """The longest recovery of an exit that met anything, in seconds; 0 when nothing had to recover."""
+        met = (r.seconds for r in self.recoveries if r.circumstance is not Circumstance.UNDISTURBED)
+        return max(met, default=0.0)
+
+    def late(self, budget_s: float) -> tuple[Recovery, ...]:
+        """Return the exits that waited longer than a budget, undisturbed ones too, the slowest first."""
+        late = (recovery for recovery in self.recoveries if recovery.is_late(budget_s))
+        return tuple(sorted(late, key=lambda r: -max(r.seconds, r.before_s)))
 
 
 def audit(evidence: Evidence) -> Report:
@@ -66,7 +73,10 @@ def audit(evidence: Evidence) -> Report:
         orders_at_venue=run.orders_at_venue(),
         rules=len(evidence.rules),
         findings=findings,
-        recoveries=tuple(recoveries(evidence, run.crossed_at_ms, run.posts_of_rule)),
+        recoveries=tuple(
+            recoveries(evidence.disturbances, evidence.rules, run.crossed_at_ms, run.posts_of_rule)
+        ),
+        began_ms=evidence.began_ms,
     )
 
 
@@ -94,7 +104,10 @@ class _Audit:
         for post in evidence.posts:
             posts[post.venue_order_id].append(post.at_ms)
         self.posts_of_rule = {
-            rule_id: sorted(at for claim in claims for at in posts[claim.venue_order_id])
+            rule_id: sorted(
+                (Sent(at, claim.order_id) for claim in claims for at in posts[claim.venue_order_id]),
+                key=lambda sent: sent.at_ms,
+            )
             for rule_id, claims in self._claims_of_rule.items()
         }
         self.crossed_at_ms = {

@@ -8,6 +8,7 @@ from decimal import Decimal
 import asyncpg
 from temporalio.client import Client, WorkflowExecutionStatus
 
+from bench.chaos.breakers import BreakerChange, open_breakers
 from bench.chaos.evidence import (
     Claim,
     Evidence,
@@ -38,6 +39,10 @@ _ORDERS = """
     FROM orders
 """
 _POSITIONS = "SELECT account_id, token_id, shares::text AS shares FROM positions WHERE mode = 'live'"
+_BREAKERS = """
+    SELECT DISTINCT type, split_part(event_key, '/', 4) AS account_id, split_part(event_key, '/', 5) AS at_ms
+    FROM rule_events WHERE type IN ('breaker.opened', 'breaker.closed')
+"""
 _FILLS = """
     SELECT venue_order_id, sum(shares)::text AS shares, sum(notional_usd)::text AS usd,
            sum(fee_usd)::text AS fee
@@ -60,6 +65,7 @@ async def collect(stage: Stage, outages: Outages, database_url: str, temporal: C
         orders = await connection.fetch(_ORDERS)
         positions = await connection.fetch(_POSITIONS)
         fills = await connection.fetch(_FILLS)
+        breakers = await connection.fetch(_BREAKERS)
     finally:
         await connection.close()
     results = await _results(temporal, stage.rules)
@@ -70,7 +76,10 @@ async def collect(stage: Stage, outages: Outages, database_url: str, temporal: C
         until_ms=until_ms,
         tapes={token: await _tape(stage, token, number) for number, token in _tokens(stage)},
         gaps=outages.gaps(),
-        disturbances=outages.disturbances(),
+        disturbances=(
+            *outages.disturbances(),
+            *open_breakers(map(_breaker_change, breakers), until_ms, outages.returning_ms),
+        ),
         holders=tuple([await _holder(stage, number) for number in range(len(stage.traders))]),
         rules=tuple(
             _rule(rule, rows[rule.rule_id], result) for rule, result in zip(stage.rules, results, strict=True)
@@ -93,6 +102,7 @@ async def collect(stage: Stage, outages: Outages, database_url: str, temporal: C
         ),
         fills={str(row["venue_order_id"]): _traded(row) for row in fills},
         silences=tuple(outages.silences),
+        began_ms=stage.start_ms,
         prints=_prints(trades),
     )
 
@@ -190,6 +200,10 @@ def _prints(trades: Sequence[AdminTrade]) -> dict[str, tuple[tuple[int, Decimal]
     for trade in trades:
         found[trade.token_id].append((trade.matched_at_ms, Decimal(trade.price)))
     return {token: tuple(prints) for token, prints in found.items()}
+
+
+def _breaker_change(row: asyncpg.Record) -> BreakerChange:
+    return BreakerChange(str(row["account_id"]), int(str(row["at_ms"])), row["type"] == "breaker.opened")
 
 
 def _order_row(row: asyncpg.Record) -> OrderRow:

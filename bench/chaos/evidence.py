@@ -34,15 +34,22 @@ class Disturbance:
     """Something that may delay a POST.
 
     Attributes:
-        span: From when to when.
+        span: From when to when it was on.
         what: In words.
-        counts_from: The moment from which the product has to recover: a kill's own moment; the end of what
-            the product cannot help (a fault of the venue, a switch that an operator threw).
+        felt_until_ms: Until when an exit that is crossed may still meet what it left behind.
+        apart: The product cannot help it (a fault of the venue, an open breaker, a switch that an operator
+            threw): the time for which it was on does not count. Else it is a blow, such as a kill, after
+            which the product has to recover from its first moment on.
+        rule_id: The only rule that it concerns; None concerns all.
+        account_id: The only account that it concerns; None concerns all.
     """
 
     span: Span
     what: str
-    counts_from: int
+    felt_until_ms: int
+    apart: bool = False
+    rule_id: str | None = None
+    account_id: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -109,6 +116,14 @@ class Post:
 
 
 @dataclass(frozen=True, slots=True)
+class Sent:
+    """One POST of an exit: when it arrived at the venue."""
+
+    at_ms: int
+    order_id: str
+
+
+@dataclass(frozen=True, slots=True)
 class Traded:
     """What an order got at the venue by trades that stand. Shares, USD and fee."""
 
@@ -168,6 +183,7 @@ class Evidence:
 
     Attributes:
         seed: Of the run.
+        began_ms: When prices began to move; 0 where nobody asks.
         until_ms: When the ledgers were read.
         tapes: Quotes of each token as the venue showed them.
         gaps: When the feed could not see (restarts, cut sockets).
@@ -191,6 +207,7 @@ class Evidence:
     holdings: tuple[HoldingRow, ...]
     fills: dict[str, Traded]
     silences: tuple[Span, ...] = ()
+    began_ms: int = 0
     prints: dict[str, tuple[tuple[int, Decimal], ...]] = field(
         default_factory=dict[str, tuple[tuple[int, Decimal], ...]]
     )

@@ -18,6 +18,9 @@ CREATE OR REPLACE FUNCTION chaos_slow() RETURNS trigger LANGUAGE plpgsql AS $$
 BEGIN PERFORM pg_sleep(0.3); RETURN NEW; END $$
 """
 
+WITH_A_SPARE = frozenset({Part.WORKER_CORE_1, Part.WORKER_CORE_2})
+"""While one of these stands still, the other takes over: no excuse for a late exit."""
+
 
 async def kill(scene: Scene, act: Act) -> None:
     """SIGKILL, several parts at a time."""
@@ -46,7 +49,10 @@ async def pause(scene: Scene, act: Act) -> None:
                 supervisor.resume(part)
             except PartFailed:
                 scene.note(f"{part} died while it stood still")
-    scene.outages.excused(f"pause {part}", since, blind=part in (Part.WORKER_FEED, Part.TEMPORAL))
+    if part in WITH_A_SPARE:
+        scene.outages.struck(f"pause {part}", since)
+    else:
+        scene.outages.excused(f"pause {part}", since, blind=part in (Part.WORKER_FEED, Part.TEMPORAL))
 
 
 async def full_disk(scene: Scene, act: Act) -> None:

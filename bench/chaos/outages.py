@@ -21,7 +21,8 @@ class Outages:
     """How long after a part is healthy the feed may still be on its way back."""
     kills: list[tuple[int, Part]] = field(default_factory=list[tuple[int, Part]])
     spans: list[tuple[str, Span]] = field(default_factory=list[tuple[str, Span]])
-    beyond_help: list[tuple[str, Span]] = field(default_factory=list[tuple[str, Span]])
+    noted: list[Disturbance] = field(default_factory=list[Disturbance])
+    """What happened beside kills."""
     blindness: list[Span] = field(default_factory=list[Span])
     forgetful: list[Span] = field(default_factory=list[Span])
     """When nothing could be written to the feed's tape."""
@@ -46,10 +47,15 @@ class Outages:
 
     def excused(self, what: str, from_ms: int, *, blind: bool = False, longer_ms: int = 0) -> None:
         """Note what the product could not help, over by now; `longer_ms` is what blindness outlasts it."""
-        span = Span(from_ms, now_ms())
-        self.beyond_help.append((what, span))
+        span = Span(from_ms, now_ms() + longer_ms)
+        self.noted.append(Disturbance(span, what, span.to_ms + self.returning_ms, apart=True))
         if blind:
-            self.blindness.append(Span(span.from_ms, span.to_ms + longer_ms))
+            self.blindness.append(span)
+
+    def struck(self, what: str, from_ms: int, *, rule_id: str | None = None) -> None:
+        """Note a blow, over by now, from which the product has to recover; `rule_id` is whom alone it met."""
+        span = Span(from_ms, now_ms())
+        self.noted.append(Disturbance(span, what, span.to_ms + self.returning_ms, rule_id=rule_id))
 
     def forgotten(self, from_ms: int) -> None:
         """Note a time, over by now, in which the feed's tape could not be written."""
@@ -72,14 +78,16 @@ class Outages:
         return _merged(wide, others)
 
     def disturbances(self) -> tuple[Disturbance, ...]:
-        """Return what may have delayed a POST: kills from their moment, all else from its end."""
-        found: list[Disturbance] = []
+        """Return what may have delayed a POST. No exit needs the API: its death is none of them."""
+        found = list(self.noted)
         for at_ms, part in self.kills:
-            span = next((s for p, s in self.spans if p == part and s.to_ms >= at_ms), Span(at_ms, at_ms))
-            until_ms = span.to_ms if part is Part.SIMULATOR else at_ms
-            found.append(Disturbance(Span(at_ms, span.to_ms), f"kill {part}", until_ms))
-        for what, span in self.beyond_help:
-            found.append(Disturbance(span, what, span.to_ms))
+            if part is Part.API:
+                continue
+            back = next((s.to_ms for p, s in self.spans if p == part and s.to_ms >= at_ms), at_ms)
+            felt_until_ms = back + self.returning_ms
+            found.append(
+                Disturbance(Span(at_ms, back), f"kill {part}", felt_until_ms, apart=part is Part.SIMULATOR)
+            )
         return tuple(sorted(found, key=lambda d: d.span.from_ms))
 
 

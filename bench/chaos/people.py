@@ -57,7 +57,7 @@ async def reset(scene: Scene, act: Act) -> None:
         scene.note(f"no reset of {rule.rule_id}: {error.status.name}")
         return
     scene.note(f"reset {rule.rule_id}")
-    scene.outages.excused("reset", since)
+    scene.outages.struck("reset", since, rule_id=rule.rule_id)
 
 
 async def terminate(scene: Scene, act: Act) -> None:

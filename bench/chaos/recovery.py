@@ -1,38 +1,123 @@
-"""How long exits that stood crossed waited for their POST after a kill."""
+"""How long exits that stood crossed waited for their POST: after kills, beside faults of the venue, alone."""
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from enum import StrEnum
 
-from bench.chaos.evidence import Disturbance, Evidence
+from bench.chaos.evidence import Disturbance, RuleEvidence, Sent, Span
 
 
-@dataclass(frozen=True, slots=True)
+class Circumstance(StrEnum):
+    """What an exit met between its crossing and its POST; the values are keys of the report."""
+
+    KILLED = "after_kills"
+    APART = "apart"
+    UNDISTURBED = "undisturbed"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Recovery:
-    """An exit that stood crossed while something was down: when it was sent after that."""
+    """How one exit that stood crossed came to its first POST.
+
+    Attributes:
+        rule_id, order_id: The rule and its exit.
+        crossed_ms, sent_ms: When its level was crossed for certain, and when its first POST arrived.
+        kills: What struck the product meanwhile, or so shortly before that it was not back.
+        apart: What the product could not help meanwhile: faults of the venue, an open breaker, a switch.
+        apart_s: How much of the time that took; it is in none of the following figures.
+        seconds: To the POST from the later of crossing and first kill; without a kill, from the crossing.
+        before_s: From the crossing to the first kill, 0 where there was none.
+        after_last_s: From the later of the crossing and the last kill to the POST.
+    """
 
     rule_id: str
-    what: str
+    order_id: str
+    crossed_ms: int
+    sent_ms: int
+    kills: tuple[Disturbance, ...]
+    apart: tuple[Disturbance, ...]
+    apart_s: float
     seconds: float
+    before_s: float
+    after_last_s: float
+
+    @property
+    def circumstance(self) -> Circumstance:
+        """Say in which column of the report this exit belongs."""
+        if self.kills:
+            return Circumstance.KILLED
+        return Circumstance.APART if self.apart else Circumstance.UNDISTURBED
+
+    def is_late(self, budget_s: float) -> bool:
+        """Say whether it waited too long, after the kill or already before it."""
+        return max(self.seconds, self.before_s) > budget_s
 
 
 def recoveries(
-    evidence: Evidence, crossed_at_ms: Mapping[str, int], posts: Mapping[str, Sequence[int]]
+    disturbances: Sequence[Disturbance],
+    rules: Iterable[RuleEvidence],
+    crossed_at_ms: Mapping[str, int],
+    sends: Mapping[str, Sequence[Sent]],
 ) -> Iterator[Recovery]:
-    """Yield, for each exit that stood crossed during a disturbance, how long its first POST took from there.
+    """Yield every exit that was crossed for certain and sent after that.
 
-    The time runs from the later of the crossing and the last disturbance before the POST: a kill counts from
-    its own moment; what the product cannot help (a venue's fault, a thrown switch) from its end.
+    A second kill does not restart the clock: after each kill, whoever stands crossed has to be sent. Time in
+    which the venue was at fault or a breaker open is taken out, and the clock goes on at its end.
+
+    Args:
+        disturbances: All of the run; one that aims at another rule or account does not count.
+        rules: All that were armed.
+        crossed_at_ms: When the level of a rule was crossed for certain.
+        sends: The POSTs of each rule's exits, in their order.
     """
-    for rule_id, crossed in crossed_at_ms.items():
-        sent = posts.get(rule_id)
-        if not sent or sent[0] < crossed:
-            continue
-        met = [d for d in evidence.disturbances if _met(d, crossed, sent[0])]
-        if met:
-            since, what = max((min(d.counts_from, sent[0]), d.what) for d in met)
-            yield Recovery(rule_id, what, (sent[0] - max(crossed, since)) / 1000)
+    for rule in rules:
+        crossed_ms, sent = crossed_at_ms.get(rule.rule_id), sends.get(rule.rule_id)
+        if crossed_ms is not None and sent and sent[0].at_ms >= crossed_ms:
+            yield _recovery(rule, crossed_ms, sent[0], disturbances)
+
+
+def _recovery(
+    rule: RuleEvidence, crossed_ms: int, sent: Sent, disturbances: Sequence[Disturbance]
+) -> Recovery:
+    met = [d for d in disturbances if _concerns(d, rule) and _met(d, crossed_ms, sent.at_ms)]
+    kills = tuple(d for d in met if not d.apart)
+    apart = tuple(d for d in met if d.apart)
+    struck = [max(crossed_ms, kill.span.from_ms) for kill in kills] or [crossed_ms]
+
+    def waited_s(from_ms: int, to_ms: int) -> float:
+        return (to_ms - from_ms - _covered_ms((d.span for d in apart), Span(from_ms, to_ms))) / 1000
+
+    whole_s = (sent.at_ms - crossed_ms) / 1000
+    return Recovery(
+        rule_id=rule.rule_id,
+        order_id=sent.order_id,
+        crossed_ms=crossed_ms,
+        sent_ms=sent.at_ms,
+        kills=kills,
+        apart=apart,
+        apart_s=whole_s - waited_s(crossed_ms, sent.at_ms),
+        seconds=waited_s(min(struck), sent.at_ms),
+        before_s=waited_s(crossed_ms, min(struck)),
+        after_last_s=waited_s(max(struck), sent.at_ms),
+    )
+
+
+def _concerns(disturbance: Disturbance, rule: RuleEvidence) -> bool:
+    """Say whether a disturbance aims at everybody, or at this rule or its account."""
+    return disturbance.rule_id in (None, rule.rule_id) and disturbance.account_id in (None, rule.account_id)
 
 
 def _met(disturbance: Disturbance, crossed_ms: int, sent_ms: int) -> bool:
-    """Say whether a disturbance lay between a crossing and its POST, or was on when the price crossed."""
-    return disturbance.span.from_ms <= sent_ms and crossed_ms <= disturbance.span.to_ms
+    """Say whether a disturbance lay between a crossing and its POST, or was still felt at the crossing."""
+    return disturbance.span.from_ms <= sent_ms and crossed_ms <= disturbance.felt_until_ms
+
+
+def _covered_ms(spans: Iterable[Span], within: Span) -> int:
+    """Return how much of a stretch lies in at least one of some spans, milliseconds."""
+    covered, reached_ms = 0, within.from_ms
+    for span in sorted(spans, key=lambda span: span.from_ms):
+        from_ms, to_ms = max(span.from_ms, reached_ms), min(span.to_ms, within.to_ms)
+        if to_ms > from_ms:
+            covered += to_ms - from_ms
+            reached_ms = to_ms
+    return covered

@@ -3,28 +3,31 @@
 import json
 from collections.abc import Sequence
 
+from pydantic import JsonValue
 from rich.console import Console
 from rich.table import Table
 
 from bench.chaos.audit import Fault, Report
+from bench.chaos.recovery_report import recovery_figures, recovery_lines
 
 SHOWN_FINDINGS = 40
 
 
-def as_json(report: Report) -> str:
-    """Return the figures as one JSON object."""
-    figures: dict[str, int | float] = {
+def as_json(report: Report, budget_s: float) -> str:
+    """Return the figures as one JSON object; exits that took longer than the budget are listed in it."""
+    figures: dict[str, JsonValue] = {
         "exits_expected": report.exits_expected,
         "orders_at_venue": report.orders_at_venue,
         **{fault.value: report.count(fault) for fault in Fault},
         "recovery_s_max": round(report.recovery_s_max, 3),
         "seed": report.seed,
+        "recovery": recovery_figures(report, budget_s),
     }
     return json.dumps(figures)
 
 
-def show(report: Report, deeds: Sequence[str], replay: str, console: Console) -> None:
-    """Print figures, findings, recoveries and how to run the same plan again."""
+def show(report: Report, budget_s: float, deeds: Sequence[str], replay: str, console: Console) -> None:
+    """Print figures, findings, every exit over the budget of recovery and how to run the same plan again."""
     table = Table(title=f"Chaos, seed {report.seed}")
     table.add_column("what")
     table.add_column("count", justify="right")
@@ -41,7 +44,6 @@ def show(report: Report, deeds: Sequence[str], replay: str, console: Console) ->
         console.print(f"{finding.fault}: {finding.subject}: {finding.words}", markup=False)
     if len(report.findings) > SHOWN_FINDINGS:
         console.print(f"… and {len(report.findings) - SHOWN_FINDINGS} more")
-    slowest = sorted(report.recoveries, key=lambda recovery: -recovery.seconds)[:5]
-    for recovery in slowest:
-        console.print(f"{recovery.seconds:5.1f} s after {recovery.what}: {recovery.rule_id}", markup=False)
+    for line in recovery_lines(report, budget_s):
+        console.print(line, markup=False, highlight=False, soft_wrap=True)
     console.print(f"again: {replay}", markup=False)

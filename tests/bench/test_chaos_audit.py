@@ -8,7 +8,7 @@ from random import Random
 import pytest
 
 from bench.chaos.audit import Fault, Report, audit
-from bench.chaos.evidence import Disturbance, Evidence, HoldingRow, Post, Result, Span, Touch, Traded
+from bench.chaos.evidence import Evidence, HoldingRow, Post, Result, Span, Touch, Traded
 from tests.bench.books import (
     ACCOUNT,
     BOUGHT,
@@ -166,19 +166,6 @@ def test_send_under_the_kill_switch_is_wrong_after_a_second() -> None:
     late = audit(books(silences=(Span(SENT_MS - 1_500, SENT_MS + 500),)))
     in_time = audit(books(silences=(Span(SENT_MS - 500, SENT_MS + 500),)))
     assert (faults(late), faults(in_time)) == ({Fault.WRONG_FINAL_STATE}, set())
-
-
-def test_recovery_runs_from_the_later_of_crossing_and_kill() -> None:
-    killed_ms = CROSSED_MS + 1_000
-    kill = Disturbance(Span(killed_ms, killed_ms + 3_000), "kill worker-core-1", killed_ms)
-    posts = (books().posts[0], Post(killed_ms + 2_500, "0xsell", "accepted"))
-    assert audit(books(posts=posts, disturbances=(kill,))).recovery_s_max == 2.5
-
-
-def test_recovery_from_what_nobody_can_help_runs_from_its_end() -> None:
-    fault = Disturbance(Span(CROSSED_MS - 500, CROSSED_MS + 4_000), "not_ready", CROSSED_MS + 4_000)
-    posts = (books().posts[0], Post(CROSSED_MS + 4_200, "0xsell", "accepted"))
-    assert audit(books(posts=posts, disturbances=(fault,))).recovery_s_max == 0.2
 
 
 def _double_an_order(evidence: Evidence, random: Random) -> Evidence:

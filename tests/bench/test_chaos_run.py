@@ -20,6 +20,7 @@ KEYS = {
     "recovery_s_max",
     "stuck",
     "seed",
+    "recovery",
 }
 
 

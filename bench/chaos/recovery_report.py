@@ -1,0 +1,84 @@
+"""What a run says about recovery: a column for each circumstance, and every exit that was late by name."""
+
+from collections.abc import Iterator
+
+from pydantic import JsonValue
+
+from bench.chaos.audit import Report
+from bench.chaos.evidence import Disturbance
+from bench.chaos.recovery import Circumstance, Recovery
+from bench.figures import percentile
+
+WORDS = {
+    Circumstance.KILLED: "crossed around a kill",
+    Circumstance.APART: "met faults of the venue or an open breaker only",
+    Circumstance.UNDISTURBED: "met nothing",
+}
+
+
+def recovery_figures(report: Report, budget_s: float) -> dict[str, JsonValue]:
+    """Return the report's part on recovery: all seconds without what stood apart, late exits one by one."""
+    columns: dict[str, JsonValue] = {
+        circumstance.value: _column(report, circumstance, budget_s) for circumstance in Circumstance
+    }
+    late = [_late(recovery, report.began_ms) for recovery in report.late(budget_s)]
+    return {"budget_s": budget_s, **columns, "over_budget": len(late), "late": [*late]}
+
+
+def recovery_lines(report: Report, budget_s: float) -> Iterator[str]:
+    """Yield the same as text; moments are seconds since prices began to move, as in the list of deeds."""
+    for circumstance, words in WORDS.items():
+        column = _column(report, circumstance, budget_s)
+        if column["exits"]:
+            yield (
+                f"{column['exits']} exits {words}: sent after {column['s_p50']} s at the median, "
+                f"{column['s_max']} s at most, {column['over_budget']} after more than {budget_s:g} s"
+            )
+    for recovery in report.late(budget_s):
+        yield _line(recovery, report.began_ms)
+
+
+def _column(report: Report, circumstance: Circumstance, budget_s: float) -> dict[str, JsonValue]:
+    chosen = [r for r in report.recoveries if r.circumstance is circumstance]
+    seconds = sorted(r.seconds for r in chosen)
+    return {
+        "exits": len(chosen),
+        "s_p50": round(percentile(seconds, 50), 3) if seconds else None,
+        "s_max": round(seconds[-1], 3) if seconds else None,
+        "over_budget": sum(r.is_late(budget_s) for r in chosen),
+    }
+
+
+def _late(recovery: Recovery, began_ms: int) -> dict[str, JsonValue]:
+    return {
+        "rule_id": recovery.rule_id,
+        "order_id": recovery.order_id,
+        "circumstance": recovery.circumstance.value,
+        "crossed_at_s": (recovery.crossed_ms - began_ms) / 1000,
+        "sent_at_s": (recovery.sent_ms - began_ms) / 1000,
+        "seconds": round(recovery.seconds, 3),
+        "before_kill_s": round(recovery.before_s, 3),
+        "after_last_kill_s": round(recovery.after_last_s, 3),
+        "kills": [_told(kill, began_ms) for kill in recovery.kills],
+        "apart_s": round(recovery.apart_s, 3),
+        "apart": [_told(other, began_ms) for other in recovery.apart],
+    }
+
+
+def _line(recovery: Recovery, began_ms: int) -> str:
+    crossed_s, sent_s = ((at - began_ms) / 1000 for at in (recovery.crossed_ms, recovery.sent_ms))
+    met = ", ".join(_told(disturbance, began_ms) for disturbance in recovery.kills) or "no kill"
+    words = (
+        f"late: {recovery.rule_id} {recovery.order_id}: crossed {crossed_s:.1f}, sent {sent_s:.1f}: "
+        f"{recovery.seconds:.1f} s, {recovery.before_s:.1f} s before the first kill, "
+        f"{recovery.after_last_s:.1f} s after the last ({met})"
+    )
+    if recovery.apart:
+        apart = ", ".join(_told(disturbance, began_ms) for disturbance in recovery.apart)
+        words += f"; {recovery.apart_s:.1f} s apart ({apart})"
+    return words
+
+
+def _told(disturbance: Disturbance, began_ms: int) -> str:
+    from_s, to_s = ((at - began_ms) / 1000 for at in (disturbance.span.from_ms, disturbance.span.to_ms))
+    return f"{disturbance.what} {from_s:.1f}-{to_s:.1f}"
