@@ -164,7 +164,6 @@ class VenueOrderStatus(StrEnum):
 
     LIVE = "live"
     DELAYED = "delayed"
-    UNMATCHED = "unmatched"
     MATCHED = "matched"
     CANCELED = "canceled"
     EXPIRED = "expired"
