@@ -12,6 +12,8 @@ with workflow.unsafe.imports_passed_through():
 from workflows import policies
 
 PASS_TIMEOUT = timedelta(seconds=50)
+# A pass that is lost with its worker would keep the next ones from starting.
+PASS_HEARTBEAT = timedelta(seconds=6)
 
 
 @workflow.defn(name=messages.RECONCILE)
@@ -24,6 +26,7 @@ class Reconcile:
         report = await workflow.execute_activity_method(
             ScheduleActivities.reconcile,
             start_to_close_timeout=PASS_TIMEOUT,
+            heartbeat_timeout=PASS_HEARTBEAT,
             retry_policy=policies.READ,
         )
         workflow.set_current_details(report.story)

@@ -1,0 +1,35 @@
+"""Heartbeats beside an activity's work, so that a lost worker is noticed though the work itself is slow."""
+
+import asyncio
+from collections.abc import AsyncGenerator
+from contextlib import asynccontextmanager
+
+from temporalio import activity
+
+# One that is lost on its way, and one that comes late, are no lost worker.
+BEATS_PER_TIMEOUT = 3
+
+
+@asynccontextmanager
+async def beating() -> AsyncGenerator[None]:
+    """Beat while the block runs, in the rhythm that the activity's heartbeat time-out asks for; else never.
+
+    The beats say that the process and its loop live, not that the work gets on: for that there is
+    start-to-close.
+    """
+    limit = activity.info().heartbeat_timeout
+    if limit is None:
+        yield
+        return
+    beats = asyncio.create_task(_beat(limit.total_seconds() / BEATS_PER_TIMEOUT))
+    try:
+        yield
+    finally:
+        beats.cancel()
+        await asyncio.gather(beats, return_exceptions=True)
+
+
+async def _beat(every_s: float) -> None:
+    while True:
+        activity.heartbeat()
+        await asyncio.sleep(every_s)
