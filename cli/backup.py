@@ -30,13 +30,15 @@ def backup(folder: Folder, data_dir: Data = None, json_output: Json = False) -> 
         answer: dict[str, JsonValue] = manifest.model_dump(mode="json")
         print_json({"folder": str(folder), "env_file": str(data.env_file), **answer})
         return
-    keys = ", ".join(manifest.master_keys) or "none in use"
+    master, payload = (
+        ", ".join(ids) or "none in use" for ids in (manifest.master_keys, manifest.payload_keys)
+    )
     facts = {
         "folder": str(folder),
         "temporal as of": manifest.temporal.began_at.isoformat(timespec="milliseconds"),
         "holdfast as of": manifest.holdfast.began_at.isoformat(timespec="milliseconds"),
         "migration": manifest.revision,
-        "keep elsewhere": f"{data.env_file} (master keys: {keys})",
+        "keep elsewhere": f"{data.env_file} (master keys: {master}; payload keys: {payload})",
     }
     print_facts("Backed up", facts)
 

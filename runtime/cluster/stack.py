@@ -189,15 +189,14 @@ class ClusterStack(LocalStack):
         Raises:
             StepFailed: It ended with an error.
         """
-        self.data_dir.create()
-        self._lock.acquire()
-        try:
-            await self._pids.end_strays()
+
+        async def restored() -> None:
             self._choose_secrets()
             await self._start_postgres()
             await self.postgres_script("restore.sh", str(folder))
-        finally:
-            await self.stop()
+
+        await self._begin(restored)
+        await self.stop()
 
     def _superuser_environment(self) -> dict[str, str]:
         """Returns what the deployment's scripts for Postgres read, secrets included."""

@@ -12,7 +12,7 @@ import asyncio
 import hashlib
 import os
 import sqlite3
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Iterable
 from contextlib import asynccontextmanager, closing
 from datetime import UTC, datetime
 from pathlib import Path
@@ -20,11 +20,15 @@ from urllib.parse import urlsplit
 
 import asyncpg
 from pydantic import AwareDatetime, BaseModel, ConfigDict, SecretStr
+from temporalio.api.common.v1 import Payload
 
 from runtime.embedded import env_file
 from runtime.embedded.layout import DataDir, holder
 from runtime.embedded.postgres import DATABASE, PostgresCluster
+from runtime.embedded.process import Command, PidsFile, run_to_end
 from runtime.embedded.stack import EmbeddedStack, Part, StackOptions
+from runtime.settings import parse_key_ring
+from runtime.temporal_codec import KEY_ID
 
 MANIFEST = "manifest.json"
 TEMPORAL_COPY = "temporal.db"
@@ -55,6 +59,7 @@ class Manifest(BaseModel):
         holdfast: Dump of the database, made second.
         revision: The database's migration.
         master_keys: Ids of the master keys that seal its credentials.
+        payload_keys: Ids of the payload keys that Temporal's histories were written with.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -64,6 +69,7 @@ class Manifest(BaseModel):
     holdfast: Copied
     revision: str
     master_keys: tuple[str, ...]
+    payload_keys: tuple[str, ...] = ()
 
 
 async def back_up(data_dir: DataDir, folder: Path) -> Manifest:
@@ -84,17 +90,23 @@ async def back_up(data_dir: DataDir, folder: Path) -> Manifest:
             holdfast=await _copied(dump, holdfast_at),
             revision=await _revision(cluster),
             master_keys=await _master_keys(cluster),
+            payload_keys=await asyncio.to_thread(
+                payload_keys_in, folder / TEMPORAL_COPY, payload_key_ids(data_dir)
+            ),
         )
     _write(folder, manifest)
     return manifest
 
 
 def _prepare_folder(data_dir: DataDir, folder: Path) -> None:
+    if folder.exists() and not folder.is_dir():
+        raise BackupUnusable(f"{folder} is no folder: give a new one")
     if folder.exists() and any(folder.iterdir()):
         raise BackupUnusable(f"{folder} is not empty: give a new folder")
     if not (data_dir.temporal_database.exists() and data_dir.env_file.exists()):
         raise BackupUnusable(f"{data_dir.root} holds no data of a stack: name another with --data-dir")
     folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+    folder.chmod(0o700)  # one that stood there keeps its mode otherwise
 
 
 def _write(folder: Path, manifest: Manifest) -> None:
@@ -113,13 +125,69 @@ def copy_sqlite(source: Path, target: Path) -> None:
         raise BackupUnusable(f"the copy of {source} is damaged: {sound}")
 
 
+def payload_keys_in(copy: Path, ring: Iterable[str]) -> tuple[str, ...]:
+    """Returns which payload keys of a ring, by their ids, a copy of Temporal's file needs.
+
+    An encrypted payload names its key in clear, and Temporal stores payloads within its records as they come.
+    """
+    with closing(sqlite3.connect(copy)) as connection:
+        places = connection.execute(
+            "SELECT tables.name, columns.name FROM sqlite_schema AS tables, "
+            "pragma_table_info(tables.name) AS columns "
+            "WHERE tables.type = 'table' AND columns.type LIKE '%BLOB%'"
+        ).fetchall()
+
+        def needed(key_id: str) -> bool:
+            entry = Payload.MetadataEntry(key=KEY_ID, value=key_id.encode()).SerializeToString()
+            return any(
+                connection.execute(
+                    f'SELECT EXISTS (SELECT 1 FROM "{table}" WHERE instr("{column}", ?) > 0)',  # noqa: S608
+                    [entry],
+                ).fetchone()[0]
+                for table, column in places
+            )
+
+        return tuple(key_id for key_id in ring if needed(key_id))
+
+
+def payload_key_ids(data_dir: DataDir) -> tuple[str, ...]:
+    """Returns the ids of the payload keys that a folder's stack has: its env file's, else the shell's.
+
+    Raises:
+        BackupUnusable: The ring cannot be read.
+    """
+    name = env_file.PAYLOAD_KEYS
+    text = env_file.read_env_file(data_dir.env_file).get(name) or os.environ.get(name)
+    return key_ids(data_dir, name, text)
+
+
+def key_ids(data_dir: DataDir, name: str, text: str | None) -> tuple[str, ...]:
+    """Returns the ids of a key ring, none when there is none.
+
+    Raises:
+        BackupUnusable: The ring cannot be read.
+    """
+    if not text:
+        return ()
+    try:
+        return tuple(key.key_id for key in parse_key_ring(SecretStr(text)))
+    except ValueError as error:
+        raise BackupUnusable(f"{name}, which {data_dir.env_file} should hold, is unusable: {error}") from None
+
+
 @asynccontextmanager
 async def _postgres(data_dir: DataDir) -> AsyncGenerator[PostgresCluster]:
     """Yields the stack's Postgres: the running one, or one that is started for the while."""
-    if holder(data_dir) is None:
+    pid = holder(data_dir)
+    if pid is None:
         async with own_postgres(data_dir) as cluster:
             yield cluster
         return
+    running = {record.part for record in PidsFile(data_dir.pids_file).strays()}
+    if Part.POSTGRES not in running:
+        raise BackupUnusable(
+            f"the stack of {data_dir.root} (process {pid}) runs without Postgres: stop it first"
+        )
     variables = env_file.read_env_file(data_dir.env_file)
     port = urlsplit(variables["HOLDFAST_DATABASE_URL"]).port
     password = SecretStr(variables[env_file.POSTGRES_PASSWORD])
@@ -153,25 +221,25 @@ async def texts(cluster: PostgresCluster, query: str) -> list[str]:
 
 async def run_program(cluster: PostgresCluster, program: str, *arguments: str) -> None:
     """Runs one of Postgres's own programs against a cluster; the password goes by the environment."""
-    process = await asyncio.create_subprocess_exec(
-        str(cluster.installation / "bin" / program),
-        "--host=127.0.0.1",
-        f"--port={cluster.port}",
-        f"--username={cluster.role}",
-        "--no-password",
-        *arguments,
-        env={
+    command = Command(
+        argv=(
+            str(cluster.installation / "bin" / program),
+            "--host=127.0.0.1",
+            f"--port={cluster.port}",
+            f"--username={cluster.role}",
+            "--no-password",
+            *arguments,
+        ),
+        environment={
             "PATH": os.environ.get("PATH", os.defpath),
             "LC_ALL": "C",
             "PGPASSWORD": cluster.password.get_secret_value(),
         },
-        stdin=asyncio.subprocess.DEVNULL,
-        stdout=asyncio.subprocess.DEVNULL,
-        stderr=asyncio.subprocess.PIPE,
+        directory=Path.cwd(),
     )
-    _, errors = await process.communicate()
-    if process.returncode != 0:
-        raise BackupUnusable(f"{program} failed: {errors.decode(errors='replace').strip()[-2000:]}")
+    ended = await run_to_end(command)
+    if ended.code != 0:
+        raise BackupUnusable(f"{program} failed: {ended.output[-2000:]}")
 
 
 async def _copied(path: Path, began_at: datetime) -> Copied:

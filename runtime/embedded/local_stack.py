@@ -4,7 +4,7 @@ import asyncio
 import os
 import sys
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from pathlib import Path
 from types import TracebackType
 from typing import Self
@@ -14,7 +14,7 @@ from pydantic import SecretStr
 from runtime.embedded import env_file
 from runtime.embedded.layout import DataDir, DataDirLock
 from runtime.embedded.probes import Probe, file_exists, http_answers
-from runtime.embedded.process import Command, PidsFile
+from runtime.embedded.process import Command, PidsFile, run_to_end
 from runtime.embedded.supervisor import Observer, Pace, PartSpec, Supervisor
 from runtime.settings import Settings, load
 
@@ -110,12 +110,16 @@ class LocalStack(ABC):
             MigrationFailed: The tables could not be brought up to date.
             PartFailed: A part did not become healthy.
         """
+        await self._begin(self._bring_up)
+
+    async def _begin(self, step: Callable[[], Awaitable[None]]) -> None:
+        """Takes the data directory over, then runs `step`; what was started is stopped when it fails."""
         self.data_dir.create()
         self._lock.acquire()
         try:
             await self._pids.end_strays()
             self.data_dir.forget_endpoints()
-            await self._bring_up()
+            await step()
         except BaseException:
             await self.stop()
             raise
@@ -187,19 +191,12 @@ class LocalStack(ABC):
         Raises:
             StepFailed: It ended with an error.
         """
-        process = await asyncio.create_subprocess_exec(
-            *argv,
-            env=dict(environment),
-            stdin=asyncio.subprocess.DEVNULL,
-            stdout=asyncio.subprocess.PIPE,
-            stderr=asyncio.subprocess.STDOUT,
-        )
-        output, _ = await process.communicate()
-        words, text = " ".join(argv), output.decode(errors="replace")
+        ended = await run_to_end(Command(tuple(argv), environment, Path.cwd()))
+        words = " ".join(argv)
         with (self.data_dir.logs / "steps.log").open("a") as log:
-            log.write(f"$ {words}\n{text}")
-        if process.returncode != 0:
-            raise StepFailed(f"{words}: {text.strip()[-4000:]}")
+            log.write(f"$ {words}\n{ended.output}\n")
+        if ended.code != 0:
+            raise StepFailed(f"{words}: {ended.output[-4000:]}")
 
     async def _start_together(self, specs: Sequence[PartSpec]) -> None:
         """Starts programs side by side: each spends seconds on imports."""

@@ -4,7 +4,6 @@ The package's own `get_server` is not used: it hands out dead servers after a ki
 folders for everybody.
 """
 
-import asyncio
 import importlib.metadata
 import importlib.util
 import os
@@ -19,7 +18,7 @@ import asyncpg
 from pydantic import SecretStr
 
 from runtime.embedded.ports import LOOPBACK
-from runtime.embedded.process import Command, SystemUser
+from runtime.embedded.process import Command, SystemUser, run_to_end
 from runtime.embedded.unprivileged import choose_user, reachable_cluster, reachable_installation
 
 MAJOR_VERSION = "18"
@@ -131,7 +130,7 @@ class PostgresCluster:
             password_file.write(self.password.get_secret_value())
             password_file.flush()
             self._give(Path(password_file.name))
-            process = await asyncio.create_subprocess_exec(
+            argv = (
                 str(self.installation / "bin" / "initdb"),
                 f"--pgdata={directory}",
                 f"--username={self.role}",
@@ -143,18 +142,10 @@ class PostgresCluster:
                 "--builtin-locale=C.UTF-8",
                 "--no-instructions",
                 *(() if self.fsync else ("--no-sync",)),
-                stdin=asyncio.subprocess.DEVNULL,
-                stdout=asyncio.subprocess.PIPE,
-                stderr=asyncio.subprocess.STDOUT,
-                env=_plain_environment(),
-                cwd="/",
-                user=None if self.user is None else self.user.uid,
-                group=None if self.user is None else self.user.gid,
-                extra_groups=None if self.user is None else [],
             )
-            output, _ = await process.communicate()
-        if process.returncode != 0:
-            raise PostgresUnusable(f"initdb failed: {output.decode(errors='replace').strip()[-2000:]}")
+            ended = await run_to_end(Command(argv, _plain_environment(), Path("/"), self.user))
+        if ended.code != 0:
+            raise PostgresUnusable(f"initdb failed: {ended.output[-2000:]}")
 
     def _give(self, path: Path) -> None:
         if self.user is not None:

@@ -145,6 +145,43 @@ class ChildProcess:
         return await self.wait()
 
 
+@dataclass(frozen=True, slots=True)
+class Ended:
+    """A program that ran to its end.
+
+    Attributes:
+        code: Its exit code (negative: the signal).
+        output: What it wrote to both outputs, without blanks at its ends.
+    """
+
+    code: int
+    output: str
+
+
+async def run_to_end(command: Command) -> Ended:
+    """Runs a one-shot program; whoever cancels the waiting ends it with all that it started."""
+    user = command.user
+    process = await asyncio.create_subprocess_exec(
+        *command.argv,
+        stdin=asyncio.subprocess.DEVNULL,
+        stdout=asyncio.subprocess.PIPE,
+        stderr=asyncio.subprocess.STDOUT,
+        env=dict(command.environment),
+        cwd=command.directory,
+        preexec_fn=_die_with_parent(os.getpid(), command.orphan_signal),
+        user=None if user is None else user.uid,
+        group=None if user is None else user.gid,
+        extra_groups=None if user is None else [],
+    )
+    try:
+        output, _ = await process.communicate()
+    except BaseException:
+        signal_tree(process.pid, signal.SIGKILL)
+        await process.wait()
+        raise
+    return Ended(await process.wait(), output.decode(errors="replace").strip())
+
+
 def _die_with_parent(parent: int, number: signal.Signals) -> Callable[[], None]:
     """Returns what the child runs before exec, after the change of user, which would clear the setting."""
 

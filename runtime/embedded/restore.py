@@ -5,12 +5,14 @@ should it be interrupted between the two, Temporal is the older one, which is al
 """
 
 import asyncio
+from collections.abc import Iterable
 from datetime import UTC, datetime
 from pathlib import Path
 
 import asyncpg
 from pydantic import ValidationError
 
+from runtime.embedded import env_file
 from runtime.embedded.backup import (
     FORMAT,
     HOLDFAST_DUMP,
@@ -20,13 +22,14 @@ from runtime.embedded.backup import (
     Manifest,
     copy_sqlite,
     digest,
+    key_ids,
     own_postgres,
+    payload_key_ids,
     run_program,
     texts,
 )
 from runtime.embedded.layout import DataDir, holder
 from runtime.embedded.postgres import DATABASE, PostgresCluster
-from runtime.settings import SettingsError, load
 
 _SQLITE_SIDES = ("", "-wal", "-shm")
 
@@ -71,18 +74,24 @@ async def _verified(folder: Path) -> Manifest:
 
 
 def _check_env_file(data_dir: DataDir, manifest: Manifest) -> None:
-    """Refuses secrets that cannot open what is restored: a fresh master key would lose every credential."""
-    needed = set(manifest.master_keys)
+    """Refuses secrets that cannot open what is restored: a fresh master key would lose every credential.
+
+    Only the file counts for master keys: the stack takes them from there, whatever the shell says.
+    """
     if not data_dir.env_file.exists():
         raise BackupUnusable(f"{data_dir.env_file} is missing: put the copy there that was kept of it")
-    try:
-        ring = load({}, env_file=data_dir.env_file).security.key_ring()
-    except (SettingsError, ValidationError) as error:
-        raise BackupUnusable(f"{data_dir.env_file} holds no usable master keys: {error}") from error
-    if missing := needed - {key.key_id for key in ring}:
+    text = env_file.read_env_file(data_dir.env_file).get(env_file.MASTER_KEYS)
+    present = key_ids(data_dir, env_file.MASTER_KEYS, text)
+    _check_keys(data_dir, "credentials are sealed by master keys", manifest.master_keys, present)
+    payload_keys = payload_key_ids(data_dir)
+    what = f"histories are encrypted with payload keys ({env_file.PAYLOAD_KEYS})"
+    _check_keys(data_dir, what, manifest.payload_keys, payload_keys)
+
+
+def _check_keys(data_dir: DataDir, what: str, needed: Iterable[str], present: Iterable[str]) -> None:
+    if missing := sorted(set(needed) - set(present)):
         raise BackupUnusable(
-            f"the backup's credentials are sealed by master keys that {data_dir.env_file} does not have: "
-            f"{', '.join(sorted(missing))}"
+            f"the backup's {what} that {data_dir.env_file} does not have: {', '.join(missing)}"
         )
 
 
@@ -110,7 +119,7 @@ async def _loaded_database(cluster: PostgresCluster, dump: Path, stamp: str) -> 
         await run_program(
             cluster, "pg_restore", "--exit-on-error", "--no-owner", f"--dbname={fresh}", str(dump)
         )
-    except BackupUnusable:
+    except (BackupUnusable, asyncio.CancelledError):
         await _execute(cluster, f'DROP DATABASE "{fresh}" WITH (FORCE)')
         raise
     return fresh

@@ -1,6 +1,7 @@
 """Backup and restore of the embedded stack, drilled with rules in flight."""
 
 import hashlib
+import os
 import sqlite3
 from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager, closing
@@ -9,6 +10,8 @@ from pathlib import Path
 
 import asyncpg
 import pytest
+from pydantic import SecretStr
+from temporalio.api.common.v1 import Payload
 
 from runtime.embedded import env_file
 from runtime.embedded.backup import (
@@ -19,10 +22,13 @@ from runtime.embedded.backup import (
     Copied,
     Manifest,
     back_up,
+    payload_keys_in,
 )
-from runtime.embedded.layout import DataDir
+from runtime.embedded.layout import DataDir, DataDirLock
 from runtime.embedded.restore import restore
 from runtime.embedded.stack import STORES, EmbeddedStack, Part, StackOptions
+from runtime.settings import parse_key_ring
+from runtime.temporal_codec import EncryptedPayloads
 from tests.conftest import traversable_folder
 from tests.e2e.conftest import full_stack
 from tests.e2e.scene import IN_THE_STACKS_LOOP, Holdfast, Protected
@@ -30,6 +36,7 @@ from tests.e2e.waiting import until
 
 pytestmark = [IN_THE_STACKS_LOOP, pytest.mark.serial]
 
+RAW_KEY = "A" * 43 + "="
 BOOKKEEPERS = frozenset({*STORES, Part.SIMULATOR, Part.API, Part.WORKER_IO})
 
 
@@ -90,7 +97,13 @@ def made(tmp_path: Path) -> tuple[DataDir, Path]:
     return data, backup
 
 
-def _fake_backup(folder: Path, *, master_key: str = "embedded-1", postgres_later_s: int = 1) -> None:
+def _fake_backup(
+    folder: Path,
+    *,
+    master_key: str = "embedded-1",
+    payload_keys: tuple[str, ...] = (),
+    postgres_later_s: int = 1,
+) -> None:
     began = datetime(2026, 11, 21, tzinfo=UTC)
     copied: dict[str, Copied] = {}
     for name, at in ((TEMPORAL_COPY, began), (HOLDFAST_DUMP, began + timedelta(seconds=postgres_later_s))):
@@ -102,6 +115,7 @@ def _fake_backup(folder: Path, *, master_key: str = "embedded-1", postgres_later
         holdfast=copied[HOLDFAST_DUMP],
         revision="0001",
         master_keys=(master_key,),
+        payload_keys=payload_keys,
     )
     (folder / MANIFEST).write_text(manifest.model_dump_json())
 
@@ -143,6 +157,69 @@ async def test_restore_beside_other_master_keys_is_refused(made: tuple[DataDir, 
     _fake_backup(backup, master_key="lost-1")
     with pytest.raises(BackupUnusable, match="lost-1"):
         await restore(data, backup)
+
+
+async def test_keys_of_the_shell_do_not_stand_in_for_those_of_the_env_file(
+    made: tuple[DataDir, Path], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    data, backup = made
+    _fake_backup(backup, master_key="of-the-shell")
+    monkeypatch.setenv(env_file.MASTER_KEYS, f"of-the-shell:{RAW_KEY}")
+    with pytest.raises(BackupUnusable, match="of-the-shell"):
+        await restore(data, backup)
+
+
+async def test_restore_without_a_payload_key_that_its_histories_need_is_refused(
+    made: tuple[DataDir, Path],
+) -> None:
+    data, backup = made
+    _fake_backup(backup, payload_keys=("then", "older"))
+    env_file.write_env_file(data.env_file, {env_file.PAYLOAD_KEYS: f"then:{RAW_KEY}"})
+    with pytest.raises(BackupUnusable, match=r"payload keys .* does not have: older") as refused:
+        await restore(data, backup)
+    assert env_file.PAYLOAD_KEYS in str(refused.value)
+
+
+async def test_unreadable_key_ring_is_refused_without_showing_it(made: tuple[DataDir, Path]) -> None:
+    data, backup = made
+    env_file.write_env_file(data.env_file, {env_file.MASTER_KEYS: "embedded-1:tooshort"})
+    with pytest.raises(BackupUnusable, match=env_file.MASTER_KEYS) as refused:
+        await restore(data, backup)
+    assert "tooshort" not in str(refused.value)
+
+
+async def test_payload_keys_of_a_copy_are_those_that_its_payloads_name(tmp_path: Path) -> None:
+    ring = parse_key_ring(SecretStr(f"new:{RAW_KEY},newer:{RAW_KEY},unused:{RAW_KEY}"))
+    copy = tmp_path / TEMPORAL_COPY
+    payload = Payload(metadata={"encoding": b"json/plain"}, data=b'"encryption-key-id unused"')
+    with closing(sqlite3.connect(copy)) as temporal:
+        temporal.execute("CREATE TABLE history_node (id INT, data MEDIUMBLOB)")
+        temporal.execute("CREATE TABLE executions (state TEXT, data BLOB)")
+        for table, key in (("history_node", ring[1]), ("executions", ring[0])):
+            (sealed,) = await EncryptedPayloads([key]).encode([payload])
+            temporal.execute(f"INSERT INTO {table} VALUES (1, ?)", [b"event" + sealed.SerializeToString()])
+        temporal.commit()
+
+    assert payload_keys_in(copy, [key.key_id for key in ring]) == ("new", "newer")
+
+
+async def test_backup_of_a_running_stack_without_postgres_says_so_and_its_folder_is_closed_to_others(
+    made: tuple[DataDir, Path],
+) -> None:
+    data, backup = made
+    data.temporal_database.touch()
+    folder = backup.with_name("stood-open")
+    folder.mkdir(mode=0o755)
+    said = rf"process {os.getpid()}\) runs without Postgres"
+    with DataDirLock(data), pytest.raises(BackupUnusable, match=said):
+        await back_up(data, folder)
+    assert folder.stat().st_mode & 0o777 == 0o700
+
+
+async def test_backup_into_a_file_is_refused(made: tuple[DataDir, Path]) -> None:
+    data, backup = made
+    with pytest.raises(BackupUnusable, match="no folder"):
+        await back_up(data, backup / MANIFEST)
 
 
 async def test_backup_into_a_folder_in_use_is_refused(made: tuple[DataDir, Path]) -> None:

@@ -13,7 +13,7 @@ import psutil
 import pytest
 
 from runtime.embedded.probes import file_exists
-from runtime.embedded.process import Command, PidsFile, ProcessRecord, start_marker
+from runtime.embedded.process import Command, PidsFile, ProcessRecord, run_to_end, start_marker
 from runtime.embedded.supervisor import Pace, PartFailed, PartSpec, PartState, Supervisor
 
 FAST = Pace(probe_interval=0.01, first_backoff=0.01, longest_backoff=0.05, steady_after=60)
@@ -223,3 +223,22 @@ async def test_another_process_with_a_recorded_pid_is_left_alone(tmp_path: Path)
 async def test_unreadable_pids_file_names_no_strays(tmp_path: Path) -> None:
     (tmp_path / "pids.json").write_text('[{"pid"')
     assert PidsFile(tmp_path / "pids.json").strays() == []
+
+
+async def test_one_shot_program_tells_its_code_and_both_outputs(tmp_path: Path) -> None:
+    code = "import sys; print('out', flush=True); print('err', file=sys.stderr); sys.exit(3)"
+    ended = await run_to_end(Command((sys.executable, "-S", "-c", code), dict(os.environ), tmp_path))
+    assert (ended.code, ended.output) == (3, "out\nerr")
+
+
+async def test_one_shot_program_ends_with_its_children_when_nobody_waits_any_more(tmp_path: Path) -> None:
+    program = stand_in(tmp_path, "step", READY_WITH_CHILD)
+    step = asyncio.create_task(run_to_end(program.command))
+    while not await program.probe():  # noqa: ASYNC110 - another process makes the file
+        await asyncio.sleep(0.01)
+    child = psutil.Process(int((tmp_path / "step.ready.child").read_text()))
+    (parent,) = (each for each in psutil.Process().children() if each.pid == child.ppid())
+    step.cancel()
+    await asyncio.gather(step, return_exceptions=True)
+    assert step.cancelled()
+    assert psutil.wait_procs([parent, child], timeout=10)[1] == []
