@@ -59,8 +59,8 @@ class PolymarketMarketData:
 
         Raises:
             UnknownToken: neither of them knows it.
-            VenueTransient: the market is closed, and Gamma, which alone knows whether its outcome is
-                disputed, cannot be read now.
+            VenueTransient: the CLOB lists it as closed or not at all, and Gamma, which alone knows whether
+                the outcome is disputed and which markets the CLOB leaves out, cannot be read now.
         """
         if not token_id.isdecimal():
             raise UnknownToken("a token id is a decimal number")
@@ -69,11 +69,11 @@ class PolymarketMarketData:
         )
         condition = condition or (gamma.condition_id if gamma is not None else None)
         if condition is None:
-            raise UnknownToken("the venue lists no market with this token")
+            raise _unlisted(readable)
         market, compact = await asyncio.gather(self._market(condition), self._compact_market(condition))
         if market is None or not market.tokens:
             if gamma is None:
-                raise UnknownToken("the venue lists no market with this token")
+                raise _unlisted(readable)
             return parsing.gamma_instrument(token_id, gamma)
         found = parsing.instrument(token_id, market, compact, gamma)
         if found.state is MarketState.CLOSED and not readable:
@@ -145,6 +145,13 @@ class PolymarketMarketData:
         if reply.status in _NOT_FOUND:
             return None
         return parsing.read_payload(CompactMarketPayload, checked(reply).body)
+
+
+def _unlisted(readable: bool) -> VenueError:
+    """Return why the CLOB does not list a token: it does not for some minutes after a market's start."""
+    if readable:
+        return UnknownToken("the venue lists no market with this token")
+    return VenueTransient("nobody tells now whether the venue has a market with this token")
 
 
 def _clock_ms(reply: Reply) -> int:

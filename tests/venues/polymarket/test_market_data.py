@@ -237,6 +237,37 @@ async def test_gamma_out_of_order_does_not_stop_the_clobs_answer() -> None:
     )
 
 
+async def test_closed_market_is_not_called_final_while_nobody_tells_of_disputes() -> None:
+    closed = {**CLOB, "closed": True}
+    answer = respond(gamma=500, token={"condition_id": "0xc0"}, market=closed)
+    async with reads_from(answer) as (data, _):
+        with pytest.raises(VenueTransient):
+            await data.instrument(TokenId("111"))
+    answer = respond(gamma_closed=[GAMMA | {"outcomePrices": '["0.5","0.5"]'}], market=closed)
+    async with reads_from(answer) as (data, _):
+        assert (await data.instrument(TokenId("111"))).state is MarketState.CLOSED
+
+
+async def test_market_with_a_winner_is_resolved_whoever_else_can_be_read() -> None:
+    won = {"token_id": "111", "outcome": "Yes", "winner": True}
+    closed = {**CLOB, "closed": True, "tokens": [won, CLOB["tokens"][1]]}
+    async with reads_from(respond(gamma=500, token={"condition_id": "0xc0"}, market=closed)) as (data, _):
+        instrument = await data.instrument(TokenId("111"))
+    assert (instrument.state, instrument.payout) == (MarketState.RESOLVED, D(1))
+
+
+@pytest.mark.parametrize("clob", [{}, {"token": {"condition_id": "0xc0"}}])
+async def test_token_that_the_clob_does_not_list_is_not_unknown_while_gamma_cannot_be_read(
+    clob: dict[str, object],
+) -> None:
+    async with reads_from(respond(gamma=500, **clob)) as (data, _):
+        with pytest.raises(VenueTransient):
+            await data.instrument(TokenId("111"))
+    async with reads_from(respond(**clob)) as (data, _):
+        with pytest.raises(UnknownToken):
+            await data.instrument(TokenId("111"))
+
+
 async def test_fee_comes_from_the_schedule_where_the_clob_has_none() -> None:
     fresh = {**GAMMA, "closed": False}
     answer = respond(gamma=[fresh], token={"condition_id": "0xc0"}, market=CLOB, compact={"t": []})
