@@ -1,6 +1,7 @@
 """`PaperLedger` in memory: one account after another by the event loop itself."""
 
 from collections.abc import Sequence
+from dataclasses import replace
 from datetime import datetime
 from decimal import Decimal
 
@@ -20,6 +21,12 @@ from domain.paper import (
     uses_depth,
 )
 from domain.ports import HeldToken
+
+
+def _what_counts(order: PaperOrder) -> tuple[object, ...]:
+    """What must not have changed since an order was read; its touch is not among it."""
+    place = None if order.queue is None else (order.queue.ahead, order.queue.seen_ms)
+    return order.matched_shares, order.status, place
 
 
 class PaperMemory:
@@ -53,8 +60,11 @@ class PaperMemory:
         seen: DepthSeen | None = None,
     ) -> bool:
         place, known = self._orders[before.venue_order_id]
-        if known != before or (uses_depth(fills) and not await self._is_current(before, seen)):
+        if _what_counts(known) != _what_counts(before):
             return False
+        if uses_depth(fills) and not await self._is_current(before, seen):
+            return False
+        after = replace(after, touched_at=known.touched_at or after.touched_at)
         if (before.matched_shares, before.status) == (after.matched_shares, after.status):
             self._orders[after.venue_order_id] = (place, after)
         else:

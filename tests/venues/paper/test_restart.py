@@ -67,8 +67,9 @@ async def test_next_process_goes_on_where_the_last_one_stopped(desk: Desk) -> No
 async def test_touch_that_another_process_saw_is_not_unseen(desk: Desk) -> None:
     order = await resting(desk)
     blind = replace(order, touched_at=None)
-    await desk.ledger.record(blind, replace(blind, queue=QueuePlace(ahead=D(9), seen_ms=9)), ())
-    assert (await resting(desk)).touched_at == desk.clock.at
+    moved = replace(blind, queue=QueuePlace(ahead=D(9), seen_ms=9))
+    assert await desk.ledger.record(blind, moved, ())
+    assert await resting(desk) == replace(moved, touched_at=desk.clock.at)
 
 
 async def test_change_judged_by_an_old_place_is_refused(desk: Desk) -> None:

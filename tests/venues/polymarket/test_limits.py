@@ -16,8 +16,8 @@ from tests.venues.contract import next_of
 from tests.venues.exchange import LocalExchange
 from tests.venues.polymarket.test_signing import NoMarketData, credentials
 from tests.venues.recording_server import Prepared, RawRequest, RecordingServer, recording_server
-from venues.polymarket.config import PolymarketConfig
-from venues.polymarket.heartbeat import Heartbeat
+from venues.polymarket.config import HEARTBEAT_S, PolymarketConfig
+from venues.polymarket.heartbeat import SOON_S, Heartbeat
 from venues.polymarket.http import HttpSession, Reply
 from venues.polymarket.limits import LONGEST_PAUSE_MS, Bucket, LimiterPauses
 from venues.polymarket.trading import PolymarketTrading
@@ -191,6 +191,44 @@ async def test_heartbeat_that_fails_is_followed_by_the_next() -> None:
         await second.wait()
 
 
+async def test_lost_heartbeat_is_followed_by_the_next_long_before_its_turn() -> None:
+    second = asyncio.Event()
+
+    def answer(_: RawRequest) -> Prepared:
+        if len(server.requests) >= 2:
+            second.set()
+        return Prepared(503)
+
+    async with (
+        recording_server(answer) as server,
+        HttpSession(server.url, PolymarketConfig()) as session,
+        Heartbeat(session, lambda *_: {}, every_s=3_600),
+        asyncio.timeout(30),
+    ):
+        await second.wait()
+
+
+def test_pauses_and_a_stalled_request_end_before_the_venue_cancels() -> None:
+    stalled_s = PolymarketConfig().request_timeout_s
+    assert HEARTBEAT_S + stalled_s + SOON_S < 10
+
+
+async def test_heartbeat_that_is_refused_twice_is_no_success_and_the_next_carries_the_last_id() -> None:
+    names = iter(range(1, 9))
+    refusal = b'{"error_msg":"Invalid Heartbeat ID","heartbeat_id":"%d"}'
+    async with (
+        recording_server(lambda _: Prepared(400, refusal % next(names))) as server,
+        HttpSession(server.url, PolymarketConfig()) as session,
+    ):
+        heartbeat = Heartbeat(session, lambda *_: {}, every_s=60)
+        with pytest.raises(VenueProtocolError):
+            await heartbeat.beat()
+        assert len(server.requests) == 2  # it does not go on for ever
+        with pytest.raises(VenueProtocolError):
+            await heartbeat.beat()
+    assert [json.loads(r.body)["heartbeat_id"] for r in server.requests] == ["", "1", "2", "3"]
+
+
 async def test_heartbeat_that_ends_by_a_defect_is_not_silent() -> None:
     failed = asyncio.Event()
 
@@ -221,10 +259,12 @@ async def test_open_user_socket_beats_only_where_the_switch_is_wanted(
 
     class Counting(HttpSession):
         async def request(self, method: str, path: str, **more: object) -> Reply:
+            is_beat = path == "/v1/heartbeats"
+            if is_beat:
+                beaten.append(path)  # as it goes out: long before the socket, which opens later, is open
             answer = await super().request(method, path, **more)  # type: ignore[arg-type]
-            if path == "/v1/heartbeats":
+            if is_beat:
                 assert answer.status == 200
-                beaten.append(path)
                 heard.set()
             return answer
 
