@@ -21,7 +21,7 @@ AT_ONCE = 64
 FIRST_RETRY_S = 0.1
 RETRY_CAP_S = 2.0
 
-Delivered = Callable[[str, int], None]
+Delivered = Callable[[Crossing], None]
 
 
 class Delivery:
@@ -37,8 +37,13 @@ class Delivery:
 
     def send(self, crossing: Crossing, bids: Sequence[Level], shares: Decimal, delivered: Delivered) -> None:
         """Deliver in the background; `delivered` is called once the signal is durable."""
-        crossed = Crossed(crossing=crossing, ladder=ladder_for(bids, shares))
-        self._keep(self._deliver(crossed, delivered))
+        self._keep(self._deliver(_crossed(crossing, bids, shares), delivered))
+
+    def send_again(
+        self, crossing: Crossing, bids: Sequence[Level], shares: Decimal, delivered: Delivered
+    ) -> None:
+        """Deliver a copy of a crossing, which was counted when it was delivered first."""
+        self._keep(self._deliver_copy(_crossed(crossing, bids, shares), delivered))
 
     def _keep(self, work: Coroutine[object, object, object]) -> None:
         task = asyncio.create_task(work)
@@ -62,17 +67,22 @@ class Delivery:
 
     async def _deliver(self, crossed: Crossed, delivered: Delivered) -> None:
         crossing = crossed.crossing
-        signalling = self._persist(
-            lambda: self._signals.crossed(crossing.rule_id, crossed), rule_id=crossing.rule_id
-        )
-        open_ = await self._telemetry.delivering(crossing, signalling)
-        delivered(crossing.rule_id, crossing.generation)
+        open_ = await self._telemetry.delivering(crossing, self._signal(crossed))
+        delivered(crossing)
         log.info(
             "crossing.delivered" if open_ else "crossing.rule_closed",
             rule_id=crossing.rule_id,
             generation=crossing.generation,
             condition=crossing.condition.value,
         )
+
+    async def _deliver_copy(self, crossed: Crossed, delivered: Delivered) -> None:
+        await self._signal(crossed)
+        delivered(crossed.crossing)
+
+    async def _signal(self, crossed: Crossed) -> bool:
+        rule_id = crossed.crossing.rule_id
+        return await self._persist(lambda: self._signals.crossed(rule_id, crossed), rule_id=rule_id)
 
     async def market_changed(self, token_id: TokenId, rule_ids: Sequence[str]) -> None:
         """Read a token's terms again and tell the rules that stand on it, in the background."""
@@ -91,3 +101,7 @@ class Delivery:
         for task in list(self._tasks):
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
+
+
+def _crossed(crossing: Crossing, bids: Sequence[Level], shares: Decimal) -> Crossed:
+    return Crossed(crossing=crossing, ladder=ladder_for(bids, shares))

@@ -1,18 +1,23 @@
 """The way of live quotes through a feed: to the index, crossings to their rules, changes to the tape."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import replace
 from decimal import Decimal
+
+import structlog
 
 from activities.feed_board import Moment, QuoteBoard
 from activities.feed_delivery import Delivery
 from activities.feed_notices import FeedNotices
 from activities.feed_tape import TapeBatch
+from activities.feed_unanswered import Unanswered
 from domain.ids import TokenId
 from domain.messages import WatchRow
 from domain.ports import Book, Clock, MarketStream
-from domain.quotes import MAX_LADDER_LEVELS, Quote
+from domain.quotes import MAX_LADDER_LEVELS, Level, Quote
 from domain.rules.crossing import Crossing
+
+log = structlog.get_logger()
 
 
 class QuoteIntake:
@@ -35,6 +40,7 @@ class QuoteIntake:
         self._batch = batch
         self._notices = notices
         self._clock = clock
+        self._unanswered = Unanswered(board.row)
         self.quotes = 0  # taken in so far
 
     def now(self) -> Moment:
@@ -81,15 +87,30 @@ class QuoteIntake:
         self.deliver(self._board.change(row, self.now()))
 
     def fire_timers(self) -> None:
-        """Send what fires by time alone: `confirm.ms` and `not_before` need no quote."""
-        due = self._board.next_due_ms()
-        if due is not None and due <= self._clock.monotonic_ms():
+        """Send what fires by time alone: `confirm.ms` and `not_before` need no quote, doubts neither."""
+        now_ms, due = self._clock.monotonic_ms(), self._board.next_due_ms()
+        if due is not None and due <= now_ms:
             self.deliver(self._board.due(self.now()))
+        for crossing in self._unanswered.due(now_ms):
+            log.warning("crossing.unanswered", rule_id=crossing.rule_id, generation=crossing.generation)
+            self._delivery.send_again(crossing, *self._market_of(crossing), self._accepted)
 
     def deliver(self, crossings: Iterable[Crossing]) -> None:
         """Hand crossings out; an entry leaves the index when its signal call has returned."""
         for crossing in crossings:
-            row = self._board.row(crossing.rule_id)
-            bids, _ = ((), ()) if row is None else self._stream.ladder(row.token_id, MAX_LADDER_LEVELS)
-            shares = Decimal(0) if row is None else row.shares
-            self._delivery.send(crossing, bids, shares, self._board.delivered)
+            self._delivery.send(crossing, *self._market_of(crossing), self._delivered)
+
+    def _market_of(self, crossing: Crossing) -> tuple[Sequence[Level], Decimal]:
+        """Return the bids of a crossing's token, and for how many shares its rule asks."""
+        row = self._board.row(crossing.rule_id)
+        if row is None:
+            return (), Decimal(0)
+        bids, _ = self._stream.ladder(row.token_id, MAX_LADDER_LEVELS)
+        return bids, row.shares
+
+    def _delivered(self, crossing: Crossing) -> None:
+        self._board.delivered(crossing.rule_id, crossing.generation)
+        self._accepted(crossing)
+
+    def _accepted(self, crossing: Crossing) -> None:
+        self._unanswered.delivered(crossing, self._clock.monotonic_ms())

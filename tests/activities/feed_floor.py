@@ -99,6 +99,8 @@ class FeedFloor:
         self.clock = MovedClock()
         self.rows = []
         self.armed = {}
+        self.changed = []  # rows that the session has not read yet
+        self.hint = None
         self.saved_marks = []
         self.carried_marks = []  # those of the generation before
         self.books_at = {}  # token → bid and ask of the book by REST
@@ -165,6 +167,13 @@ class FeedFloor:
 
     async def quoted(self, bid, ask, token=TOKEN):
         await self.frame(MarketEventKind.QUOTE, token, bid, ask)
+
+    async def changes(self, *rows):
+        """Watches are written; returns when the session has read them."""
+        self.changed.extend(rows)
+        await self.until(lambda: self.hint is not None)
+        self.hint()
+        await self.until(lambda: not self.changed)
 
     async def until(self, holds):
         async with asyncio.timeout(LIMIT_S), self._news:
@@ -249,7 +258,9 @@ class FeedFloor:
         return list(self.rows), 1
 
     async def changed_since(self, edge, venue, shard, shards):
-        return [], edge
+        rows, self.changed = self.changed, []
+        await self.happened()
+        return rows, edge
 
     async def armed_since(self, rule_ids):
         return dict(self.armed)
@@ -261,6 +272,8 @@ class FeedFloor:
         self.saved_marks.extend(marks)
 
     async def listen(self, on_hint):
+        self.hint = on_hint
+        await self.happened()
         await asyncio.Event().wait()
 
     async def pages(self, venue, tokens):
