@@ -12,7 +12,7 @@ from activities.ingest import TRADES_MARGIN, Ingest
 from domain.errors import CredentialsMissing, StorageUnavailable, VenueError
 from domain.messages import StreamStart
 from domain.ports import AccountEvent, AccountEventKind, Clock, Trading, Venues
-from storage.repositories.ledger import BusyAccount, Ledger
+from storage.repositories.ledger import Booked, BusyAccount, Ledger
 
 log = structlog.get_logger()
 
@@ -65,6 +65,7 @@ class AccountStreamActivities:
                     group.create_task(_heartbeat(start))
                     for events in sources:
                         group.create_task(follower.listen(events))
+                    group.create_task(follower.book(group))
                     group.create_task(follower.sweep(self._sweep_min_s, self._sweep_max_s))
                     group.create_task(_stop_with_worker())
             except* _Done as done:
@@ -107,6 +108,8 @@ class _Follower:
         self._clock = clock
         self._swept_to: datetime | None = None
         self._sweep_now = asyncio.Event()
+        self._facts: list[AccountEvent] = []
+        self._facts_came = asyncio.Event()
 
     async def open_sessions(self) -> Sequence[Trading]:
         """Take the account's present sessions as those to follow. Raises CredentialsMissing."""
@@ -118,25 +121,36 @@ class _Follower:
         return tuple(await self._venues.sessions(start.account_id, start.venue, start.mode))
 
     async def listen(self, events: AsyncIterator[AccountEvent]) -> None:
-        """Book each fact as it comes; what cannot be booked now is left to the sweep."""
+        """Take each fact as it comes; a gap is left to the sweep."""
         async for event in events:
             if event.kind is AccountEventKind.GAP:
                 self._sweep_now.set()
                 continue
-            try:
-                await self._book(event)
-            except StorageUnavailable as error:
-                log.warning("stream.fact_left_to_sweep", error=str(error))
-                self._sweep_now.set()
+            self._facts.append(event)
+            self._facts_came.set()
 
-    async def _book(self, event: AccountEvent) -> None:
+    async def book(self, group: asyncio.TaskGroup) -> None:
+        """Book what came, all that waits at once, and tell it while the next is booked."""
+        while True:
+            await self._facts_came.wait()
+            self._facts_came.clear()
+            facts, self._facts = self._facts, []
+            try:
+                booked = await self._record(facts)
+            except StorageUnavailable as error:
+                log.warning("stream.facts_left_to_sweep", facts=len(facts), error=str(error))
+                self._sweep_now.set()
+            else:
+                group.create_task(self._ingest.tell(booked))
+
+    async def _record(self, facts: Sequence[AccountEvent]) -> Booked:
         start = self._start
-        await self._ingest.book(
+        return await self._ingest.record(
             start.account_id,
             start.venue,
             start.mode,
-            fills=[event.fill] if event.fill is not None else [],
-            orders=[event.order] if event.order is not None else [],
+            fills=[event.fill for event in facts if event.fill is not None],
+            orders=[event.order for event in facts if event.order is not None],
         )
 
     async def sweep(self, least_s: float, most_s: float) -> None:

@@ -6,15 +6,15 @@ from decimal import Decimal
 
 import structlog
 
+from activities.position_news import PositionNews
 from domain.errors import CredentialsMissing, StorageUnavailable, VenueError
 from domain.fills import Fill
-from domain.ids import AccountId, RuleId, adopting_order_id, hosted_rule, rule_workflow_id
+from domain.ids import AccountId, RuleId, adopting_order_id, hosted_rule
 from domain.messages import (
     ORDER_REVISION,
     EventRow,
     OrderRef,
     OrderStart,
-    PositionChanged,
     RuleRow,
     RuleStatus,
     Severity,
@@ -63,6 +63,7 @@ class Ingest:
         self._signals = signals
         self._projections = projections
         self._tuning = tuning or Tuning()
+        self._news = PositionNews(rules, signals)
         self._untold: list[Booked] = []
 
     async def book(
@@ -79,32 +80,48 @@ class Ingest:
         Raises:
             StorageUnavailable: nothing was booked.
         """
-        booked = await self._ledger.book(account_id, venue, mode, fills, orders)
+        booked = await self.record(account_id, venue, mode, fills=fills, orders=orders)
         await self.tell(booked)
         return booked
+
+    async def record(
+        self,
+        account_id: AccountId,
+        venue: str,
+        mode: Mode,
+        *,
+        fills: Sequence[Fill] = (),
+        orders: Sequence[VenueOrder] = (),
+    ) -> Booked:
+        """Book facts in one transaction; the caller tells what they change.
+
+        Raises:
+            StorageUnavailable: nothing was booked.
+        """
+        return await self._ledger.book(account_id, venue, mode, fills, orders)
 
     async def tell(self, booked: Booked) -> None:
         """Signal what a booking changed; what cannot be told now is told after a later one."""
         waiting, self._untold = [*self._untold, booked], []
         for facts in waiting:
             try:
-                await self._tell(facts)
+                await self._tell_hosts(facts)
             except (ConnectionError, VenueError, CredentialsMissing, StorageUnavailable) as error:
                 log.warning("facts.not_told", error=str(error))
                 self._untold.append(facts)
+        try:
+            await self._news.tell()
+        except (ConnectionError, StorageUnavailable) as error:
+            log.warning("position.not_told", error=str(error))
 
-    async def _tell(self, booked: Booked) -> None:
-        """Signal hosts and rules; all of it can be repeated."""
+    async def _tell_hosts(self, booked: Booked) -> None:
+        """Signal hosts, and take in what their rules' positions hold now; all of it can be repeated."""
         alive = {host for host in booked.hosts if await self._signals.order_update(host)}
         for reversal in booked.reversals:
             if reversal.host_workflow_id is not None and reversal.host_workflow_id not in alive:
                 await self._adopt(reversal, reversal.host_workflow_id)
         for key, holding in booked.changed_positions:
-            change = PositionChanged(holding=holding)
-            for rule_id in await self._rules.open_rules_on(key):
-                # A rule that hosts the order reads the holding with its order's facts.
-                if rule_workflow_id(rule_id) not in alive:
-                    await self._signals.position_changed(rule_id, change)
+            self._news.take(key, holding, alive)
 
     async def _adopt(self, reversal: Reversed, host: str) -> None:
         """Start an order for shares that came back after their exit had ended."""

@@ -10,6 +10,7 @@ from activities.account_stream import AccountStreamActivities
 from domain.errors import VenueTransient
 from domain.messages import StreamStart
 from domain.orders import Mode
+from domain.ports import AccountEvent, AccountEventKind
 from storage.repositories.ledger import Booked, BusyAccount
 from tests.activities.floor import Desk, make_ref
 from tests.domain.builders import ACCOUNT, make_attempt
@@ -159,3 +160,36 @@ async def test_wallet_that_comes_while_the_stream_runs_is_followed():
 
     assert late.opened.is_set()
     assert set(ledger.fills) == {"first", "late"}
+
+
+class Talking(Wallet):
+    """A socket that tells some facts at once, and then nothing more."""
+
+    def __init__(self, *facts):
+        super().__init__()
+        self.facts = facts
+
+    @asynccontextmanager
+    async def events(self):
+        async def told():
+            for fact in self.facts:
+                yield AccountEvent(kind=AccountEventKind.FILL, fill=fact)
+            await asyncio.Event().wait()
+
+        yield told()
+
+
+async def test_facts_that_wait_together_are_booked_together():
+    bookings = []
+
+    class Ledger(CountedLedger):
+        async def book(self, account_id, venue, mode, fills=(), orders=()):
+            bookings.append(tuple(fills))
+            await asyncio.sleep(0)  # the socket goes on while Postgres works
+            return await super().book(account_id, venue, mode, fills, orders)
+
+    stream = stream_of(Desk(), Ledger(wanted=3), [Talking("a", "b", "c")])
+    async with asyncio.timeout(5):
+        await ActivityEnvironment().run(stream.run_stream, START)
+
+    assert [booking for booking in bookings if booking] == [("a", "b", "c")]

@@ -1,0 +1,76 @@
+"""What rules are told of the positions that they stand on: the latest word, never one word for each fill."""
+
+from collections.abc import Collection
+from dataclasses import dataclass
+
+from domain.ids import rule_workflow_id
+from domain.messages import Holding, PositionChanged
+from domain.ports import Signals
+from domain.positions import PositionKey
+from storage.repositories.rules import Rules
+
+
+@dataclass(frozen=True, slots=True)
+class _Word:
+    """The newest holding of a position, and the workflows that have it already."""
+
+    holding: Holding
+    heard: frozenset[str]
+
+
+class PositionNews:
+    """Tells the rules over a position what it holds.
+
+    Each position has one teller at a time. What changes while it tells waits until it is through, and of that
+    only the newest counts: a thousand fills under a thousand rules are some thousands of messages, not a
+    million, and rules never hear an older holding after a newer one from here.
+    """
+
+    def __init__(self, rules: Rules, signals: Signals) -> None:
+        """Take where rules are found, and the way to them."""
+        self._rules = rules
+        self._signals = signals
+        self._words: dict[PositionKey, _Word] = {}
+        self._telling: set[PositionKey] = set()
+
+    def take(self, key: PositionKey, holding: Holding, heard: Collection[str]) -> None:
+        """Take in what a position holds now.
+
+        Args:
+            key: The position.
+            holding: What it holds.
+            heard: Workflows that need not be told: they read the holding with their order's facts.
+        """
+        word, known = _Word(holding, frozenset(heard)), self._words.get(key)
+        if known is not None:
+            newest = max(known.holding, holding, key=lambda held: held.version)
+            word = _Word(newest, known.heard & word.heard)
+        self._words[key] = word
+
+    async def tell(self) -> None:
+        """Tell all that was taken in, but for positions that somebody else is telling of right now.
+
+        Raises:
+            ConnectionError: Temporal did not take a message; what was not told stays to be told.
+            StorageUnavailable: The rules cannot be read; the same.
+        """
+        for key in [key for key in self._words if key not in self._telling]:
+            self._telling.add(key)
+            try:
+                await self._tell_of(key)
+            finally:
+                self._telling.discard(key)
+
+    async def _tell_of(self, key: PositionKey) -> None:
+        while (word := self._words.pop(key, None)) is not None:
+            try:
+                await self._tell_rules(key, word)
+            except BaseException:
+                self.take(key, word.holding, word.heard)
+                raise
+
+    async def _tell_rules(self, key: PositionKey, word: _Word) -> None:
+        change = PositionChanged(holding=word.holding)
+        for rule_id in await self._rules.open_rules_on(key):
+            if rule_workflow_id(rule_id) not in word.heard:
+                await self._signals.position_changed(rule_id, change)
