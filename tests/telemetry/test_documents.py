@@ -2,6 +2,8 @@
 
 import json
 import re
+import shutil
+import subprocess
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -32,6 +34,7 @@ ALERTS = yaml.safe_load((REPOSITORY / "deploy" / "prometheus" / "alerts.yml").re
 SCRAPES = yaml.safe_load(
     (REPOSITORY / "deploy" / "prometheus" / "prometheus.yml").read_text(encoding="utf-8")
 )
+PROMTOOL = shutil.which("promtool")
 NAME = re.compile(r"\b(?:holdfast|temporal|process|python)_[a-z_]+\b|\bup\b")
 SPECS = {spec.name: spec for spec in CATALOGUE}
 RULES: list[dict[str, Any]] = [rule for group in ALERTS["groups"] for rule in group["rules"]]
@@ -150,7 +153,9 @@ def test_page_has_each_metric_with_its_type_and_labels() -> None:
 def test_page_names_each_alert_once() -> None:
     in_tables = re.findall(r"`(Holdfast\w+)`: ", " ".join(row[4] for row in DOCUMENTED.values()))
 
-    assert sorted([*in_tables, "HoldfastProcessDown"]) == sorted(rule["alert"] for rule in RULES)
+    assert sorted([*in_tables, "HoldfastProcessDown", "HoldfastRoleGone"]) == sorted(
+        rule["alert"] for rule in RULES
+    )
     assert set(re.findall(r"`(Holdfast\w+)`", PAGE)) == {rule["alert"] for rule in RULES}
 
 
@@ -162,6 +167,33 @@ def test_alert_stands_at_a_metric_that_it_asks_for(rule: dict[str, Any]) -> None
     assert asked == owners
     assert rule["labels"]["severity"] in {"critical", "warning", "info"}
     assert rule["annotations"]["summary"]
+
+
+@pytest.mark.parametrize("rule", RULES, ids=lambda rule: rule["alert"])
+def test_alert_on_a_counter_sees_its_first_event(rule: dict[str, Any]) -> None:
+    expression = " ".join(rule["expr"].split())
+
+    for counter, span in re.findall(r"increase\((.+?)\[(\w+)\]\)", expression):
+        assert f"({counter} unless {counter} offset {span})" in expression
+
+
+@pytest.mark.parametrize(
+    "arguments", [("check", "config", "prometheus.yml"), ("test", "rules", "alerts_test.yml")]
+)
+@pytest.mark.skipif(PROMTOOL is None, reason="promtool is not on the path")
+def test_promtool_takes_the_scrapes_and_the_alerts_fire_as_they_should(
+    arguments: tuple[str, ...], tmp_path: Path
+) -> None:
+    assert PROMTOOL is not None
+    folder = tmp_path / "prometheus"
+    shutil.copytree(REPOSITORY / "deploy" / "prometheus", folder)
+    scrapes, key = folder / "prometheus.yml", folder / "operator-key"
+    key.touch()
+    scrapes.write_text(re.sub(r"credentials_file: \S+}", f"credentials_file: {key}}}", scrapes.read_text()))
+
+    told = subprocess.run([PROMTOOL, *arguments], cwd=folder, capture_output=True, text=True, check=False)
+
+    assert told.returncode == 0, told.stdout + told.stderr
 
 
 def base(name: str) -> str:
