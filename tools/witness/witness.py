@@ -6,7 +6,6 @@ probe: `ok`, or what was answered instead. It exits with 1 when a probe differs.
 
 import argparse
 import asyncio
-import contextlib
 import dataclasses
 import secrets
 import sys
@@ -169,11 +168,17 @@ async def market_buy_spends_its_budget(scene: Scene, client: polymarket.AsyncSec
 
 
 async def same_order_twice_is_refused(scene: Scene, client: polymarket.AsyncSecureClient) -> None:
-    """The same bytes are taken once."""
+    """The same bytes are taken once, and the second answer says so."""
     signed = await client.create_limit_order(asset_id=scene.yes, price="0.40", size="10", side="BUY")
-    await client.post_order(signed)
-    with contextlib.suppress(RequestRejectedError):
-        raise Differs(f"the second post was answered {await client.post_order(signed)!r}")
+    placed = await client.post_order(signed)
+    try:
+        answer = await client.post_order(signed)
+    except RequestRejectedError as error:
+        expect("second post", (error.status, "Duplicated" in str(error)), (400, True))
+    else:
+        raise Differs(f"the second post was answered {answer!r}")
+    page = await client.list_open_orders(asset_id=scene.yes).first_page()
+    expect("orders", [order.id for order in page.items], [placed.order_id])
 
 
 async def batch_is_placed_and_cancelled(scene: Scene, client: polymarket.AsyncSecureClient) -> None:
