@@ -54,17 +54,12 @@ async def trade_manager_state(services: Services, context: AccountContext) -> Tr
 
 
 async def _gaps(services: Services, venues: Collection[str], since: datetime) -> GapsAnswer:
-    tape = Tape(services.database)
-    found = [gap for venue in sorted(venues) for gap in await tape.gaps(venue, since)]
-    # A lost socket is a gap of each of its tokens, and one span.
-    spans = {(gap.venue, gap.shard, gap.started_at, gap.ended_at) for gap in found}
-    blind = sum((ended - started for _, _, started, ended in spans), start=timedelta(0))
-    latest = max(found, key=lambda gap: gap.ended_at, default=None)
+    totals = await Tape(services.database).gap_totals(venues, since)
     return GapsAnswer(
         since=since,
-        count=len(spans),
-        seconds=Decimal(blind // _MILLISECOND) / 1000,
-        latest=None if latest is None else GapAnswer.of(latest),
+        count=totals.spans,
+        seconds=Decimal(totals.blind // _MILLISECOND) / 1000,
+        latest=None if totals.latest is None else GapAnswer.of(totals.latest),
     )
 
 

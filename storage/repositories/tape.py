@@ -1,7 +1,7 @@
 """The tape: every change of the top of a book, its gaps, and what it is compacted to."""
 
 from collections.abc import AsyncGenerator, Collection, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from decimal import Decimal
 
@@ -37,6 +37,21 @@ class FeedGap:
     reason: str
 
 
+@dataclass(frozen=True, slots=True)
+class GapTotals:
+    """Gaps of feeds in a span of time.
+
+    Attributes:
+        spans: How many there were; a lost socket is a gap of each of its tokens, and one span.
+        blind: Their length in all.
+        latest: The one that ended last; None where there is none.
+    """
+
+    spans: int
+    blind: timedelta
+    latest: FeedGap | None = None
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Candle:
     """One minute of a token. `open` to `close` are the displayed price; None where there was none."""
@@ -60,6 +75,7 @@ TAPE_KEPT = timedelta(days=2)
 
 _ENTRY = TypeAdapter(TapeEntry)
 _GAP = TypeAdapter(FeedGap)
+_TOTALS = TypeAdapter(GapTotals)
 _CANDLE = TypeAdapter(Candle)
 
 _COLUMNS = ("venue", "token_id", "ts", "bid", "ask", "last")
@@ -94,6 +110,13 @@ _GAPS = f"""SELECT venue, shard, shards, token_id, started_at, ended_at, reason 
     in_shard("$4", shard="shard", shards="shards")
 })
     ORDER BY started_at, id"""  # noqa: S608 - fixed text
+_GAP_SPANS = """SELECT count(*) AS spans, COALESCE(sum(ended_at - started_at), INTERVAL '0') AS blind
+    FROM (
+        SELECT DISTINCT venue, shard, started_at, ended_at FROM feed_gaps
+        WHERE venue = ANY($1::text[]) AND ended_at >= $2
+    ) AS span"""
+_LATEST_GAP = """SELECT venue, shard, shards, token_id, started_at, ended_at, reason FROM feed_gaps
+    WHERE venue = ANY($1::text[]) AND ended_at >= $2 ORDER BY ended_at DESC, id DESC LIMIT 1"""
 _CANDLES = """SELECT venue, token_id, minute, open, high, low, close, bid_low, bid_high, ask_low, ask_high,
         changes
     FROM candles WHERE venue = $1 AND token_id = $2 AND minute >= $3 AND minute < $4 ORDER BY minute"""
@@ -249,6 +272,17 @@ class Tape:
         """
         async with self._database.hot.connection() as connection:
             return read_all(_GAP, await connection.fetch(_GAPS, venue, since, until, token_id))
+
+    async def gap_totals(self, venues: Collection[str], since: datetime) -> GapTotals:
+        """Return how often and how long the feeds of some venues were blind, in gaps that ended since a time.
+
+        Raises:
+            StorageUnavailable: Postgres cannot be reached now.
+        """
+        async with self._database.hot.connection() as connection:
+            (totals,) = read_all(_TOTALS, await connection.fetch(_GAP_SPANS, list(venues), since))
+            latest = read_all(_GAP, await connection.fetch(_LATEST_GAP, list(venues), since))
+        return replace(totals, latest=latest[0] if latest else None)
 
     async def compact(self, before: datetime) -> int:
         """Turn entries older than a time into candles of one minute; return how many entries went."""

@@ -8,7 +8,7 @@ import pytest
 from domain.ids import AccountId
 from domain.quotes import Quote
 from storage.database import Database
-from storage.repositories.tape import FeedGap, Tape, TapeEntry
+from storage.repositories.tape import FeedGap, GapTotals, Tape, TapeEntry
 from tests.storage.builders import START, VENUE, Store
 
 
@@ -100,6 +100,32 @@ async def test_gaps_of_the_shard_and_of_the_token_are_found(store: Store) -> Non
         await tape.record_gap(gap)
     assert await tape.gaps(venue, START, token_id=store.token_id) == gaps[:2]
     assert await tape.gaps(venue, START + timedelta(minutes=2)) == gaps[1:]
+
+
+async def test_gaps_are_added_up_by_spans_and_the_latest_is_told(store: Store) -> None:
+    tape = Tape(store.database)
+    venue, other = f"venue-{store.token_id}", f"other-{store.token_id}"
+
+    def gap(of: str, at: float, minutes: float, token_id: str | None = None) -> FeedGap:
+        started = START + timedelta(minutes=at)
+        return FeedGap(
+            venue=of,
+            shard=0,
+            token_id=token_id,
+            started_at=started,
+            ended_at=started + timedelta(minutes=minutes),
+            reason="socket",
+        )
+
+    latest = gap(other, 1500, 0.5)
+    lost_socket = [gap(venue, 3, 2, "one"), gap(venue, 3, 2, "two")]
+    for each in (gap(venue, -5, 1), gap(venue, -1, 3), *lost_socket, latest, gap("a-third", 9, 9)):
+        await tape.record_gap(each)
+
+    totals = await tape.gap_totals({venue, other}, START)
+    assert totals == GapTotals(spans=3, blind=timedelta(minutes=5.5), latest=latest)
+    assert await tape.gap_totals({venue}, START + timedelta(days=1)) == GapTotals(0, timedelta(0), None)
+    assert await tape.gap_totals((), START) == GapTotals(0, timedelta(0), None)
 
 
 async def test_gap_of_another_shard_is_none_of_the_tokens(store: Store) -> None:
