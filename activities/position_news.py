@@ -54,7 +54,9 @@ class PositionNews:
             ConnectionError: Temporal did not take a message; what was not told stays to be told.
             StorageUnavailable: The rules cannot be read; the same.
         """
-        for key in [key for key in self._words if key not in self._telling]:
+        for key in tuple(self._words):
+            if key in self._telling:
+                continue
             self._telling.add(key)
             try:
                 await self._tell_of(key)
