@@ -10,7 +10,7 @@ beside one with all the others, on one token: its rank among the POSTs.
 import argparse
 import json
 import statistics
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
@@ -21,7 +21,7 @@ from temporalio.client import Client
 import runtime.logging
 from bench.floor import BurstFloor, floor_client
 from bench.market import Trader
-from bench.program import carry_through, data_folder
+from bench.program import Say, prefixed, with_a_folder
 from bench.side_by_side import side_by_side
 from bench.stack import measured, running
 from bench.waiting import until
@@ -35,8 +35,6 @@ PART = "5"
 MARKETS = 10
 ARMED_AT_ONCE = 16
 POSTS_LIMIT_S = 600.0
-
-Say = Callable[[str], None]
 
 
 @dataclass(frozen=True, slots=True)
@@ -175,11 +173,11 @@ async def _measure(
     product: list[float] = []
     bare: list[float] = []
     for number in range(rounds):
-        told = _prefixed(say, f"round {number + 1} of {rounds}: ")
+        told = prefixed(say, f"round {number + 1} of {rounds}: ")
         product.append(await _product_s(admin, many, rules, told))
         told("floor")
         bare.append(await _floor_s(client, rules))
-    fairness = await _fairness(admin, big, single, rules, _prefixed(say, "fairness: "))
+    fairness = await _fairness(admin, big, single, rules, prefixed(say, "fairness: "))
     ratios = tuple(round(floor / taken, 3) for taken, floor in zip(product, bare, strict=True))
     taken, floor = statistics.median(product), statistics.median(bare)
     return Report(
@@ -222,10 +220,6 @@ async def _fairness(admin: SimulatorAdmin, big: Trader, single: Trader, rules: i
     return Fairness(rules=rules, rank_of_single=rank, last_post_s=round(seconds, 3))
 
 
-def _prefixed(say: Say, prefix: str) -> Say:
-    return lambda words: say(prefix + words)
-
-
 def show(report: Report, console: Console) -> None:
     """Print the figures as a table."""
     table = Table(title=f"{report.rules} rules of {report.accounts} accounts crossed by one gap")
@@ -257,10 +251,11 @@ def main() -> None:
     """Measure and print."""
     given = parser().parse_args()
     runtime.logging.configure(level=40)
-    console = Console(stderr=True)
-    with data_folder(given.data_dir, NAME, console) as folder, console.status("starting a stack") as status:
-        work = measure(given.rules, given.accounts, given.rounds, folder, status.update)
-        report = carry_through(work, NAME, console)
+    report = with_a_folder(
+        NAME,
+        given.data_dir,
+        lambda folder, say: measure(given.rules, given.accounts, given.rounds, folder, say),
+    )
     if given.json:
         print(json.dumps(asdict(report)))
     else:

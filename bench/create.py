@@ -29,7 +29,7 @@ from bench.client import Api, Refused
 from bench.figures import Series, series
 from bench.floor import create_bare_ms, floor_client
 from bench.market import Trader, stop_body
-from bench.program import carry_through, data_folder
+from bench.program import Say, prefixed, with_a_folder
 from bench.side_by_side import side_by_side
 from bench.stack import measured, running
 from bench.waiting import BenchFailed
@@ -45,7 +45,6 @@ FILLING_AT_ONCE = 32
 SETTLED_S = 3.0
 TOO_MANY_PAUSE_S = 0.1
 
-Say = Callable[[str], None]
 Sample = Callable[[], Coroutine[object, object, float]]
 
 
@@ -151,7 +150,7 @@ async def measure(
             token = await _token(trader, "creation")
             api = Api(http, stack.admin_key.get_secret_value(), trader.account_id)
             for count in clients:
-                told = _prefixed(say, f"{count} clients: ")
+                told = prefixed(say, f"{count} clients: ")
                 creations.append(await _creation(Caller(api, token), floor, count, per_round, rounds, told))
     return Report(tuple(creations), tuple(await _idle(steps, folder / "idle", say)) if steps else ())
 
@@ -242,10 +241,6 @@ async def _token(trader: Trader, name: str) -> str:
     return token
 
 
-def _prefixed(say: Say, prefix: str) -> Say:
-    return lambda words: say(prefix + words)
-
-
 def show(report: Report, console: Console) -> None:
     """Print the figures as tables."""
     if report.creations:
@@ -307,11 +302,13 @@ def main() -> None:
     """Measure and print."""
     given = parser().parse_args()
     runtime.logging.configure(level=40)
-    console = Console(stderr=True)
-    with data_folder(given.data_dir, NAME, console) as folder, console.status("starting a stack") as status:
-        steps = sorted(given.idle)
-        work = measure(given.clients, given.per_round, given.rounds, steps, folder, status.update)
-        report = carry_through(work, NAME, console)
+    report = with_a_folder(
+        NAME,
+        given.data_dir,
+        lambda folder, say: measure(
+            given.clients, given.per_round, given.rounds, sorted(given.idle), folder, say
+        ),
+    )
     if given.json:
         print(json.dumps(asdict(report)))
     else:

@@ -17,6 +17,7 @@ from rich.table import Table
 
 import runtime.logging
 from bench.figures import Series, series
+from bench.followers import await_followed
 from bench.market import BELOW, DEPTH, Trader
 from bench.program import carry_through, data_folder
 from bench.stack import measured, running
@@ -76,7 +77,7 @@ async def _round(stack: EmbeddedStack, admin: SimulatorAdmin, trader: Trader, *,
     token = await trader.open_market("Will it fail over?")
     await trader.buy(token)
     rule = await trader.arm(token)
-    await until(lambda: _followers(admin, token), lambda count: count == feeds, "the feeds on the token")
+    await await_followed(admin, [token], feeds)
     generation = stack.supervisor.generation(Part.WORKER_FEED)
     stack.kill(Part.WORKER_FEED)
     bid, ask = BELOW
@@ -86,13 +87,6 @@ async def _round(stack: EmbeddedStack, admin: SimulatorAdmin, trader: Trader, *,
     await trader.done(rule)
     await stack.wait_healthy(Part.WORKER_FEED, 180, after=generation)
     return (posts[0].received_monotonic_ns - crossed_ns) / _MILLION
-
-
-async def _followers(admin: SimulatorAdmin, token: str) -> int:
-    """Return how many market sockets follow a token: one of each feed."""
-    market = (await admin.open_sockets())["market"]
-    sockets = market if isinstance(market, list) else []
-    return sum(1 for socket in sockets if isinstance(socket, dict) and token in str(socket["token_ids"]))
 
 
 async def _posts(admin: SimulatorAdmin, token: str) -> Sequence[LedgerEntry]:

@@ -105,17 +105,9 @@ class Trader:
         """Wait until a rule is done.
 
         Raises:
-            BenchFailed: It never was.
+            NeverCame: It never was.
         """
         await self._phase(rule_id, lambda phase: phase == "done", f"the end of {rule_id}")
-
-    async def until(self, path: str, wanted: Callable[[Json], bool]) -> None:
-        """Read a path until it is as wanted.
-
-        Raises:
-            BenchFailed: It never was.
-        """
-        await until(lambda: self.api.get(path), wanted, path)
 
     async def _phase(self, rule_id: str, wanted: Callable[[str], bool], what: str) -> None:
         path = f"/api/v2/rules/{rule_id}"

@@ -5,7 +5,8 @@ import os
 import signal
 import sys
 import tempfile
-from collections.abc import Coroutine, Generator
+import traceback
+from collections.abc import Callable, Coroutine, Generator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TypeVar
@@ -17,6 +18,8 @@ from bench.waiting import BenchFailed
 from runtime.embedded.supervisor import PartFailed
 
 T = TypeVar("T")
+Say = Callable[[str], None]
+"""Receives the step that a program is at."""
 EXIT_DIFFERENT = 1
 """The run came to its end, and what it found is not as it must be."""
 EXIT_FAILED = 2
@@ -33,7 +36,8 @@ def carry_through(work: Coroutine[object, object, T], name: str, console: Consol
     """Run to the end and return what the work returns.
 
     Exits with `EXIT_STOPPED` after Ctrl-C, SIGTERM or SIGHUP, once everything is stopped, and with
-    `EXIT_FAILED` where the run could not be carried through.
+    `EXIT_FAILED` where the run could not be carried through, whatever the reason: what nobody expected is
+    shown with its traceback.
 
     Args:
         work: The program.
@@ -47,6 +51,10 @@ def carry_through(work: Coroutine[object, object, T], name: str, console: Consol
         sys.exit(EXIT_STOPPED)
     except NOT_CARRIED_THROUGH as failed:
         console.print(f"{name}: could not be carried through: {failed}", markup=False, highlight=False)
+        sys.exit(EXIT_FAILED)
+    except Exception:
+        console.print(f"{name}: could not be carried through", markup=False, highlight=False)
+        traceback.print_exc()
         sys.exit(EXIT_FAILED)
 
 
@@ -69,6 +77,26 @@ async def _until_signalled(work: Coroutine[object, object, T]) -> T:
         raise Stopped from None
     except BaseExceptionGroup as several:  # of things done side by side: the first that failed tells why
         raise several.exceptions[0] from several
+
+
+def prefixed(say: Say, prefix: str) -> Say:
+    """Return what tells steps with the words of the step around them."""
+    return lambda words: say(prefix + words)
+
+
+def with_a_folder(
+    name: str, keep: Path | None, work: Callable[[Path, Say], Coroutine[object, object, T]]
+) -> T:
+    """Run work that needs a folder, with a line on the terminal that says what goes on; see `carry_through`.
+
+    Args:
+        name: What the messages call this run.
+        keep: The folder to use, which stays; None makes one that is removed at the end.
+        work: The program; it takes the folder and what tells its steps.
+    """
+    console = Console(stderr=True)
+    with data_folder(keep, name, console) as folder, console.status("starting a stack") as status:
+        return carry_through(work(folder, lambda words: status.update(f"{name}: {words}")), name, console)
 
 
 @contextmanager

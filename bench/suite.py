@@ -9,7 +9,7 @@ import argparse
 import asyncio
 import json
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
@@ -23,13 +23,11 @@ from bench.machine import this_machine
 from bench.page import page
 from bench.peers import comparison
 from bench.plots import draw
-from bench.program import carry_through, data_folder
+from bench.program import Say, carry_through, data_folder
 from bench.results import Results
 
 NAME = "bench"
 PAGE = Path("docs/benchmarks.md")
-
-Say = Callable[[str], None]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -16,6 +16,10 @@ class BenchFailed(Exception):
     """A step of a program did not come to its end: its run says nothing about the product."""
 
 
+class NeverCame(BenchFailed):
+    """What was waited for did not come in time. Where the product owes it: see `missed`."""
+
+
 async def until(
     read: Callable[[], Awaitable[T]],
     wanted: Callable[[T], bool],
@@ -27,11 +31,20 @@ async def until(
     """Read until it is as wanted, and return it.
 
     Raises:
-        BenchFailed: It never was, within `limit_s` seconds.
+        NeverCame: It never was, within `limit_s` seconds.
     """
     deadline = time.monotonic() + limit_s
     while not wanted(answer := await read()):
         if time.monotonic() > deadline:
-            raise BenchFailed(f"{what} did not come within {limit_s:.0f} s; last: {answer}")
+            raise NeverCame(f"{what} did not come within {limit_s:.0f} s; last: {answer}")
         await asyncio.sleep(pause_s)
     return answer
+
+
+async def missed(owed: Awaitable[object]) -> tuple[str, ...]:
+    """Return nothing once what the product owes has come, else the words that it never did."""
+    try:
+        await owed
+    except NeverCame as never:
+        return (str(never),)
+    return ()

@@ -14,8 +14,8 @@ from rich.console import Console
 import runtime.logging
 from bench.chaos.options import GROUPS, ChaosOptions, Pace, Target, targets_of, troubles_of
 from bench.chaos.report import as_json, show
-from bench.chaos.run import Outcome, run
-from bench.program import EXIT_DIFFERENT, carry_through, data_folder
+from bench.chaos.run import run
+from bench.program import EXIT_DIFFERENT, with_a_folder
 
 BUDGET_S = 10.0
 """Within this time after each kill every exit that stood crossed has been sent."""
@@ -70,10 +70,8 @@ def main() -> None:
     except ValueError as error:
         commands.error(str(error))
     runtime.logging.configure(level=50)
-    console = Console(stderr=True)
     name = f"seed {options.seed}"
-    with data_folder(given.data_dir, name, console) as folder:
-        outcome = carry_through(_watched(options, folder, name, console), name, console)
+    outcome = with_a_folder(name, given.data_dir, lambda folder, say: run(options, say, folder))
     report = outcome.report
     readable = Console(stderr=given.json)
     if given.deeds:
@@ -85,12 +83,6 @@ def main() -> None:
         print(as_json(report, budget_s))
     late = given.recovery_budget is not None and report.late(budget_s)
     sys.exit(EXIT_DIFFERENT if report.findings or late else 0)
-
-
-async def _watched(options: ChaosOptions, folder: Path, name: str, console: Console) -> Outcome:
-    """Run with a line that says what goes on."""
-    with console.status("") as status:
-        return await run(options, lambda words: status.update(f"{name}: {words}"), folder)
 
 
 def replay_line(options: ChaosOptions, given: argparse.Namespace) -> str:

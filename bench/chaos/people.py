@@ -9,16 +9,18 @@ from pathlib import Path
 from temporalio.api.common.v1 import WorkflowExecution
 from temporalio.api.enums.v1 import EventType
 from temporalio.api.workflowservice.v1 import ResetWorkflowExecutionRequest
-from temporalio.service import RPCError
+from temporalio.client import Client, WorkflowExecutionStatus
+from temporalio.service import RPCError, RPCStatusCode
 
 from bench.chaos.evidence import Touch
 from bench.chaos.options import Trouble
 from bench.chaos.paths import CENT
 from bench.chaos.plan import Act, ConditionKind, ConditionPlan
-from bench.chaos.scene import Scene
+from bench.chaos.scene import Scene, patiently
 from bench.chaos.stage import Armed, condition_bodies, now_ms
 from bench.client import Json, Refused
 from domain.ids import RuleId, rule_workflow_id
+from domain.messages import RuleOutcome
 from runtime.embedded.stack import Part
 from runtime.embedded.supervisor import PartState
 
@@ -36,14 +38,15 @@ async def reset(scene: Scene, act: Act) -> None:
         return
     since, workflow_id = now_ms(), rule_workflow_id(RuleId(rule.rule_id))
     try:
-        history = await scene.temporal.get_workflow_handle(workflow_id).fetch_history()
+        # The run that is there now: another reset may have begun one since the first.
+        run_id = (await scene.temporal.get_workflow_handle(workflow_id).describe()).run_id
+        history = await scene.temporal.get_workflow_handle(workflow_id, run_id=run_id).fetch_history()
         finished = 0
         for event in history.events:
             if event.workflow_execution_signaled_event_attributes.signal_name == "crossed":
                 break
             if event.event_type == EventType.EVENT_TYPE_WORKFLOW_TASK_COMPLETED:
                 finished = event.event_id
-        run_id = history.events[0].workflow_execution_started_event_attributes.original_execution_run_id
         await scene.temporal.workflow_service.reset_workflow_execution(
             ResetWorkflowExecutionRequest(
                 namespace=scene.temporal.namespace,
@@ -61,17 +64,26 @@ async def reset(scene: Scene, act: Act) -> None:
 
 
 async def terminate(scene: Scene, act: Act) -> None:
-    """Terminate a rule's workflow."""
+    """Terminate a rule's workflow; one that had come to its own end before is judged as if nobody had."""
     rule = _pick(scene, act)
     if rule is None:
         return
     rule.touch = Touch.TERMINATED
-    handle = scene.temporal.get_workflow_handle(rule_workflow_id(RuleId(rule.rule_id)))
+    status = await patiently(lambda: _terminated(scene.temporal, RuleId(rule.rule_id)))
+    if status is not WorkflowExecutionStatus.TERMINATED:
+        rule.touch = Touch.NONE
+    scene.note(f"terminate {rule.rule_id}: {'ended' if status is None else status.name}")
+
+
+async def _terminated(temporal: Client, rule_id: RuleId) -> WorkflowExecutionStatus | None:
+    """Terminate a rule's workflow, and return how it stands then: it may have ended before."""
+    handle = temporal.get_workflow_handle(rule_workflow_id(rule_id))
     try:
         await handle.terminate("chaos")
-        scene.note(f"terminate {rule.rule_id}")
-    except RPCError as error:  # it had ended, or Temporal is away: either way its end is not judged
-        scene.note(f"terminate {rule.rule_id}: {error.status.name}")
+    except RPCError as error:
+        if error.status is not RPCStatusCode.NOT_FOUND:
+            raise
+    return (await handle.describe()).status
 
 
 async def roll_back(scene: Scene, _: Act) -> None:
@@ -136,17 +148,21 @@ async def patch(scene: Scene, act: Act) -> None:
     await _at_its_crossing(scene, rule, act)
     body: Json = {"conditions": condition_bodies(lowered), "allow_immediate": True}
     words = await _answer(rule, "PATCH", body)
+    if words == RuleOutcome.CROSSING_WON:
+        rule.versions.remove(lowered)
     scene.note(f"patch {rule.rule_id}: {words}")
 
 
 async def cancel(scene: Scene, act: Act) -> None:
-    """Cancel a rule at the very moment at which its market moves."""
+    """Cancel a rule at the very moment at which its market moves; where its exit won, it has to sell."""
     rule = _pick(scene, act, soon=True)
     if rule is None:
         return
     rule.touch = Touch.CANCELED
     await _at_its_crossing(scene, rule, act)
     words = await _answer(rule, "DELETE", None)
+    if words == RuleOutcome.CROSSING_WON:
+        rule.touch = Touch.NONE
     scene.note(f"cancel {rule.rule_id}: {words}")
 
 
@@ -154,7 +170,7 @@ async def _answer(rule: Armed, method: str, body: Json | None) -> str:
     try:
         answer = await rule.trader.api.call(method, f"/api/v2/rules/{rule.rule_id}", body)
     except Refused as refused:
-        return str(refused.status)
+        return refused.code or str(refused.status)
     return str(answer.get("outcome", "accepted"))
 
 

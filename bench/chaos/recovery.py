@@ -13,6 +13,8 @@ class Circumstance(StrEnum):
     KILLED = "after_kills"
     APART = "apart"
     UNDISTURBED = "undisturbed"
+    EARLY = "early"
+    """Sent before the tape crossed its level: by the price of a trade, such as that of another exit."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -44,6 +46,8 @@ class Recovery:
     @property
     def circumstance(self) -> Circumstance:
         """Say in which column of the report this exit belongs."""
+        if self.sent_ms < self.crossed_ms:
+            return Circumstance.EARLY
         if self.kills:
             return Circumstance.KILLED
         return Circumstance.APART if self.apart else Circumstance.UNDISTURBED
@@ -59,7 +63,7 @@ def recoveries(
     crossed_at_ms: Mapping[str, int],
     sends: Mapping[str, Sequence[Sent]],
 ) -> Iterator[Recovery]:
-    """Yield every exit that was crossed for certain and sent after that.
+    """Yield every exit that was crossed for certain and sent.
 
     A second kill does not restart the clock: after each kill, whoever stands crossed has to be sent. Time in
     which the venue was at fault or a breaker open is taken out, and the clock goes on at its end.
@@ -72,22 +76,23 @@ def recoveries(
     """
     for rule in rules:
         crossed_ms, sent = crossed_at_ms.get(rule.rule_id), sends.get(rule.rule_id)
-        if crossed_ms is not None and sent and sent[0].at_ms >= crossed_ms:
+        if crossed_ms is not None and sent:
             yield _recovery(rule, crossed_ms, sent[0], disturbances)
 
 
 def _recovery(
     rule: RuleEvidence, crossed_ms: int, sent: Sent, disturbances: Sequence[Disturbance]
 ) -> Recovery:
-    met = [d for d in disturbances if _concerns(d, rule) and _met(d, crossed_ms, sent.at_ms)]
+    begun_ms = min(crossed_ms, sent.at_ms)  # one that was sent early waited for nothing
+    met = [d for d in disturbances if _concerns(d, rule) and _met(d, begun_ms, sent.at_ms)]
     kills = tuple(d for d in met if not d.apart)
     apart = tuple(d for d in met if d.apart)
-    struck = [max(crossed_ms, kill.span.from_ms) for kill in kills] or [crossed_ms]
+    struck = [max(begun_ms, kill.span.from_ms) for kill in kills] or [begun_ms]
 
     def waited_s(from_ms: int, to_ms: int) -> float:
         return (to_ms - from_ms - _covered_ms((d.span for d in apart), Span(from_ms, to_ms))) / 1000
 
-    whole_s = (sent.at_ms - crossed_ms) / 1000
+    whole_s = (sent.at_ms - begun_ms) / 1000
     return Recovery(
         rule_id=rule.rule_id,
         order_id=sent.order_id,
@@ -95,9 +100,9 @@ def _recovery(
         sent_ms=sent.at_ms,
         kills=kills,
         apart=apart,
-        apart_s=whole_s - waited_s(crossed_ms, sent.at_ms),
+        apart_s=whole_s - waited_s(begun_ms, sent.at_ms),
         seconds=waited_s(min(struck), sent.at_ms),
-        before_s=waited_s(crossed_ms, min(struck)),
+        before_s=waited_s(begun_ms, min(struck)),
         after_last_s=waited_s(max(struck), sent.at_ms),
     )
 

@@ -13,6 +13,7 @@ WORDS = {
     Circumstance.KILLED: "crossed around a kill",
     Circumstance.APART: "met faults of the venue or an open breaker only",
     Circumstance.UNDISTURBED: "met nothing",
+    Circumstance.EARLY: "were sent by the price of a trade, before the tape crossed their level",
 }
 
 

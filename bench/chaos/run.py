@@ -19,6 +19,7 @@ from bench.chaos.scene import Scene
 from bench.chaos.stage import Stage, now_ms
 from bench.chaos.venue_troubles import VENUE
 from bench.client import Api
+from bench.program import Say
 from bench.stack import running
 from runtime.embedded.ports import Ports
 from runtime.embedded.stack import StackOptions
@@ -27,7 +28,6 @@ from runtime.settings import TuningSettings
 from runtime.temporal import connect
 from simulator.client import SimulatorAdmin
 
-Say = Callable[[str], None]
 Do = Callable[[Scene, Act], Awaitable[None]]
 _DEEDS: dict[str, Do] = {**MACHINE, **VENUE, **PEOPLE}
 LOOK_AGAIN_S = 2.0

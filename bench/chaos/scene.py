@@ -8,6 +8,7 @@ from typing import TypeVar
 import asyncpg
 import httpx2
 from temporalio.client import Client
+from temporalio.service import RPCError
 
 from bench.chaos.outages import Outages
 from bench.chaos.stage import Stage, now_ms
@@ -15,7 +16,7 @@ from runtime.embedded.stack import EmbeddedStack
 
 T = TypeVar("T")
 PATIENCE_S = 60.0
-_AWAY = (httpx2.TransportError, OSError, asyncpg.PostgresError, asyncpg.InterfaceError)
+_AWAY = (httpx2.TransportError, OSError, asyncpg.PostgresError, asyncpg.InterfaceError, RPCError)
 
 
 @dataclass(slots=True)

@@ -15,6 +15,7 @@ from bench.chaos.evidence import Touch
 from bench.chaos.paths import CENT, START, Row
 from bench.chaos.plan import ConditionKind, ConditionPlan, Plan, PositionPlan, RulePlan
 from bench.client import Api, Json
+from bench.followers import await_followed
 from bench.purchases import buy, rest
 from bench.side_by_side import side_by_side
 from bench.waiting import until
@@ -155,14 +156,7 @@ class Stage:
 
     async def _await_watching(self) -> None:
         """Wait until sockets follow the tokens of all armed rules."""
-        wanted = {rule.token_id for rule in self.rules}
-
-        async def followed() -> bool:
-            sockets = (await self.admin.open_sockets()).get("market")
-            told = str(sockets)
-            return all(token in told for token in wanted)
-
-        await until(followed, bool, "the feed's subscriptions")
+        await await_followed(self.admin, {rule.token_id for rule in self.rules})
 
 
 def condition_bodies(conditions: Iterable[ConditionPlan]) -> list[JsonValue]:

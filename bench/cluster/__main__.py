@@ -9,7 +9,6 @@ import argparse
 import json
 import sys
 import time
-from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from enum import StrEnum
 from pathlib import Path
@@ -24,7 +23,7 @@ from bench.cluster.tuning import Effect, effects, knows
 from bench.latency import Report, measure_on
 from bench.latency import show as show_latency
 from bench.market import Trader
-from bench.program import EXIT_DIFFERENT, EXIT_FAILED, EXIT_STOPPED, carry_through, data_folder
+from bench.program import EXIT_DIFFERENT, EXIT_FAILED, EXIT_STOPPED, Say, carry_through, data_folder
 from bench.waiting import BenchFailed
 from cli.client import ApiClient
 from cli.demo import agrees
@@ -40,8 +39,6 @@ from simulator.client import SimulatorAdmin
 POSTGRES_PACKAGES = Path(sys.prefix) / "postgres-contrib"
 SECONDS_OF_TAPE = 12
 NAME = "cluster"
-
-Say = Callable[[str], None]
 
 
 class Act(StrEnum):

@@ -7,17 +7,19 @@ before the frame that crosses the third is.
 
 import time
 from collections.abc import Awaitable, Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from decimal import Decimal
 
 from temporalio.client import Client
 from temporalio.service import RPCError
 
 from bench.client import Json
+from bench.followers import await_followed
 from bench.market import SHARES, Protected, Trader
-from bench.waiting import BenchFailed, until
+from bench.waiting import NeverCame, missed, until
 from domain.ids import feed_workflow_id
 from runtime.cluster.stack import API, NODES, ClusterStack, temporal_part, worker_part
+from runtime.embedded.supervisor import PartFailed
 from simulator.client import SimulatorAdmin
 
 
@@ -71,13 +73,17 @@ class Arena:
         """Protect, cross, kill, wait for all to be back, and look at the venue's books.
 
         Raises:
-            BenchFailed: A step did not come to its end.
+            BenchFailed: The round could not be set up. What the cluster owed from then on, and what did not
+                come, is among the round's differences.
         """
         sent, crossed, away = await self._protect(victims.name)
         parts = await victims.find(self)
-        release = await hold_after_accept(
-            self.admin, sent.token_id, lambda: self.admin.step_tape(sent.tape_id)
-        )
+        try:
+            release = await hold_after_accept(
+                self.admin, sent.token_id, lambda: self.admin.step_tape(sent.tape_id)
+            )
+        except NeverCame as never:
+            return Round(victims.name, parts, 0, (str(never),), None, None, 0.0)
         generations = {part: self.stack.supervisor.generation(part) for part in parts}
         await self.admin.step_tape(crossed.tape_id)
         killed = time.monotonic()
@@ -85,19 +91,22 @@ class Arena:
             self.stack.kill(part)
         await self.admin.step_tape(away.tape_id)
         await release()
-        for part, generation in generations.items():
-            await self.stack.wait_healthy(part, 180.0, after=generation)
+        gone = [await self._stays_away(part, generation) for part, generation in generations.items()]
         back_s = time.monotonic() - killed
-        return await self._round(victims.name, parts, (sent, crossed, away), back_s)
+        done = await self._round(victims.name, parts, (sent, crossed, away), back_s)
+        return replace(done, differences=(*(words for words in gone if words), *done.differences))
+
+    async def _stays_away(self, part: str, generation: int) -> str | None:
+        """Wait for a killed part; say so where it does not come back."""
+        try:
+            await self.stack.wait_healthy(part, 180.0, after=generation)
+        except PartFailed as failed:
+            return str(failed)
+        return None
 
     async def _protect(self, name: str) -> tuple[Protected, Protected, Protected]:
         sent, crossed, away = [await self.trader.protect(f"{name}, {n}") for n in ("sent", "crossed", "away")]
-
-        async def sockets() -> str:
-            return str((await self.admin.open_sockets())["market"])
-
-        tokens = [protected.token_id for protected in (sent, crossed, away)]
-        await until(sockets, lambda told: all(token in told for token in tokens), "the feed's subscriptions")
+        await await_followed(self.admin, [protected.token_id for protected in (sent, crossed, away)])
         return sent, crossed, away
 
     async def _round(
@@ -106,12 +115,9 @@ class Arena:
         differences: list[str] = []
         orders = 0
         for protected in all_three:
-            try:
-                await self.trader.done(protected.rule_id)
-            except BenchFailed as failed:
-                differences.append(str(failed))
-                continue
+            unended = await missed(self.trader.done(protected.rule_id))
             registered, wrong = await self._audit(protected)
+            differences += unended
             orders += registered
             differences += wrong
         _, crossed, away = all_three
@@ -146,9 +152,10 @@ class Arena:
         left = (await self.admin.wallet(self.trader.address)).tokens.get(token, "0")
         if Decimal(left) != 0:
             wrong.append(f"{token[:12]}: {left} shares are left")
-        await until(
+        positions = until(
             lambda: self.trader.api.get("/api/v2/positions", token_id=token), is_empty, "an empty position"
         )
+        wrong += await missed(positions)
         return len(set(accepted)), wrong
 
     async def _to_post_s(self, protected: Protected) -> float | None:

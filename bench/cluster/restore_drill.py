@@ -22,7 +22,7 @@ from bench.cluster.__main__ import POSTGRES_PACKAGES, get_programs
 from bench.cluster.kills import hold_after_accept, is_empty
 from bench.market import BELOW, DEPTH, Trader
 from bench.program import EXIT_DIFFERENT, carry_through, data_folder
-from bench.waiting import until
+from bench.waiting import missed, until
 from runtime.cluster.stack import ROLES, ClusterOptions, ClusterStack
 from simulator.client import SimulatorAdmin
 
@@ -60,6 +60,7 @@ class Drill:
         booked_s: From the start of the bookkeepers until the sales since the backup stood in the ledger.
         ends: Status and detail of each rule at the end.
         orders: Exit orders that the venue accepted for each position; one is right.
+        missed: In words, what the restored product owed and did not bring in time.
     """
 
     backup_s: float
@@ -67,13 +68,14 @@ class Drill:
     booked_s: float
     ends: dict[str, str]
     orders: dict[str, int]
+    missed: tuple[str, ...]
 
     @property
     def failures(self) -> list[str]:
         """In words, what is not as it must be."""
         twice = [f"{name}: {count} exits at the venue" for name, count in self.orders.items() if count != 1]
         wanted = {"armed": "TRIGGERED", "flying": "TRIGGERED", "sold": "CANCELED position_closed"}
-        return twice + [
+        return [*self.missed, *twice] + [
             f"{name}: {end} where {wanted[name]} had to be"
             for name, end in self.ends.items()
             if not end.startswith(wanted[name])
@@ -100,11 +102,12 @@ async def run(folder: Path, packages: Path, console: Console) -> Drill:
     async with ClusterStack(replace(options, roles=(BOOKKEEPER,))) as stack, _http(stack) as http:
         clock = time.monotonic()
         api = Api(http, stack.admin_key.get_secret_value(), before.account_id, patient=True)
-        await _gone(api, before.sold)
+        unbooked = await missed(_gone(api, before.sold))
         booked_s = round(time.monotonic() - clock, 1)
         say(f"the sale since the backup is booked after {booked_s} s; the other workers")
         await stack.start_workers(*(role for role in ROLES if role != BOOKKEEPER))
-        return await _after(stack, api, before, restore_s, booked_s)
+        drill = await _after(stack, api, before)
+        return replace(drill, restore_s=restore_s, booked_s=booked_s, missed=unbooked + drill.missed)
 
 
 async def _until_lost(stack: ClusterStack, backup: Path) -> Before:
@@ -127,22 +130,22 @@ async def _until_lost(stack: ClusterStack, backup: Path) -> Before:
         return Before(trader.account_id, armed, sold, flying, backup_s)
 
 
-async def _after(stack: ClusterStack, api: Api, before: Before, restore_s: float, booked_s: float) -> Drill:
-    """Let the rules come to their ends, and count what the venue accepted."""
+async def _after(stack: ClusterStack, api: Api, before: Before) -> Drill:
+    """Let the rules come to their ends, and count what the venue accepted; the times are the caller's."""
     named = {"armed": before.armed, "sold": before.sold, "flying": before.flying}
     async with SimulatorAdmin(stack.simulator_admin_url) as admin:
-        for kept in (before.sold, before.flying):
-            await _ended(api, kept)
+        unended = [await missed(_ended(api, kept)) for kept in (before.sold, before.flying)]
         await _cross(admin, before.armed)
+        unended.append(await missed(_ended(api, before.armed)))
         ends: dict[str, str] = {}
         for name, kept in named.items():
-            row = await _ended(api, kept)
+            row = await api.get(f"/api/v2/rules/{kept.rule_id}")
             ends[name] = f"{row['status']} {row['detail']}"
         orders: dict[str, int] = {}
         for name, kept in named.items():
             entries = await admin.ledger(token_id=kept.token_id)
             orders[name] = sum(entry.side == "SELL" and entry.outcome == "accepted" for entry in entries)
-    return Drill(before.backup_s, restore_s, booked_s, ends, orders)
+    return Drill(before.backup_s, 0.0, 0.0, ends, orders, tuple(words for one in unended for words in one))
 
 
 async def _cross(admin: SimulatorAdmin, kept: Kept) -> None:

@@ -9,7 +9,7 @@ own (some hundred megabytes, once); one that does not install here is reported a
 import argparse
 import json
 import statistics
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
@@ -23,15 +23,13 @@ from bench.index import Reader
 from bench.index_scenes import Mix, filled_index, quotes, tokens_for
 from bench.latency import measure
 from bench.peers.installed import FREQTRADE, NAUTILUS, NotMeasured, run_peer
-from bench.program import carry_through, data_folder
+from bench.program import Say, carry_through, data_folder
 
 NAME = "peers"
 STOPS = (1, 1_000, 10_000)
 VENVS = Path.home() / ".cache" / "holdfast" / "peers"
 ROUNDS = 7
 QUOTES = 100_000
-
-Say = Callable[[str], None]
 
 
 class _Emulator(BaseModel):

@@ -101,7 +101,8 @@ def test_undisturbed_exit_is_measured_but_is_no_recovery() -> None:
 
 
 def test_exit_that_was_sent_before_the_certain_crossing_waited_for_nothing() -> None:
-    assert report(-50).recoveries == ()
+    told = recovery(-50)
+    assert (told.circumstance, told.seconds, told.is_late(0)) == (Circumstance.EARLY, 0, False)
 
 
 def test_report_names_the_late_exit_with_what_it_met() -> None:
