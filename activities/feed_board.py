@@ -36,10 +36,13 @@ def unix_ms(at: datetime) -> int:
 
 @dataclass(slots=True)
 class Seen:
-    """The newest quote of a token and when it was last confirmed, local monotonic milliseconds."""
+    """The newest quote of a token, when it was last confirmed (local monotonic milliseconds), and its venue's
+    time where it has one.
+    """
 
     quote: Quote
     confirmed_ms: int
+    venue_ms: int | None = None
 
 
 class QuoteBoard:
@@ -71,6 +74,10 @@ class QuoteBoard:
     def tokens(self) -> list[TokenId]:
         """Return the tokens that rules stand on."""
         return list(self._by_token)
+
+    def follows(self, token_id: TokenId) -> bool:
+        """Say whether rules stand on a token."""
+        return token_id in self._by_token
 
     def rules_on(self, token_id: str) -> list[str]:
         """Return the rules that stand on a token."""
@@ -109,10 +116,11 @@ class QuoteBoard:
         """Take a quote in and return what it fires."""
         seen = self._seen.get(token_id)
         if seen is None:
-            self._seen[token_id] = Seen(quote, at.mono_ms)
+            self._seen[token_id] = Seen(quote, at.mono_ms, venue_ms)
         else:
             seen.quote = quote
             seen.confirmed_ms = at.mono_ms
+            seen.venue_ms = venue_ms
         return self._index.on_quote(
             token_id, quote, at.mono_ms, venue_timestamp_ms=venue_ms, wall_ms=at.wall_ms
         )

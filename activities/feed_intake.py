@@ -6,7 +6,7 @@ from decimal import Decimal
 
 import structlog
 
-from activities.feed_board import Moment, QuoteBoard
+from activities.feed_board import Moment, QuoteBoard, Seen
 from activities.feed_delivery import Delivery
 from activities.feed_notices import FeedNotices
 from activities.feed_tape import TapeBatch
@@ -48,7 +48,9 @@ class QuoteIntake:
         return Moment.now(self._clock)
 
     def take(self, token_id: TokenId, quote: Quote, received_ms: int, venue_ms: int | None) -> None:
-        """Take a quote that was received at a monotonic time."""
+        """Take a quote that was received at a monotonic time; of a token that was given up it is too late."""
+        if not self._board.follows(token_id):
+            return
         self.quotes += 1
         changed = self._board.is_change(token_id, quote)
         at = Moment(received_ms, self.now().wall_ms)
@@ -63,14 +65,18 @@ class QuoteIntake:
         Args:
             book: as the venue answered.
             asked_ms: monotonic time of the question. A frame that came since is newer than the answer may
-                be; the stream's own book sorts both by the venue's time.
+                be, and so is one that tells of a later time of the venue, which answers from caches.
 
         Returns:
             Whether it was news: no frame had told of it.
         """
-        self._stream.replace_book(book)
+        if not self._board.follows(book.token_id):
+            return False  # given up while the answer was on its way: a quote kept would be old one day
         self._notices.saw_book(book)
         seen = self._board.seen(book.token_id)
+        is_older = seen is not None and _is_older(book, seen)
+        if not (is_older and any(self._stream.ladder(book.token_id, 1))):
+            self._stream.replace_book(book)
         if seen is not None and seen.confirmed_ms > asked_ms:
             return False
         quote = book.quote
@@ -78,6 +84,8 @@ class QuoteIntake:
             quote = replace(quote, last=seen.quote.last)
         if seen is not None and seen.quote == quote:
             self.deliver(self._board.confirm(book.token_id, self.now()))
+            return False
+        if is_older:
             return False
         self.take(book.token_id, quote, self._clock.monotonic_ms(), book.venue_timestamp_ms)
         return True
@@ -114,3 +122,10 @@ class QuoteIntake:
 
     def _accepted(self, crossing: Crossing) -> None:
         self._unanswered.delivered(crossing, self._clock.monotonic_ms())
+
+
+def _is_older(book: Book, seen: Seen) -> bool:
+    """Whether a book is from before the newest quote of its token, by the venue's own time."""
+    if book.venue_timestamp_ms is None or seen.venue_ms is None:
+        return False
+    return book.venue_timestamp_ms < seen.venue_ms

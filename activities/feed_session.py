@@ -1,7 +1,8 @@
 """One life of a market feed between restarts: quotes in, crossings out, the tape beside.
 
-Recovery comes first: the tape is replayed through the same index, the saved marks are put back, fresh books
-of every watched token are judged, and only then the socket's frames are.
+Recovery comes first: the tape is replayed through the same index and the saved marks are put back. Then the
+socket's frames are judged, and beside them a fresh book of every watched token; once those were read nothing
+is unseen any more, and the feed is live.
 """
 
 import asyncio
@@ -136,7 +137,7 @@ class FeedSession:
         async with asyncio.TaskGroup() as group:
             # From the first moment on: a recovery that is slow is no pause, one that stood still is.
             group.create_task(self._tick())
-            edge = await self._go_live()
+            edge = await self._recover()
             if settings.ws_enabled:
                 group.create_task(self._consume())
                 group.create_task(self._rereads.run())
@@ -148,6 +149,7 @@ class FeedSession:
             group.create_task(self._notices.run())
             group.create_task(self._follower.follow(edge, settings.reread_s))
             group.create_task(self._follower.listen())
+            await self._go_live()
 
     async def until_live(self) -> None:
         """Wait until recovery is over and the feed sees."""
@@ -184,18 +186,23 @@ class FeedSession:
         if self._stood_still is None:
             await self._recorder.give_back()
 
-    async def _go_live(self) -> int:
-        """Recover, subscribe, judge fresh books; return the watches' visible edge."""
+    async def _recover(self) -> int:
+        """Recover and subscribe; return the watches' visible edge."""
         edge = await self._recovery.run(await self._recorder.last_sight())
         tokens = self._board.tokens()
         if self._settings.ws_enabled and tokens:
             await self._stream.subscribe(tokens)
-        await self._books.read(tokens)
-        self._recorder.live()
         self._frame_ms = self._clock.monotonic_ms()
-        self._live.set()
-        log.info("feed.live", venue=self._shard.venue, rules=self._board.rules, tokens=len(tokens))
         return edge
+
+    async def _go_live(self) -> None:
+        """Judge fresh books; from then on the feed sees."""
+        await self._books.read(self._board.tokens())
+        self._recorder.live()
+        self._live.set()
+        log.info(
+            "feed.live", venue=self._shard.venue, rules=self._board.rules, tokens=len(self._board.tokens())
+        )
 
     async def _consume(self) -> None:
         async for events in self._stream.events():

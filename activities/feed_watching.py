@@ -53,16 +53,17 @@ class WatchFollower:
         """
         loop = asyncio.get_running_loop()
         reread_at = loop.time() + reread_s
-        while True:
-            try:
-                async with asyncio.timeout_at(reread_at):
-                    await self._hint.wait()
-            except TimeoutError:
-                reread_at = loop.time() + reread_s
-            self._hint.clear()
-            edge = await self._read_changes(edge)
+        async with asyncio.TaskGroup() as reads:
+            while True:
+                try:
+                    async with asyncio.timeout_at(reread_at):
+                        await self._hint.wait()
+                except TimeoutError:
+                    reread_at = loop.time() + reread_s
+                self._hint.clear()
+                edge = await self._read_changes(edge, reads)
 
-    async def _read_changes(self, edge: int) -> int:
+    async def _read_changes(self, edge: int, reads: asyncio.TaskGroup) -> int:
         try:
             rows, next_edge = await self._watches.changed_since(
                 edge, self._shard.venue, self._shard.shard, self._shard.shards
@@ -75,10 +76,10 @@ class WatchFollower:
         before = set(self._board.tokens())
         for row in rows:
             self._intake.change(row)
-        await self._resubscribe(before)
+        await self._resubscribe(before, reads)
         return next_edge
 
-    async def _resubscribe(self, before: set[TokenId]) -> None:
+    async def _resubscribe(self, before: set[TokenId], reads: asyncio.TaskGroup) -> None:
         tokens = self._board.tokens()
         added = [token for token in tokens if token not in before]
         gone = list(before.difference(tokens))
@@ -88,4 +89,5 @@ class WatchFollower:
         if added and self._stream is not None:
             await self._stream.subscribe(added)
         if added:
-            await self._books.read(added)
+            # Beside the watches: their frames tell the books, too, and others must not wait for the answer.
+            reads.create_task(self._books.read(added))

@@ -103,7 +103,7 @@ class FeedFloor:
         self.hint = None
         self.saved_marks = []
         self.carried_marks = []  # those of the generation before
-        self.books_at = {}  # token → bid and ask of the book by REST
+        self.books_at = {}  # token → bid and ask of the book by REST, and its venue's time
         self.held = {}  # token → event that holds up a read of its book
         self.reads = []
         self.resubscribed = []
@@ -151,7 +151,7 @@ class FeedFloor:
         at = self.clock.now() + timedelta(seconds=seconds)
         self.entries.append(TapeEntry(venue=SHARD.venue, token_id=token, ts=at, quote=quote(bid, ask)))
 
-    async def frame(self, kind, token=TOKEN, bid=None, ask=None, lost=None):
+    async def frame(self, kind, token=TOKEN, bid=None, ask=None, *, lost=None, venue_ms=None):
         """A frame of one event arrives at the session."""
         told = quote(bid, ask) if kind is MarketEventKind.QUOTE else None
         self._frames.put_nowait(
@@ -159,14 +159,14 @@ class FeedFloor:
                 kind=kind,
                 token_id=token,
                 quote=told,
-                venue_timestamp_ms=None,
+                venue_timestamp_ms=venue_ms,
                 received_ms=self.clock.monotonic_ms(),
                 lost=lost,
             )
         )
 
-    async def quoted(self, bid, ask, token=TOKEN):
-        await self.frame(MarketEventKind.QUOTE, token, bid, ask)
+    async def quoted(self, bid, ask, token=TOKEN, *, venue_ms=None):
+        await self.frame(MarketEventKind.QUOTE, token, bid, ask, venue_ms=venue_ms)
 
     async def changes(self, *rows):
         """Watches are written; returns when the session has read them."""
@@ -323,12 +323,12 @@ def quote(bid, ask):
     return Quote(D(bid), D(ask), None)
 
 
-def book(token_id, bid, ask):
+def book(token_id, bid, ask, venue_ms=None):
     return Book(
         token_id=token_id,
         bids=(Level(D(bid), D(100)),),
         asks=(Level(D(ask), D(100)),),
         last=None,
         tick=D("0.01"),
-        venue_timestamp_ms=None,
+        venue_timestamp_ms=venue_ms,
     )
