@@ -145,7 +145,7 @@ class _Follower:
 
     async def _record(self, facts: Sequence[AccountEvent]) -> Booked:
         start = self._start
-        return await self._ingest.record(
+        return await self._ledger.book(
             start.account_id,
             start.venue,
             start.mode,

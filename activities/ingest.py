@@ -80,25 +80,9 @@ class Ingest:
         Raises:
             StorageUnavailable: nothing was booked.
         """
-        booked = await self.record(account_id, venue, mode, fills=fills, orders=orders)
+        booked = await self._ledger.book(account_id, venue, mode, fills, orders)
         await self.tell(booked)
         return booked
-
-    async def record(
-        self,
-        account_id: AccountId,
-        venue: str,
-        mode: Mode,
-        *,
-        fills: Sequence[Fill] = (),
-        orders: Sequence[VenueOrder] = (),
-    ) -> Booked:
-        """Book facts in one transaction; the caller tells what they change.
-
-        Raises:
-            StorageUnavailable: nothing was booked.
-        """
-        return await self._ledger.book(account_id, venue, mode, fills, orders)
 
     async def tell(self, booked: Booked) -> None:
         """Signal what a booking changed; what cannot be told now is told after a later one."""
