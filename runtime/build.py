@@ -110,5 +110,6 @@ def _database(settings: Settings) -> Database:
         database.dsn(),
         pool_size=database.pool_size,
         pool_overflow=database.pool_overflow,
+        connect_timeout=database.connect_timeout.total_seconds(),
         statement_timeout=database.statement_timeout.total_seconds(),
     )

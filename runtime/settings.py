@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import Annotated, Literal
 
 from dotenv import dotenv_values
-from pydantic import AliasChoices, BeforeValidator, Field, SecretStr, field_validator
+from pydantic import AfterValidator, AliasChoices, BeforeValidator, Field, SecretStr, field_validator
 from pydantic_settings import BaseSettings, EnvSettingsSource, PydanticBaseSettingsSource, SettingsConfigDict
 
 DEFAULT_DATA_DIR = Path(".holdfast")
@@ -30,7 +30,6 @@ SCALED_FLOORS = {
     "place_order_timeout": timedelta(seconds=1),
     "feed_heartbeat": timedelta(seconds=1),
     "feed_lease": timedelta(seconds=1),
-    "local_activity_timeout": timedelta(seconds=1),
     "venue_request": timedelta(milliseconds=500),
     "ladder_max_age": timedelta(milliseconds=500),
     "graceful_shutdown": timedelta(milliseconds=500),
@@ -70,6 +69,16 @@ def _duration(value: object) -> object:
 
 
 Duration = Annotated[timedelta, BeforeValidator(_duration), Field(gt=timedelta(0))]
+
+
+def _ring(value: SecretStr) -> SecretStr:
+    """Refuses a key ring that cannot be read."""
+    parse_key_ring(value)
+    return value
+
+
+Ring = Annotated[SecretStr, AfterValidator(_ring)]
+"""Keys as `id:base64,id:base64`: the first one seals, all of them open."""
 
 
 class _EnvironmentSource(EnvSettingsSource):
@@ -128,17 +137,10 @@ class TemporalSettings(Concern):
     tls_server_ca: Path | None = None
     tls_client_cert: Path | None = None
     tls_client_key: Path | None = None
-    payload_keys: SecretStr | None = None
+    payload_keys: Ring | None = None
     """Keys that encrypt payloads, as `id:base64,id:base64`: the first encrypts, all of them decrypt."""
     payload_encrypt: bool = True
     """False only decrypts: every process must know a key before the first one writes with it."""
-
-    @field_validator("payload_keys")
-    @classmethod
-    def _ring_is_readable(cls, value: SecretStr | None) -> SecretStr | None:
-        if value is not None:
-            parse_key_ring(value)
-        return value
 
     def payload_key_ring(self) -> tuple[RingKey, ...]:
         """Returns the payload keys, encrypting key first; none when payloads are not encrypted."""
@@ -153,7 +155,8 @@ class DatabaseSettings(Concern):
     url: SecretStr | None = None
     pool_size: Annotated[int, Field(ge=1)] = 10
     pool_overflow: Annotated[int, Field(ge=0)] = 10
-    connect_timeout: Duration = timedelta(seconds=5)
+    connect_timeout: Duration = timedelta(seconds=1)
+    """How long an attempt to connect, or to get a connection, may take; then the caller tries again later."""
     statement_timeout: Duration = timedelta(seconds=10)
 
     def dsn(self) -> str:
@@ -267,15 +270,8 @@ class SecuritySettings(Concern):
 
     model_config = SettingsConfigDict(env_prefix="HOLDFAST_SECURITY_")
 
-    master_keys: SecretStr | None = None
+    master_keys: Ring | None = None
     api_key_pepper: SecretStr | None = None
-
-    @field_validator("master_keys")
-    @classmethod
-    def _ring_is_readable(cls, value: SecretStr | None) -> SecretStr | None:
-        if value is not None:
-            parse_key_ring(value)
-        return value
 
     @field_validator("api_key_pepper")
     @classmethod
@@ -395,8 +391,6 @@ class TuningSettings(Concern):
     """How long the feed that writes a shard's tape may be quiet before a standby writes in its place."""
     feed_standby_moves: Duration = timedelta(seconds=15)
     """How long standbys go on in a former layout, so that the first feeds of the new one see by then."""
-    local_activity_timeout: Duration = timedelta(seconds=2)
-    """Schedule-to-close of local activities, after which a normal activity takes over."""
     graceful_shutdown: Duration = timedelta(seconds=5)
     create_answer: Duration = timedelta(seconds=3)
     """How long the API waits for a worker before it answers 202."""
@@ -419,7 +413,6 @@ class TuningSettings(Concern):
     silence_check: Duration = timedelta(seconds=10)
     """How long a token may be silent before its book is compared by REST."""
     sweep_beyond: Duration = timedelta(seconds=10)
-    sweep_interval: Duration = timedelta(seconds=60)
     stream_sweep_min: Duration = timedelta(seconds=5)
     stream_sweep_max: Duration = timedelta(seconds=60)
     host_fallback_first: Duration = timedelta(seconds=1)

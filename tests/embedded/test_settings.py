@@ -2,6 +2,7 @@
 
 import json
 import logging
+import re
 from datetime import timedelta
 from io import StringIO
 from pathlib import Path
@@ -13,12 +14,14 @@ from pydantic import SecretStr, ValidationError
 import runtime.logging
 from runtime.settings import (
     SCALED_FLOORS,
+    Concern,
     MissingSetting,
     SettingsError,
     TuningSettings,
     load,
     parse_key_ring,
 )
+from tests.conftest import REPOSITORY
 
 KEY = "QUJDREVGR0hJSktMTU5PUFFSU1RVVldYWVoxMjM0NTY="
 
@@ -175,3 +178,10 @@ def test_log_lines_hold_ids_and_no_secrets() -> None:
     assert "canary" not in stream.getvalue()
     assert (first["event"], first["rule_id"], first["shares"]) == ("order.submitted", "rule-1", "12.5")
     assert (second["event"], second["api_key"]) == ("plain", runtime.logging.REDACTED)
+
+
+def test_every_setting_is_read_by_somebody() -> None:
+    folders = ("activities", "api", "bench", "cli", "runtime", "storage", "venues", "worker")
+    code = "".join(path.read_text() for folder in folders for path in (REPOSITORY / folder).rglob("*.py"))
+    fields = {name for concern in Concern.__subclasses__() for name in concern.model_fields}
+    assert sorted(name for name in fields if not re.search(rf"\.{name}\b", code)) == []
