@@ -5,6 +5,7 @@ from datetime import timedelta
 
 from temporalio.client import Client, Interceptor, TLSConfig
 from temporalio.runtime import Runtime
+from temporalio.service import RetryConfig
 from temporalio.worker.workflow_sandbox import SandboxedWorkflowRunner, SandboxRestrictions
 
 from domain.messages import Tuning
@@ -14,6 +15,10 @@ from runtime.temporal_payloads import converter_of
 # All of ours passes through: what the sandbox imports anew it imports for every single run, which cost a
 # rule's start most of its time and each cached rule half a megabyte. See docs/decisions/0007.
 PASSED_THROUGH = ("workflows", "domain", "activities", "storage", "structlog")
+
+# A call that found Temporal away sleeps in the SDK between its tries, and nobody can wake it: with the SDK's
+# own pauses of up to 6 s a crossing would still wait when the server has long been back.
+RETRIES = RetryConfig(max_interval_millis=500, max_elapsed_time_millis=10_000, max_retries=40)
 
 
 def workflow_runner() -> SandboxedWorkflowRunner:
@@ -41,6 +46,7 @@ async def connect(
         data_converter=converter_of(settings),
         api_key=settings.api_key.get_secret_value() if settings.api_key else None,
         tls=_tls(settings),
+        retry_config=RETRIES,
         lazy=lazy,
         runtime=runtime,
         interceptors=interceptors,
