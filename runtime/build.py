@@ -75,7 +75,7 @@ async def build_parts(
             wallets=wallets,
             credentials=credentials,
             venues=venues,
-            signals=TemporalSignals(client, settings.temporal),
+            signals=TemporalSignals(client, settings.temporal, task_timeout=settings.tuning.task_timeout),
             clock=clock,
             telemetry=telemetry,
             polymarket=config,

@@ -37,10 +37,16 @@ class TemporalSignals:
     workflow that is gone is a reason to give a message up.
     """
 
-    def __init__(self, client: Client, settings: TemporalSettings) -> None:
-        """Take a connected (or lazy) client."""
+    def __init__(
+        self, client: Client, settings: TemporalSettings, *, task_timeout: timedelta | None = None
+    ) -> None:
+        """Take a connected (or lazy) client, and the workflow task time-out of what is started here.
+
+        Without one it is the server's own: so long would a killed worker hold up what it was told to do.
+        """
         self._client = client
         self._settings = settings
+        self._task_timeout = task_timeout
 
     async def crossed(self, rule_id: str, crossed: Crossed) -> bool:
         """Deliver a crossing; durable once this returns."""
@@ -121,6 +127,7 @@ class TemporalSignals:
                 task_queue=queue(self._settings, messages.QUEUE_IO),
                 id_reuse_policy=WorkflowIDReusePolicy.ALLOW_DUPLICATE,
                 start_signal=messages.SIGNAL_WAKE,
+                task_timeout=self._task_timeout,
                 search_attributes=search_attributes(
                     account_id, venue, "", messages.ACCOUNT_STREAM, mode.value
                 ),
@@ -142,6 +149,7 @@ class TemporalSignals:
                 task_queue=queue(self._settings, messages.QUEUE_CORE),
                 id_conflict_policy=WorkflowIDConflictPolicy.USE_EXISTING,
                 id_reuse_policy=WorkflowIDReusePolicy.REJECT_DUPLICATE,
+                task_timeout=self._task_timeout,
                 search_attributes=search_attributes(
                     start.account_id, start.venue, start.instrument.token_id, messages.ORDER, "pending"
                 ),

@@ -10,6 +10,7 @@ import structlog
 from temporalio.client import Client
 from temporalio.worker import Worker
 
+from activities.heartbeats import BEATS_PER_TIMEOUT
 from domain import messages
 from domain.errors import StorageUnavailable
 from domain.messages import (
@@ -117,6 +118,8 @@ def _worker(client: Client, settings: Settings, work: QueueWork) -> Worker:
         max_concurrent_workflow_tasks=WORKFLOW_TASKS_AT_ONCE,
         max_concurrent_activities=_activities_at_once(settings, work),
         sticky_queue_schedule_to_start_timeout=settings.tuning.sticky_timeout,
+        # The SDK would send a feed's beats so rarely that a single late one takes the feed down.
+        max_heartbeat_throttle_interval=settings.tuning.feed_heartbeat / BEATS_PER_TIMEOUT,
         graceful_shutdown_timeout=settings.tuning.graceful_shutdown,
     )
 

@@ -50,6 +50,7 @@ async def ensure_feeds(client: Client, settings: Settings, *, newest: int = -1) 
             shard,
             id=_feed_id(settings, shard),
             task_queue=queue(settings.temporal, _feed_queue(shard)),
+            task_timeout=settings.tuning.task_timeout,
             id_reuse_policy=WorkflowIDReusePolicy.ALLOW_DUPLICATE,
             id_conflict_policy=WorkflowIDConflictPolicy.USE_EXISTING,
             start_signal=messages.SIGNAL_SHARD,
@@ -134,7 +135,10 @@ async def _ensure_schedule(
             name,
             Schedule(
                 action=ScheduleActionStartWorkflow(
-                    workflow, id=name, task_queue=queue(settings.temporal, messages.QUEUE_IO)
+                    workflow,
+                    id=name,
+                    task_queue=queue(settings.temporal, messages.QUEUE_IO),
+                    task_timeout=settings.tuning.task_timeout,
                 ),
                 spec=ScheduleSpec(intervals=[ScheduleIntervalSpec(every=every)], jitter=every / 12),
                 policy=SchedulePolicy(
