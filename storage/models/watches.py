@@ -12,7 +12,8 @@ from storage.models.base import CURRENT_XID, Base, Xid8, one_of
 class WatchRecord(Base):
     """`domain.messages.WatchRow`; a visible edge is made of `changed_xid`.
 
-    `armed_at` is when this generation was armed: the tape counts for the rule from there on.
+    `armed_at` is when this generation was armed, also once it is not any more: the tape counts for the rule
+    from there on.
     """
 
     __tablename__ = "watches"

@@ -143,7 +143,7 @@ STEP_WRITES = ", ".join(
             "rule_id",
             left_out=("armed_at", "changed_xid"),
             touch="changed_xid = pg_current_xact_id(), armed_at = CASE "
-            "WHEN watches.armed AND EXCLUDED.armed AND watches.generation = EXCLUDED.generation "
+            "WHEN (watches.armed OR NOT EXCLUDED.armed) AND watches.generation = EXCLUDED.generation "
             "THEN watches.armed_at ELSE clock_timestamp() END",
         ),
         _upsert(

@@ -78,6 +78,17 @@ async def test_armed_since_moves_with_the_generation_and_not_with_the_size(store
     assert (await watches.armed_since([rule]))[rule] > first
 
 
+async def test_armed_since_stays_when_a_watch_ends_and_moves_when_it_begins_again(store: Store) -> None:
+    watches, rule = Watches(store.database), rule_id()
+    await store.projections.apply(store.rule_projection(rule))
+    first = (await watches.armed_since([rule]))[rule]
+    for _ in range(2):
+        await store.projections.apply(store.rule_projection(rule, armed=False))
+        assert (await watches.armed_since([rule]))[rule] == first
+    await store.projections.apply(store.rule_projection(rule))
+    assert (await watches.armed_since([rule]))[rule] > first
+
+
 async def test_mark_never_goes_down_and_an_active_trail_stays_active(store: Store) -> None:
     watches, rule = Watches(store.database), rule_id()
     await store.projections.apply(store.rule_projection(rule))
