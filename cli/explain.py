@@ -75,13 +75,17 @@ def replay_recorded(
         "does": text(found, "sentence"),
         "fired": ending,
         "highest": text(found, "high_water"),
-        "looked at": f"{text(found, 'rows')} quotes since {text(found, 'since')}{_missing(found)}",
+        "looked at": f"{text(found, 'rows')} quotes{_span(found)}{_missing(found)}",
     }
     print_facts(f"Rule {rule_id} over its recorded tape", facts)
     steps = objects(found, "steps")[-20:]
     columns = (("at", field("at")), ("highest", field("mark")), ("level", field("level")))
     if steps:
         print_table("Trailing level, latest changes", columns, steps, "")
+
+
+def _span(found: JsonObject) -> str:
+    return f", {text(found, 'since')} to {text(found, 'until')}"
 
 
 def _show_preview(found: JsonObject) -> None:
@@ -96,7 +100,7 @@ def _show_preview(found: JsonObject) -> None:
     for warning in objects(found, "warnings"):
         console().print(Text(f"warning: {text(warning, 'text')}", style="yellow"))
     for refusal in objects(found, "refusals"):
-        words = f"would be refused: {text(refusal, 'field')} {text(refusal, 'reason')}"
+        words = f"would be refused: {text(refusal, 'field')}: {text(refusal, 'reason')}"
         console().print(Text(words, style="red"))
 
 

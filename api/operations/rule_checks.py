@@ -3,15 +3,17 @@
 All of it is read, nothing is written; whoever is refused here has changed nothing.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from decimal import Decimal
 
 from api.deps import AccountContext, Services
 from api.problems import FieldError, Invalid, invalid
-from domain.errors import UnknownToken, UnknownVenue
+from domain.errors import CredentialsMissing, UnknownToken, UnknownVenue
 from domain.ids import TokenId
 from domain.messages import Holding
+from domain.money import Shares
 from domain.orders import Instrument, MarketState
 from domain.positions import PositionKey
 from domain.quotes import Quote, price_rules_of
@@ -26,13 +28,46 @@ _PROBE = "probe"
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CheckedRule:
-    """A definition that may be started, with what it was judged by."""
+    """A definition with its market filled in, and what it was judged by.
+
+    Attributes:
+        holding: what the ledger holds.
+        held: shares, those included that the venue alone shows; it is asked only where the ledger holds less
+            than the rule needs.
+    """
 
     definition: RuleDefinition
     instrument: Instrument
     holding: Holding
-    found_at_venue: bool  # the venue shows more than the ledger does
+    held: Shares
     resolved: ResolvedRule
+
+    @property
+    def found_at_venue(self) -> bool:
+        """Whether the venue shows more than the ledger does."""
+        return self.held > self.holding.shares
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RuleFindings:
+    """What was found about a definition, the present book left aside.
+
+    Attributes:
+        checked: None where something is wrong with the definition itself.
+        faults: what is wrong with it.
+        refusals: what else keeps it from being armed now: nothing held, a moment that has passed.
+        unasked: why the venue could not be asked what the account holds.
+    """
+
+    checked: CheckedRule | None
+    faults: Sequence[FieldError]
+    refusals: Sequence[FieldError]
+    unasked: CredentialsMissing | None
+
+    @property
+    def errors(self) -> list[FieldError]:
+        """Everything that was found wrong."""
+        return [*self.faults, *self.refusals]
 
 
 async def check_rule(
@@ -42,29 +77,50 @@ async def check_rule(
 
     Raises:
         Invalid: Fields and reasons of everything that was found wrong.
+        CredentialsMissing: The venue cannot be asked what the account holds.
+        VenueError: The venue could not answer.
+    """
+    found = await judge_rule(services, context, definition, now)
+    if found.unasked is not None:
+        raise found.unasked
+    errors, checked = found.errors, found.checked
+    if checked is not None and not (errors or definition.allow_immediate):
+        book = await services.venues.market_data(definition.venue).book(checked.instrument.token_id)
+        errors += immediate_errors(checked.resolved, book.quote)
+    if errors or checked is None:
+        raise Invalid(errors)
+    return checked
+
+
+async def judge_rule(
+    services: Services, context: AccountContext, definition: RuleDefinition, now: datetime
+) -> RuleFindings:
+    """Return what is found about a definition, all but whether the present book would fire it.
+
+    Raises:
+        Invalid: The venue or the token is unknown, or the market never trades again.
         VenueError: The venue could not answer.
     """
     instrument = await tradable_instrument(services, definition.venue, definition.token_id)
-    errors = _market_errors(definition, instrument)
+    faults, refusals = _market_errors(definition, instrument), list[FieldError]()
     named = definition.model_copy(update={"market_id": instrument.market_id})
     holding = await _holding(services, context, named)
-    held = await _held(services, context, named, holding)
-    errors += _holding_errors(named, held)
-    resolved = _resolved(named, holding, instrument, now, errors)
+    held, unasked = holding.shares, None
+    try:
+        held = await _held(services, context, named, holding)
+        refusals += _holding_errors(named, held)
+    except CredentialsMissing as missing:
+        unasked = missing
+    resolved = _resolved(named, holding, instrument, now, faults)
     if resolved is not None:
-        errors += _moments_passed(named, resolved, now)
-        if not (errors or definition.allow_immediate):
-            book = await services.venues.market_data(definition.venue).book(instrument.token_id)
-            errors += immediate_errors(resolved, book.quote)
-    if errors or resolved is None:
-        raise Invalid(errors)
-    return CheckedRule(
-        definition=named,
-        instrument=instrument,
-        holding=holding,
-        found_at_venue=held > holding.shares,
-        resolved=resolved,
-    )
+        faults += _end_passed(resolved, now)
+        refusals += _moments_passed(named, resolved, now)
+    checked = None
+    if resolved is not None and not faults:
+        checked = CheckedRule(
+            definition=named, instrument=instrument, holding=holding, held=held, resolved=resolved
+        )
+    return RuleFindings(checked=checked, faults=faults, refusals=refusals, unasked=unasked)
 
 
 async def tradable_instrument(services: Services, venue: str, token_id: str) -> Instrument:
@@ -166,10 +222,14 @@ def _code(refusal: UnresolvableRule, without_entry: bool) -> str:
     return "price_out_of_range"
 
 
+def _end_passed(resolved: ResolvedRule, now: datetime) -> list[FieldError]:
+    if resolved.expires_at is None or resolved.expires_at > now:
+        return []
+    return [FieldError("expires_at", "lies in the past", "in_the_past")]
+
+
 def _moments_passed(definition: RuleDefinition, resolved: ResolvedRule, now: datetime) -> list[FieldError]:
     errors: list[FieldError] = []
-    if resolved.expires_at is not None and resolved.expires_at <= now:
-        errors.append(FieldError("expires_at", "lies in the past", "in_the_past"))
     for index, condition in enumerate(resolved.conditions):
         passed = isinstance(condition, FiringTime) and condition.fires_at <= now
         if passed and not definition.allow_immediate:

@@ -1,7 +1,7 @@
 """Creating, changing and cancelling rules: one set of functions behind both forms of the API."""
 
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from decimal import Decimal
 from http import HTTPStatus
 
@@ -75,9 +75,10 @@ async def create_rule(
     context.must_be_enabled()
     checked = await check_rule(services, context, definition, services.clock.now())
     await services.idempotency.reserve(context.account_id, ROUTE, key, mark, rule_id)
+    holding = checked.holding
     if checked.found_at_venue:
-        checked = replace(checked, holding=await _take_found(services, context, checked, rule_id))
-    return await _start(services, context, checked, rule_id, mark)
+        holding = await _take_found(services, context, checked, rule_id)
+    return await _start(services, context, checked, holding, rule_id, mark)
 
 
 async def _take_found(
@@ -112,7 +113,12 @@ def _same(row: RuleRow, mark: str) -> RuleRow:
 
 
 async def _start(
-    services: Services, context: AccountContext, checked: CheckedRule, rule_id: RuleId, mark: str
+    services: Services,
+    context: AccountContext,
+    checked: CheckedRule,
+    holding: Holding,
+    rule_id: RuleId,
+    mark: str,
 ) -> Creation:
     definition = checked.definition
     wallet = await services.venues.wallet(
@@ -127,7 +133,7 @@ async def _start(
         fingerprint=mark,
         instrument=checked.instrument,
         wallet=wallet,
-        holding=checked.holding,
+        holding=holding,
         created_at=services.clock.now(),
         tuning=services.tuning,
         revision=RULE_REVISION,

@@ -7,8 +7,10 @@ from pydantic import AwareDatetime
 
 from api.deps import ReadContext, ServicesDep
 from api.fingerprints import KeyHeader, key_of
-from api.operations.explain import explain_rule, preview_rule, recorded_tape, replay_rule
+from api.operations.explain import explain_rule
+from api.operations.preview import preview_rule
 from api.operations.reads import clean
+from api.operations.replays import recorded_tape, replay_rule
 from api.routes.answers import READING, problems, tell_key
 from api.schemas.explain import ExplanationAnswer, PreviewAnswer, ReplayBody, ReplayedAnswer, TapeAnswer
 from api.schemas.rules import RULE_EXAMPLES

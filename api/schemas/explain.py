@@ -279,16 +279,20 @@ class PreviewAnswer(OutlookAnswer):
 
 
 class ReplayBody(Body):
-    """Span of the tape; from arming until now where it is left out."""
+    """Span of the tape. Where it is left out it is the rule's own: from arming until it fired or ended, else
+    until now, and it goes on from what it was armed with. From another beginning on it is as if armed then.
+    """
 
     since: AwareDatetime | None = None
     until: AwareDatetime | None = None
 
 
 class FiringAnswer(ReachedAnswer):
-    """What fired in a replay, at which row (from 0)."""
+    """What fired in a replay, and when."""
 
-    row: int
+    row: int | None = Field(
+        description="From 0; the one that stood when time fired it, null before the first"
+    )
     at: datetime
 
     @classmethod
@@ -327,6 +331,8 @@ class StepAnswer(Answer):
 
 class ReplayedAnswer(Answer):
     """What the rule does on the recorded tape, with its levels as they stand now.
+
+    `rows` counts the quotes that were looked at, in the rule's own span the one with which it began first.
 
     `complete` is false where the span holds more rows than one replay looks at: the newest were taken.
     """

@@ -7,7 +7,7 @@ from decimal import Decimal
 from enum import StrEnum
 
 from domain.fees import taker_fee
-from domain.money import EXACT, Price, Shares, Usd
+from domain.money import EXACT, Price, Shares
 from domain.orders import Instrument
 from domain.quotes import Quote, spread
 from domain.rules.definition import ConditionType
@@ -51,8 +51,6 @@ class Prospect:
         quote: the present quote; None where the venue shows none.
         exits: for each condition what it would send now.
         entry_price: average entry without fees, None when unknown.
-        entry_fee_usd: what was paid to open the shares that would be sold; None when the ledger does not
-            know it, a taker's fee is counted then.
         held_shares: the holding.
         wanted_shares: what the rule would sell of it.
     """
@@ -63,7 +61,6 @@ class Prospect:
     standings: Sequence[ConditionStanding]
     exits: Sequence[ExitPreview]
     entry_price: Price | None
-    entry_fee_usd: Usd | None
     held_shares: Shares
     wanted_shares: Shares
 
@@ -121,14 +118,14 @@ def _of_spread(prospect: Prospect, index: int, level: Price | None) -> Iterator[
 
 
 def _of_result(prospect: Prospect, index: int, price: Price, code: CautionCode) -> Iterator[Caution]:
-    """Warn when a sale of all that is wanted at `price` brings less than the shares cost, fees included."""
+    """Warn when a sale of all that is wanted at `price` brings less than the shares cost.
+
+    Fees are included on both sides, a taker's for the purchase too: what was paid is not kept by share.
+    """
     shares, entry, rate = prospect.wanted_shares, prospect.entry_price, prospect.instrument.fee_rate
     if entry is None or shares <= _ZERO:
         return
-    paid_fee = prospect.entry_fee_usd
-    if paid_fee is None:
-        paid_fee = taker_fee(shares, entry, rate)
-    cost = EXACT.add(EXACT.multiply(shares, entry), paid_fee)
+    cost = EXACT.add(EXACT.multiply(shares, entry), taker_fee(shares, entry, rate))
     brings = EXACT.subtract(EXACT.multiply(shares, price), taker_fee(shares, price, rate))
     if brings < cost:
         yield Caution(code, index, (price, EXACT.subtract(cost, brings)))

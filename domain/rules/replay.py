@@ -1,22 +1,41 @@
 """A rule over a recorded tape, by the very index that watches live prices."""
 
-from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from typing import TypedDict
 
 from domain.money import plain
 from domain.quotes import PriceRules, Quote, price_rules_of
+from domain.rules.crossing import Crossing
 from domain.rules.definition import ConditionType, RuleDefinition
 from domain.rules.index import TriggerIndex, Watch
 from domain.rules.levels import resolve
 from domain.rules.resolved import FiringTime, ResolvedRule, Trail
 from domain.rules.tape import TapeRow
+from domain.rules.watch import TrailMark
 
 _RULE_ID = "replay"
 _TOKEN_ID = "replay"  # noqa: S105 - a market's token, not a secret
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+_NO_QUOTE = Quote(None, None, None)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Arming:
+    """What a rule went on from when its present generation was armed.
+
+    Attributes:
+        marks: those of the generations before.
+        not_before: until then marks move and nothing fires.
+    """
+
+    marks: Sequence[TrailMark] = ()
+    not_before: datetime | None = None
+
+
+_FIRST_ARMING = Arming()
 
 
 class QuoteText(TypedDict):
@@ -41,9 +60,14 @@ class ReplayAnswer(TypedDict):
 
 @dataclass(frozen=True, slots=True)
 class Firing:
-    """What fired, at which row (from 0)."""
+    """What fired, and where.
 
-    index: int
+    Attributes:
+        index: the row (from 0) that fired, or that stood when a timer did; None before the first.
+        row: that row; with a timer's own time where that fired.
+    """
+
+    index: int | None
     row: TapeRow
     condition_index: int
     condition: ConditionType
@@ -119,9 +143,21 @@ def replay(definition: RuleDefinition, rows: Iterable[TapeRow]) -> ReplayOutcome
     return run.over(_chained(first, remaining))
 
 
-def replay_resolved(resolved: ResolvedRule, rows: Iterable[TapeRow]) -> ReplayOutcome:
-    """Run a rule whose levels stand already over a tape until it fires or expires."""
-    return _Replay(resolved).over(rows)
+def replay_resolved(
+    resolved: ResolvedRule, rows: Iterable[TapeRow], *, until: datetime, arming: Arming = _FIRST_ARMING
+) -> ReplayOutcome:
+    """Run a rule whose levels stand already over its token's tape until it fires or expires.
+
+    As where prices are live, timers run between the rows, each at its own time: a confirmation's, the end of
+    a pause, moments, the expiry.
+
+    Args:
+        resolved: the rule with its levels.
+        rows: quotes in the order in which they came; the first may be one that stood already.
+        until: the end of the tape, not included.
+        arming: what the rule went on from.
+    """
+    return _Replay(resolved, arming).over(rows, until)
 
 
 def resolve_at(definition: RuleDefinition, armed_at: datetime, prices: PriceRules) -> ResolvedRule:
@@ -134,23 +170,54 @@ def resolve_at(definition: RuleDefinition, armed_at: datetime, prices: PriceRule
 
 
 class _Replay:
-    def __init__(self, resolved: ResolvedRule) -> None:
+    def __init__(self, resolved: ResolvedRule, arming: Arming = _FIRST_ARMING) -> None:
         self._resolved = resolved
         self._index = TriggerIndex(resolved.prices)
-        self._index.add(Watch(_RULE_ID, 1, _TOKEN_ID, resolved), 0)
+        waits_until = None if arming.not_before is None else _unix_ms(arming.not_before)
+        own = [replace(mark, rule_id=_RULE_ID, generation=1) for mark in arming.marks]
+        self._index.add(Watch(_RULE_ID, 1, _TOKEN_ID, resolved, waits_until), 0, mark=own)
+        self._carried = {mark.condition_index: mark.mark for mark in own if mark.active}
         self._steps: list[TrailStep] = []
         self._next_time = resolved.next_time()
-        self._levels: dict[int, Decimal | None] = {}
 
-    def over(self, rows: Iterable[TapeRow]) -> ReplayOutcome:
-        seen = 0
+    def over(self, rows: Iterable[TapeRow], until: datetime | None = None) -> ReplayOutcome:
+        """Show the rows one after the other; with `until`, timers run before each and after the last."""
+        seen, standing = 0, None
         for index, row in enumerate(rows):
-            seen += 1
+            firing = None if until is None else self._between(standing, index, row.at)
+            if firing is not None:
+                return self._outcome(seen, firing, False)
+            seen, standing = index + 1, row
             expired = self._has_expired(row)
             firing = self._by_time(index, row) if expired else self._at(index, row)
             if firing is not None or expired:
                 return self._outcome(seen, firing, expired and firing is None)
-        return self._outcome(seen, None, False)
+        firing = None if until is None else self._between(standing, seen, until)
+        expires_at = self._resolved.expires_at
+        ended = until is not None and expires_at is not None and expires_at < until
+        return self._outcome(seen, firing, ended and firing is None)
+
+    def _between(self, standing: TapeRow | None, next_index: int, until: datetime) -> Firing | None:
+        """Let timers and moments run at their own times, until the next row or the expiry."""
+        index, expires_at = next_index - 1 if standing else None, self._resolved.expires_at
+        until_ms = _unix_ms(until)
+        while (due_ms := self._next_due_ms()) is not None and due_ms < until_ms:
+            at = _EPOCH + timedelta(milliseconds=due_ms)
+            if expires_at is not None and at > expires_at:
+                return None
+            row = TapeRow(at.isoformat(), at, standing.quote if standing else _NO_QUOTE)
+            firing = self._first_of(index, row, self._index.due(due_ms))
+            if firing is not None:
+                return firing
+        return None
+
+    def _next_due_ms(self) -> int | None:
+        """Return when the next timer or moment is due, a part of a millisecond counted whole."""
+        timer_ms = self._index.next_due_ms()
+        if self._next_time is None:
+            return timer_ms
+        moment_ms = -((_EPOCH - self._next_time) // timedelta(milliseconds=1))
+        return moment_ms if timer_ms is None else min(timer_ms, moment_ms)
 
     def _has_expired(self, row: TapeRow) -> bool:
         expires_at = self._resolved.expires_at
@@ -159,12 +226,16 @@ class _Replay:
     def _at(self, index: int, row: TapeRow) -> Firing | None:
         crossings = self._index.on_quote(_TOKEN_ID, row.quote, _unix_ms(row.at))
         self._note_steps(index, row)
+        return self._first_of(index, row, crossings)
+
+    def _first_of(self, index: int | None, row: TapeRow, crossings: Sequence[Crossing]) -> Firing | None:
+        """Return what fires first in the rule's list, of the crossings and the moments that are due."""
         by_price = [Firing(index, row, c.condition_index, c.condition, c.level) for c in crossings]
         by_time = self._by_time(index, row)
         firings = by_price if by_time is None else [*by_price, by_time]
         return min(firings, key=lambda firing: firing.condition_index, default=None)
 
-    def _by_time(self, index: int, row: TapeRow) -> Firing | None:
+    def _by_time(self, index: int | None, row: TapeRow) -> Firing | None:
         """Return the first time condition that is due; after the expiry only what was due before it."""
         if self._next_time is None or row.at < self._next_time:
             return None
@@ -182,7 +253,7 @@ class _Replay:
             self._steps.append(step)
 
     def _outcome(self, rows: int, firing: Firing | None, expired: bool) -> ReplayOutcome:
-        marks = {step.condition_index: step.mark for step in self._steps}
+        marks = self._carried | {step.condition_index: step.mark for step in self._steps}
         fired_trail = firing.condition_index if firing is not None else None
         high_water = marks.get(fired_trail) if fired_trail in marks else None
         if high_water is None:

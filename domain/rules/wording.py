@@ -241,9 +241,13 @@ def exit_text(preview: ExitPreview) -> str:
     return f"Would sell {shares} shares at {worst} or better: {plain(sale.shares)} now for {brings}{rest}."
 
 
-def hindrances(account: KillSwitch, installation: KillSwitch, market: MarketState) -> list[str]:
+def hindrances(
+    account: KillSwitch, installation: KillSwitch, market: MarketState, *, can_sign: bool
+) -> list[str]:
     """Return what keeps an exit from being sent though its rule fires, one sentence each."""
     said: list[str] = []
+    if not can_sign:
+        said.append("The account has no wallet with usable credentials at this venue: nothing can be signed.")
     if account is KillSwitch.ALL:
         said.append("The account's kill switch stops every send.")
     if installation is KillSwitch.ALL:

@@ -25,7 +25,7 @@ class TapeWindow:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class WatchState:
-    """What the feed watches for a rule, and since when; marks are as high as they were saved.
+    """What the feed watches for a rule, or last did, and since when; marks are as high as they were saved.
 
     Attributes:
         armed_with: marks that the present generation went on from when it was armed.

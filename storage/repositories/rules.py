@@ -102,6 +102,16 @@ class Rules:
             )
         return rows[0] if rows else None
 
+    async def ended_at(self, account_id: AccountId, rule_id: RuleId) -> datetime | None:
+        """Return when a rule of the account ended: its last row was written; None while it lives."""
+        statement = select(RuleRecord.updated_at).where(
+            RuleRecord.account_id == account_id,
+            RuleRecord.rule_id == rule_id,
+            RuleRecord.phase == RulePhase.DONE.value,
+        )
+        async with self._database.transaction() as connection:
+            return await connection.scalar(statement)
+
     async def page(
         self, account_id: AccountId, wanted: RuleFilter | None = None, *, limit: int = 50, offset: int = 0
     ) -> Page[RuleRow]:

@@ -96,7 +96,9 @@ class World:
             await self.bought(account.account_id, token, holds, paid)
         return caller
 
-    async def bought(self, account_id: AccountId, token: TokenId, shares: str, price: str) -> None:
+    async def bought(
+        self, account_id: AccountId, token: TokenId, shares: str, price: str, mode: Mode = Mode.PAPER
+    ) -> None:
         """Book a fill of an account."""
         fill = Fill(
             fill_key=f"trade-{secrets.token_hex(6)}",
@@ -110,7 +112,13 @@ class World:
             state=FillState.CONFIRMED,
             traded_at=NOW - timedelta(hours=1),
         )
-        await self.services.ledger.book(account_id, "polymarket", Mode.PAPER, [fill])
+        await self.services.ledger.book(account_id, "polymarket", mode, [fill])
+
+    async def goes_live(self, caller: "Caller") -> AccountId:
+        """Switch an account to live trading; wallets are given to it apart. Returns its id."""
+        assert caller.account_id is not None
+        await self.services.accounts.set_mode(caller.account_id, Mode.LIVE, acknowledge_live=True)
+        return caller.account_id
 
     @property
     def admin(self) -> "Caller":

@@ -52,7 +52,7 @@ from domain.orders import (
     VenueOrder,
     WalletIdentity,
 )
-from domain.ports import AccountEvent, Balance, Book, CancelOutcome, MarketStream
+from domain.ports import AccountEvent, Balance, Book, CancelOutcome, HeldToken, MarketStream
 from domain.quotes import Level, PriceRules
 from domain.rules.crossing import Crossing
 from domain.rules.definition import RuleDefinition
@@ -70,6 +70,8 @@ SIGNER = "0x" + "11" * 20
 WALLET = WalletIdentity(
     wallet_id=WalletId("wal_test"), signer=SIGNER, funder=SIGNER, signature_type=0, chain_id=137
 )
+
+PAPER = replace(WALLET, wallet_id=WalletId("paper"), signer="paper", funder="paper", chain_id=0)
 
 
 @dataclass
@@ -128,6 +130,8 @@ class FakeMarket:
         default_factory=lambda: {token: book(token, "0.50", "0.52", "0.51") for token in (YES, NO, BEHEMOTH)}
     )
     failure: Exception | None = None
+    book_failure: Exception | None = None
+    books_read: int = 0
     skew_ms: int = 0
 
     def _fail(self) -> None:
@@ -142,6 +146,9 @@ class FakeMarket:
 
     async def book(self, token_id: TokenId) -> Book:
         self._fail()
+        self.books_read += 1
+        if self.book_failure is not None:
+            raise self.book_failure
         return self.top[token_id]
 
     async def books(self, token_ids: Sequence[TokenId]) -> Sequence[Book]:
@@ -157,11 +164,13 @@ class FakeMarket:
 
 @dataclass
 class FakeSession:
-    """One account's session at the venue."""
+    """One wallet's session at the venue, or an account's paper."""
 
     holdings: dict[str, Decimal] = field(default_factory=dict)
     cash: Balance = field(default_factory=lambda: Balance(amount=Decimal(100), allowance=Decimal(1_000_000)))
     only_closing: bool = False
+    entries: dict[str, Decimal] = field(default_factory=dict)  # what the venue's index says was paid
+    failure: Exception | None = None  # of whoever asks what it holds
 
     def venue_order_id(self, attempt: Attempt) -> VenueOrderId:
         return VenueOrderId(f"0x{attempt.salt:064x}")
@@ -181,8 +190,25 @@ class FakeSession:
     async def fills(self, *, after: datetime | None, market_id: MarketId | None = None) -> Sequence[Fill]:
         return ()
 
+    def _fail(self) -> None:
+        if self.failure is not None:
+            raise self.failure
+
     async def holding(self, token_id: TokenId) -> Balance:
+        self._fail()
         return Balance(amount=self.holdings.get(token_id, Decimal(0)), allowance=Decimal(0))
+
+    async def held_tokens(self) -> Sequence[HeldToken]:
+        self._fail()
+        return [
+            HeldToken(
+                market_id=MARKET,
+                token_id=TokenId(token),
+                shares=shares,
+                average_entry=self.entries.get(token),
+            )
+            for token, shares in self.holdings.items()
+        ]
 
     async def collateral(self) -> Balance:
         return self.cash
@@ -197,13 +223,29 @@ class FakeSession:
         return self.only_closing
 
 
+def wallet(number: int, account_id: AccountId) -> WalletIdentity:
+    """Return an account's wallet; no two are alike."""
+    return replace(
+        WALLET,
+        wallet_id=WalletId(f"wal_{account_id}_{number}"),
+        funder=f"0x{number:08x}" + "11" * 16,
+    )
+
+
 @dataclass
 class FakeVenues:
-    """One venue called polymarket."""
+    """One venue called polymarket: for each account its paper, and the wallets that it was given."""
 
     market: FakeMarket = field(default_factory=FakeMarket)
-    opened: dict[AccountId, FakeSession] = field(default_factory=dict)
-    without_credentials: bool = False
+    paper: dict[AccountId, FakeSession] = field(default_factory=dict)
+    live: dict[AccountId, dict[WalletIdentity, FakeSession]] = field(default_factory=dict)
+
+    def give(self, account_id: AccountId, **holdings: str) -> FakeSession:
+        """Give an account a new wallet, in use from now on, with holdings named `t<token>`; its session."""
+        wallets = self.live.setdefault(account_id, {})
+        session = FakeSession({name.removeprefix("t"): Decimal(held) for name, held in holdings.items()})
+        wallets[wallet(len(wallets) + 1, account_id)] = session
+        return session
 
     def market_data(self, venue: str) -> FakeMarket:
         if venue != "polymarket":
@@ -213,19 +255,40 @@ class FakeVenues:
     async def trading(
         self, account_id: AccountId, venue: str, mode: Mode, wallet_id: WalletId | None = None
     ) -> FakeSession:
-        if self.without_credentials:
-            raise CredentialsMissing
-        return self.opened.setdefault(account_id, FakeSession())
+        if mode is Mode.PAPER:
+            return self._paper(account_id, venue)
+        for identity, session in self._newest_first(account_id, venue):
+            if wallet_id in (None, identity.wallet_id):
+                return session
+        raise CredentialsMissing
 
     async def sessions(self, account_id: AccountId, venue: str, mode: Mode) -> Sequence[FakeSession]:
-        return [await self.trading(account_id, venue, mode)]
+        if mode is Mode.PAPER:
+            return [self._paper(account_id, venue)]
+        return [session for _, session in self._newest_first(account_id, venue)]
 
     async def wallet(
         self, account_id: AccountId, venue: str, mode: Mode, *, holding: TokenId | None = None
     ) -> WalletIdentity:
-        if self.without_credentials:
+        if mode is Mode.PAPER:
+            self.market_data(venue)
+            return PAPER
+        wallets = self._newest_first(account_id, venue)
+        if holding is None:
+            return wallets[0][0]
+        held = [((await session.holding(holding)).amount, identity) for identity, session in wallets]
+        return max(held, key=lambda pair: pair[0])[1]
+
+    def _paper(self, account_id: AccountId, venue: str) -> FakeSession:
+        self.market_data(venue)
+        return self.paper.setdefault(account_id, FakeSession())
+
+    def _newest_first(self, account_id: AccountId, venue: str) -> list[tuple[WalletIdentity, FakeSession]]:
+        self.market_data(venue)
+        wallets = self.live.get(account_id)
+        if not wallets:
             raise CredentialsMissing
-        return WALLET
+        return list(wallets.items())[::-1]
 
 
 @dataclass

@@ -5,11 +5,10 @@ from decimal import Decimal
 import pytest
 
 from domain.errors import VenueTransient
-from domain.orders import Mode
 from domain.ports import Balance, Region
 from storage.repositories.api_keys import Scope
 from tests.api.conftest import Caller, World
-from tests.api.fakes import SIGNER, FakeSession
+from tests.api.fakes import SIGNER
 
 ACCOUNTS = "/api/v2/accounts"
 PRIVATE_KEY = "0x" + "a1" * 32
@@ -190,13 +189,10 @@ async def test_all_checks_pass_for_a_sound_account(world: World) -> None:
 
 async def test_each_check_can_fail_and_names_what_mends_it(world: World) -> None:
     caller = await world.account()
-    assert caller.account_id is not None
-    await world.services.accounts.set_mode(caller.account_id, Mode.LIVE, acknowledge_live=True)
     world.venues.market.skew_ms = 60_000
     world.regions.answer = Region(blocked=True, country="US")
-    world.venues.opened[caller.account_id] = FakeSession(
-        cash=Balance(amount=Decimal(0), allowance=Decimal(0)), only_closing=True
-    )
+    session = world.venues.give(await world.goes_live(caller))
+    session.cash, session.only_closing = Balance(amount=Decimal(0), allowance=Decimal(0)), True
 
     found = await checks(world, caller)
 
@@ -206,7 +202,7 @@ async def test_each_check_can_fail_and_names_what_mends_it(world: World) -> None
 
 async def test_checks_without_credentials_or_venue_fail_instead_of_breaking_off(world: World) -> None:
     caller = await world.account()
-    world.venues.without_credentials = True
+    await world.goes_live(caller)
     world.venues.market.failure = VenueTransient("slow")
 
     found = await checks(world, caller)

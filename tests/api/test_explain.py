@@ -1,7 +1,8 @@
 """Explaining, previewing and replaying rules over the recorded tape."""
 
+from collections.abc import Sequence
 from dataclasses import replace
-from datetime import timedelta
+from datetime import datetime, timedelta
 from decimal import Decimal
 from typing import Any
 
@@ -10,18 +11,21 @@ import pytest
 from domain.claims import KillSwitch
 from domain.errors import VenueTransient
 from domain.ids import RuleId
-from domain.messages import EventRow, Severity
+from domain.messages import EventRow, RuleProjection, RuleStatus, Severity, WatchRow
+from domain.orders import Mode
 from domain.quotes import Quote
 from domain.rules.approaches import Approach
 from domain.rules.crossing import Crossing, Refusal
 from domain.rules.definition import ConditionType
 from domain.rules.notices import Observation, data_of, notice_of
 from domain.rules.noticing import Miss
+from domain.rules.watch import TrailMark
 from domain.rules.wording import notice_text
 from storage.hints import NotifyHints
 from storage.repositories.api_keys import Scope
 from storage.repositories.observations import Observations
 from storage.repositories.tape import Tape, TapeEntry
+from storage.repositories.watches import Watches
 from tests.api.conftest import Caller, World
 from tests.api.fakes import NOW, YES, book
 
@@ -94,9 +98,8 @@ async def test_explanation_tells_near_misses_and_extremes_since_arming(world: Wo
     assert (history["rows"], history["complete"]) == (4, True)
 
 
-async def test_explanation_of_a_rule_that_fired_tells_what_fired_it(world: World, owner: Caller) -> None:
-    rule_id = await armed(owner)
-    crossing = Crossing(
+def crossed(rule_id: str, at: datetime) -> Crossing:
+    return Crossing(
         rule_id=rule_id,
         generation=1,
         condition_index=0,
@@ -107,10 +110,14 @@ async def test_explanation_of_a_rule_that_fired_tells_what_fired_it(world: World
         mark=None,
         confirm_count=1,
         beyond_since_ms=None,
-        observed_at_ms=int(NOW.timestamp() * 1000),
+        observed_at_ms=int(at.timestamp() * 1000),
         venue_timestamp_ms=None,
     )
-    await world.rules.fire(RuleId(rule_id), crossing)
+
+
+async def test_explanation_of_a_rule_that_fired_tells_what_fired_it(world: World, owner: Caller) -> None:
+    rule_id = await armed(owner)
+    await world.rules.fire(RuleId(rule_id), crossed(rule_id, NOW))
 
     found = (await owner.get(f"{RULES}/{rule_id}/explain")).json()
 
@@ -220,16 +227,13 @@ async def test_running_level_of_a_trail_comes_from_the_tape(world: World, owner:
 
 
 async def test_book_that_cannot_be_read_leaves_the_tapes_end_with_its_age(
-    world: World, owner: Caller, monkeypatch: pytest.MonkeyPatch
+    world: World, owner: Caller
 ) -> None:
     rule_id = await armed(owner)
     await record(world, (1, "0.50", "0.50"))
     world.clock.time = NOW + timedelta(seconds=31)
+    world.venues.market.book_failure = VenueTransient("away")
 
-    async def away(_token: str) -> None:
-        raise VenueTransient("away")
-
-    monkeypatch.setattr(world.venues.market, "book", away)
     found = (await owner.get(f"{RULES}/{rule_id}/explain")).json()
 
     assert (found["price"]["price"], found["price"]["age_ms"], found["price"]["from_book"]) == (
@@ -261,6 +265,79 @@ async def test_finished_rule_is_explained_as_not_watched(world: World, owner: Ca
 
     assert found["status"] == "CANCELED"
     assert found["conditions"][0]["guard"]["code"] == "not_armed"
+
+
+async def watch(
+    world: World,
+    rule_id: str,
+    *,
+    version: int = 2,
+    armed_at: datetime | None = None,
+    marks: Sequence[TrailMark] = (),
+    armed: bool = True,
+    not_before_ms: int | None = None,
+) -> None:
+    """Write what the feed watches for a rule, in its second generation."""
+    row = world.rules.rows[RuleId(rule_id)]
+    assert row.resolved is not None
+    written = WatchRow(
+        rule_id=row.rule_id,
+        account_id=row.account_id,
+        mode=row.mode,
+        venue=row.venue,
+        token_id=row.token_id,
+        generation=2,
+        armed=armed,
+        not_before_ms=not_before_ms,
+        resolved=row.resolved,
+        shares=Decimal(100),
+        version=version,
+    )
+    await world.rules.projections.apply(rule=RuleProjection(rule=row, watch=written))
+    await Watches(world.database).save_marks(marks)
+    if armed_at is not None:
+        async with world.database.hot.connection() as connection:
+            await connection.execute("UPDATE watches SET armed_at = $2 WHERE rule_id = $1", rule_id, armed_at)
+
+
+async def ended(world: World, rule_id: str, status: RuleStatus, at: datetime) -> None:
+    """Let a rule end at a time."""
+    await world.rules.end(RuleId(rule_id), status)
+    async with world.database.hot.connection() as connection:
+        await connection.execute("UPDATE rules SET updated_at = $2 WHERE rule_id = $1", rule_id, at)
+
+
+async def test_ended_rule_is_explained_by_what_was_seen_until_its_end(world: World, owner: Caller) -> None:
+    rule_id = await armed(owner)
+    await record(world, (1, "0.50", "0.50"), (20, "0.41", "0.41"), (21, "0.10", "0.10"))
+    await ended(world, rule_id, RuleStatus.EXPIRED, NOW + timedelta(seconds=15))
+    world.clock.time = NOW + timedelta(seconds=30)
+
+    history = (await owner.get(f"{RULES}/{rule_id}/explain")).json()["history"]
+    replayed = (await owner.post(f"{RULES}/{rule_id}/replay", {})).json()
+
+    assert (history["lowest"]["price"], history["near_misses"]) == ("0.5", [])
+    assert replayed["fired"] is None
+    assert replayed["until"] == (NOW + timedelta(seconds=15)).isoformat().replace("+00:00", "Z")
+
+
+async def test_live_account_without_a_wallet_is_explained_and_told_what_is_missing(world: World) -> None:
+    owner = await world.account(holds=None)
+    account_id = await world.goes_live(owner)
+    world.venues.give(account_id, t1001="100")
+    await world.bought(account_id, YES, "100", "0.50", Mode.LIVE)
+    rule_id = await armed(owner)
+    world.venues.live.clear()
+
+    explained = await owner.get(f"{RULES}/{rule_id}/explain")
+    preview = await previewed(owner, {"type": "stop_loss", "price": "0.40"})
+
+    assert explained.status_code == 200, explained.text
+    missing = "The account has no wallet with usable credentials at this venue: nothing can be signed."
+    assert explained.json()["hindrances"] == preview["hindrances"] == [missing]
+    assert explained.json()["conditions"][0]["would_send"]["order_shares"] == "100"
+    assert preview["held_shares"] == "100"
+    assert (preview["accepted"], codes(preview, "refusals")) == (False, ["credentials_missing"])
 
 
 # -- preview ------------------------------------------------------------------------------------------
@@ -306,6 +383,64 @@ async def test_preview_of_a_token_that_is_not_held_says_so(world: World) -> None
     assert found["conditions"][0]["would_send"]["nothing"] == "nothing_held"
 
 
+async def test_preview_counts_shares_that_the_venue_alone_shows_over_all_wallets(world: World) -> None:
+    owner = await world.account(holds=None)
+    account_id = await world.goes_live(owner)
+    world.venues.give(account_id, t1001="30")
+    world.venues.give(account_id, t1001="10")
+
+    found = await previewed(owner, {"type": "stop_loss", "price": "0.40"})
+
+    assert (found["accepted"], found["held_shares"]) == (True, "40")
+    assert found["conditions"][0]["would_send"]["order_shares"] == "40"
+    assert codes(found, "warnings") == []
+
+
+async def test_preview_without_a_wallet_knows_of_no_holding_and_says_why(world: World) -> None:
+    owner = await world.account(holds=None)
+    await world.goes_live(owner)
+
+    found = await previewed(owner, {"type": "stop_loss", "price": "0.40"})
+
+    assert codes(found, "refusals") == ["credentials_missing"]
+    assert found["held_shares"] == "0"
+
+
+async def test_preview_asks_the_venue_for_its_book_once(world: World, owner: Caller) -> None:
+    before = world.venues.market.books_read
+
+    await previewed(owner, {"type": "stop_loss", "price": "0.40"})
+
+    assert world.venues.market.books_read == before + 1
+
+
+async def test_preview_without_a_book_judges_by_the_tape_and_is_not_accepted(
+    world: World, owner: Caller
+) -> None:
+    await record(world, (-1, "0.30", "0.30"))
+    world.venues.market.book_failure = VenueTransient("away")
+
+    found = await previewed(owner, {"type": "stop_loss", "price": "0.40"})
+    meant = await previewed(owner, {"type": "stop_loss", "price": "0.40"}, allow_immediate=True)
+
+    assert (found["price"]["price"], found["price"]["from_book"]) == ("0.3", False)
+    assert codes(found, "refusals") == ["venue_unavailable"]
+    assert meant["accepted"]
+
+
+async def test_venue_that_cannot_say_who_holds_leaves_an_explanation(world: World) -> None:
+    owner = await world.account(holds=None)
+    account_id = await world.goes_live(owner)
+    first, second = world.venues.give(account_id), world.venues.give(account_id)
+    await world.bought(account_id, YES, "100", "0.50", Mode.LIVE)
+    rule_id = await armed(owner)
+    first.failure = second.failure = VenueTransient("away")
+
+    found = await owner.get(f"{RULES}/{rule_id}/explain")
+
+    assert (found.status_code, found.json()["hindrances"]) == (200, [])
+
+
 async def test_preview_with_a_key_that_may_only_read(world: World) -> None:
     reader = await world.account(Scope.READ)
 
@@ -340,6 +475,60 @@ async def test_replay_tells_what_fired_when_and_the_running_level(world: World, 
     )
     assert [(step["mark"], step["level"]) for step in found["steps"]] == [("0.5", "0.45"), ("0.6", "0.54")]
     assert (found["rows"], found["complete"], found["high_water"]) == (3, True, "0.6")
+
+
+async def test_replay_from_the_arming_goes_on_from_the_mark_and_the_quote_that_stood(
+    world: World, owner: Caller
+) -> None:
+    rule_id = await armed(
+        owner, {"token_id": YES, "conditions": [{"type": "trailing_stop", "percent": "10"}]}
+    )
+    await record(world, (-5, "0.70", "0.70"), (8, "0.55", "0.55"), (12, "0.56", "0.56"))
+    earlier = TrailMark(rule_id, 1, 0, Decimal("0.60"), True)
+    await watch(world, rule_id, armed_at=NOW + timedelta(seconds=10), marks=[earlier])
+    world.clock.time = NOW + timedelta(seconds=20)
+
+    quiet = (await owner.post(f"{RULES}/{rule_id}/replay", {})).json()
+    await record(world, (15, "0.54", "0.54"))
+    fired = (await owner.post(f"{RULES}/{rule_id}/replay", {})).json()
+
+    assert (quiet["fired"], quiet["rows"], quiet["high_water"]) == (None, 2, "0.6")
+    assert (fired["fired"]["row"], fired["fired"]["level"]) == (2, "0.54")
+
+
+async def test_replay_judges_the_quote_that_stood_at_the_arming_once_its_pause_is_over(
+    world: World, owner: Caller
+) -> None:
+    rule_id = await armed(owner)
+    await record(world, (8, "0.30", "0.30"))
+    waits = int((NOW + timedelta(seconds=13)).timestamp() * 1000)
+    await watch(world, rule_id, armed_at=NOW + timedelta(seconds=10), not_before_ms=waits)
+    world.clock.time = NOW + timedelta(seconds=12)
+
+    waiting = (await owner.post(f"{RULES}/{rule_id}/replay", {})).json()
+    world.clock.time = NOW + timedelta(seconds=20)
+    found = (await owner.post(f"{RULES}/{rule_id}/replay", {})).json()
+
+    assert waiting["fired"] is None
+    assert (found["fired"]["row"], found["fired"]["quote"]["bid"]) == (0, "0.3")
+    assert found["fired"]["at"] == (NOW + timedelta(seconds=13)).isoformat().replace("+00:00", "Z")
+
+
+async def test_rule_that_fired_is_replayed_from_its_last_arming_until_then(
+    world: World, owner: Caller
+) -> None:
+    rule_id = await armed(owner)
+    await record(world, (1, "0.30", "0.30"), (2, "0.50", "0.50"), (12, "0.39", "0.39"), (13, "0.20", "0.20"))
+    await watch(world, rule_id, armed_at=NOW + timedelta(seconds=10))
+    await world.rules.fire(RuleId(rule_id), crossed(rule_id, NOW + timedelta(seconds=12)))
+    await watch(world, rule_id, version=3, armed=False)
+    world.clock.time = NOW + timedelta(minutes=5)
+
+    found = (await owner.post(f"{RULES}/{rule_id}/replay", {})).json()
+    explained = (await owner.get(f"{RULES}/{rule_id}/explain")).json()
+
+    assert (found["fired"]["row"], found["fired"]["quote"]["bid"], found["rows"]) == (1, "0.39", 2)
+    assert explained["history"]["lowest"]["price"] == "0.39"
 
 
 async def test_replay_of_a_span_looks_at_nothing_else(world: World, owner: Caller) -> None:

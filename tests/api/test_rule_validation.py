@@ -181,7 +181,7 @@ async def test_venue_that_does_not_answer_is_503_and_nothing_starts(world: World
 
 async def test_live_account_without_credentials_is_told_what_to_do(world: World) -> None:
     caller = await world.account(holds=None)
-    world.venues.without_credentials = True
+    await world.goes_live(caller)
 
     answer = await caller.post(RULES, rule())
 

@@ -146,7 +146,7 @@ async def test_own_entry_price_wins_over_the_ledgers(world: World) -> None:
 async def test_holding_found_at_the_venue_alone_is_enough_and_wakes_the_stream(world: World) -> None:
     caller = await world.account(holds=None)
     assert caller.account_id is not None
-    world.venues.opened[caller.account_id] = FakeSession(holdings={YES: Decimal(7)})
+    world.venues.paper[caller.account_id] = FakeSession(holdings={YES: Decimal(7)})
 
     answer = await caller.post(RULES, STOP)
 
@@ -159,7 +159,7 @@ async def test_holding_found_at_the_venue_alone_is_enough_and_wakes_the_stream(w
 async def test_holding_found_at_the_venue_is_taken_once_for_two_rules(world: World) -> None:
     caller = await world.account(holds=None)
     assert caller.account_id is not None
-    world.venues.opened[caller.account_id] = FakeSession(holdings={YES: Decimal(7)})
+    world.venues.paper[caller.account_id] = FakeSession(holdings={YES: Decimal(7)})
 
     await caller.post(RULES, STOP)
     await caller.post(RULES, STOP)
@@ -171,7 +171,7 @@ async def test_holding_found_at_the_venue_is_taken_once_for_two_rules(world: Wor
 async def test_rule_stands_even_when_the_stream_cannot_be_woken(world: World) -> None:
     caller = await world.account(holds=None)
     assert caller.account_id is not None
-    world.venues.opened[caller.account_id] = FakeSession(holdings={YES: Decimal(7)})
+    world.venues.paper[caller.account_id] = FakeSession(holdings={YES: Decimal(7)})
     world.signals.away = True
 
     assert (await caller.post(RULES, STOP)).status_code == 201

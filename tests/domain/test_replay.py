@@ -1,20 +1,21 @@
 import gzip
 import json
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from domain.quotes import Quote
+from domain.quotes import PriceRules, Quote
 from domain.rules.definition import RuleDefinition
-from domain.rules.levels import UnresolvableRule
-from domain.rules.replay import replay
+from domain.rules.levels import UnresolvableRule, resolve
+from domain.rules.replay import Arming, replay, replay_resolved
 from domain.rules.tape import MalformedRow, TapeRow, read_rows
+from domain.rules.watch import TrailMark
 from tests.domain.naive_rules import naive_replay
 from tests.domain.rule_paths import bodies, price_conditions, quotes
-from tests.domain.tapes import answer_of, locked, moment, row
+from tests.domain.tapes import START, answer_of, locked, moment, row
 
 STOP = {"type": "stop_loss", "price": "0.40"}
 TRAIL = {"type": "trailing_stop", "percent": "10"}
@@ -113,6 +114,82 @@ def test_rule_that_reaches_its_expiry_is_told_as_expired():
     lines = [json.dumps(row(*cells)) for cells in locked("0.5", "0.3")]
     outcome = replay(RuleDefinition.model_validate(body), read_rows(lines))
     assert (outcome.expired, outcome.firing, outcome.rows) == (True, None, 2)
+
+
+def replayed(conditions, rows, *, until, arming=None, **fields):
+    """Replay an armed rule over rows of (second, bid, ask, last), up to a second."""
+    definition = RuleDefinition.model_validate({"conditions": conditions, **fields})
+    resolved = resolve(definition, None, armed_at=START, opened_at=None, market_end=None, rules=PriceRules())
+    tape = list(read_rows([json.dumps(row(*cells)) for cells in rows]))
+    end = START + timedelta(seconds=until)
+    return replay_resolved(resolved, tape, until=end, arming=arming or Arming())
+
+
+def fired_at(outcome):
+    firing = outcome.firing
+    return firing and (firing.index, firing.row.at - START, firing.condition_index)
+
+
+def test_trail_goes_on_from_the_mark_that_it_was_armed_with():
+    carried = TrailMark("rule", 3, 0, Decimal("0.60"), True)
+
+    found = replayed([TRAIL], locked("0.55", "0.54"), until=9, arming=Arming(marks=[carried]))
+
+    assert fired_at(found) == (1, timedelta(seconds=1), 0)
+    assert (found.firing.level, found.high_water) == (Decimal("0.54"), Decimal("0.60"))
+    assert replayed([TRAIL], locked("0.55", "0.54"), until=9).firing is None
+
+
+@pytest.mark.parametrize(
+    ("rows", "expected"),
+    [
+        (locked("0.30", "0.50"), None),
+        ([*locked("0.50"), (2, "0.30", "0.30", None)], (1, timedelta(seconds=3), 0)),
+        ([*locked("0.50"), (4, "0.30", "0.30", None)], (1, timedelta(seconds=4), 0)),
+    ],
+    ids=["came back while it waited", "stood there when it ended", "came after it"],
+)
+def test_pause_of_the_arming_holds_a_level_until_it_ends(rows, expected):
+    waits = Arming(not_before=START + timedelta(seconds=3))
+
+    assert fired_at(replayed([STOP], rows, until=9, arming=waits)) == expected
+
+
+def test_confirmation_runs_out_between_two_rows_at_its_own_time():
+    rows = [*locked("0.50", "0.30"), (20, "0.50", "0.50", None)]
+
+    found = replayed([STOP], rows, until=30, confirm={"ms": 2000})
+
+    assert fired_at(found) == (1, timedelta(seconds=3), 0)
+    assert found.firing.row.quote.bid == Decimal("0.30")
+    assert replayed([STOP], rows[:2], until=3, confirm={"ms": 2000}).firing is None
+
+
+def test_moment_comes_without_a_row_and_behind_the_expiry_never():
+    at_five = {"type": "at", "time": moment(5)}
+
+    assert fired_at(replayed([STOP, at_five], [], until=9)) == (None, timedelta(seconds=5), 1)
+    assert fired_at(replayed([STOP, at_five], locked("0.50"), until=9)) == (0, timedelta(seconds=5), 1)
+    assert replayed([at_five], locked("0.50"), until=5).firing is None
+    assert fired_at(replayed([at_five], locked("0.50"), until=9, expires_at=moment(5))) is not None
+    expired = replayed([at_five], locked("0.50"), until=9, expires_at=moment(4))
+    assert (expired.firing, expired.expired) == (None, True)
+
+
+@given(timed_bodies(), tapes())
+def test_timers_fire_a_tape_where_its_rows_do_or_before(body, rows):
+    definition = RuleDefinition.model_validate({k: v for k, v in body.items() if k != "market_end"})
+    if any(condition.type == "before_market_end" for condition in definition.conditions):
+        return
+    tape = list(read_rows([json.dumps(row) for row in rows]))
+    by_rows = replay(definition, tape)
+    resolved = by_rows.resolved
+    assert resolved is not None
+    timed = replay_resolved(resolved, tape, until=tape[-1].at + timedelta(milliseconds=1))
+    if by_rows.firing is not None:
+        assert timed.firing is not None
+        assert timed.firing.row.at <= by_rows.firing.row.at
+    assert not (timed.expired and timed.firing)
 
 
 @pytest.mark.parametrize(

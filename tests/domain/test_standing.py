@@ -236,7 +236,7 @@ def test_sale_stops_at_the_limit_and_pays_each_level_its_own_fee():
 # -- warnings -----------------------------------------------------------------------------------------
 
 
-def codes(*conditions, prices=("0.44", "0.46", "0.45"), bids=BIDS, held="100", fee="0", **fields):
+def codes(*conditions, prices=("0.44", "0.46", "0.45"), bids=BIDS, held="100", **fields):
     resolved = resolved_of(*conditions, **fields)
     whose = seller(held_shares=D(held))
     quote = quote_of(*prices)
@@ -254,7 +254,6 @@ def codes(*conditions, prices=("0.44", "0.46", "0.45"), bids=BIDS, held="100", f
         standings=standings(resolved, sight, marks={}, runs={}),
         exits=exits,
         entry_price=D("0.50"),
-        entry_fee_usd=None if fee is None else D(fee),
         held_shares=D(held),
         wanted_shares=exits[0].wanted_shares,
     )
@@ -279,12 +278,12 @@ def codes(*conditions, prices=("0.44", "0.46", "0.45"), bids=BIDS, held="100", f
         ([STOP], {"max_spread": "0.01"}, [(CautionCode.SPREAD_TOO_WIDE_NOW, None)]),
         (
             [{"type": "take_profit", "price": "0.455"}],
-            {"fee": "0"},
+            {},
             [(CautionCode.INSIDE_SPREAD, 0), (CautionCode.LOSES_AFTER_FEES, 0)],
         ),
         ([{"type": "take_profit", "price": "0.505"}], {}, [(CautionCode.LOSES_AFTER_FEES, 0)]),
-        ([{"type": "take_profit", "price": "0.515"}], {}, []),
-        ([{"type": "take_profit", "price": "0.515"}], {"fee": None}, [(CautionCode.LOSES_AFTER_FEES, 0)]),
+        ([{"type": "take_profit", "price": "0.515"}], {}, [(CautionCode.LOSES_AFTER_FEES, 0)]),
+        ([{"type": "take_profit", "price": "0.53"}], {}, []),
         ([{**TRAIL, "activation_price": "0.55"}], {}, [(CautionCode.TRAIL_STARTS_AT_A_LOSS, 0)]),
         ([{**TRAIL, "activation_price": "0.60"}], {}, []),
         ([STOP], {"floor": "0.42"}, [(CautionCode.FLOOR_ABOVE_LEVEL, 0)]),
