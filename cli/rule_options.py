@@ -91,8 +91,10 @@ class RuleOptions(LevelOptions):
 
         Raises:
             CallFailed: The file is unusable.
-            typer.BadParameter: A duration or a trail's distance is.
+            typer.BadParameter: A duration or a trail's distance is, or a floor has no trail.
         """
+        if self.trail is None and self.trail_floor is not None:
+            raise typer.BadParameter("--trail-floor belongs to --trail")
         confirm = given({"updates": self.confirm_updates, "ms": self.confirm_ms})
         members: dict[str, JsonValue] = {
             "conditions": self.conditions(),

@@ -130,8 +130,12 @@ def adopt(
 def _merged(rule: JsonObject, changed: list[JsonValue], trail_floor: str | None) -> list[JsonValue]:
     """Return the rule's conditions with those of the changed kinds replaced."""
     kinds = {text(condition, "type") for condition in changed if isinstance(condition, dict)}
+    present = objects(rule, "conditions")
+    if trail_floor is not None and "trailing_stop" not in kinds | {text(each, "type") for each in present}:
+        step = "give the trail too: --trail"
+        raise CallFailed("Nothing to change", "the rule has no trail", step, code="no_change")
     kept: list[JsonValue] = []
-    for condition in objects(rule, "conditions"):
+    for condition in present:
         if text(condition, "type") in kinds:
             continue
         if trail_floor is not None and text(condition, "type") == "trailing_stop":

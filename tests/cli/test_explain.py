@@ -95,6 +95,35 @@ async def test_watch_writes_one_line_for_each_condition_and_look(world: World, h
     assert (lines.code, table.code) == (0, 0)
 
 
+async def test_watch_says_how_many_rules_it_leaves_out(world: World, holdfast: Terminal) -> None:
+    await armed(world, holdfast)
+    second = await holdfast("rule", "create", "--token", YES, "--stop", "0.30", "--json")
+
+    table = await holdfast("rule", "watch", "--times", "1", "--limit", "1")
+    lines = await holdfast("rule", "watch", "--times", "2", "--every", "0.2", "--limit", "1", "--json")
+    whole = await holdfast("rule", "watch", "--times", "1", "--json")
+
+    assert "1 more active rules are not looked at" in table.out
+    assert [json.loads(line)["rule_id"] for line in lines.out.splitlines()] == [second.json["id"]] * 2
+    assert lines.err.count("1 more active rules are not looked at") == 1
+    assert (len(whole.out.splitlines()), whole.err) == (2, "")
+
+
+async def test_floor_of_a_trail_without_a_trail_is_refused(world: World, holdfast: Terminal) -> None:
+    rule_id = await armed(world, holdfast)
+    options = ("--token", YES, "--stop", "0.40", "--trail-floor", "0.35")
+
+    refused = [
+        await holdfast("rule", "create", *options),
+        await holdfast("rule", "preview", *options),
+        await holdfast("rule", "patch", rule_id, "--trail-floor", "0.35"),
+    ]
+
+    assert [each.code for each in refused] == [2, 2, 1]
+    assert all("--trail" in each.err for each in refused)
+    assert "--trail-floor belongs to --trail" in refused[0].err
+
+
 async def test_rule_file_runs_over_the_tape_that_the_stack_recorded(
     world: World, holdfast: Terminal, tmp_path: Path
 ) -> None:
