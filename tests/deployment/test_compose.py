@@ -1,6 +1,7 @@
 """Every command, path, variable and probe of the compose file exists in the project; nothing starts here."""
 
 import importlib.util
+import os
 import re
 import subprocess
 import sys
@@ -172,10 +173,40 @@ def test_backup_scripts_are_in_the_container_where_the_page_on_operations_calls_
     assert "/backups" in {mount.target for mount in mounts(SERVICES["postgres"])}
 
 
-def test_backup_copies_temporal_first_and_restore_puts_it_first() -> None:
-    for name in ("backup.sh", "restore.sh"):
-        text = (REPOSITORY / "deploy" / "postgres" / name).read_text()
-        assert "temporal temporal_visibility holdfast" in text, name
+@pytest.fixture
+def said(tmp_path: Path) -> Path:
+    """What the stand-ins for Postgres's programs on `tmp_path / "bin"` were asked, a line each."""
+    told = tmp_path / "said"
+    told.touch()
+    (tmp_path / "bin").mkdir()
+    stand_ins = {
+        "pg_dump": 'while [ "$1" != --file ]; do shift; done; touch "$2"; echo "dump $3" >> ',
+        "pg_restore": 'while [ "$1" != --dbname ]; do shift; done; echo "load $3" >> ',
+        # Asked how many connections are open, it answers that there is none.
+        "psql": 'for last; do :; done; case $last in *pg_stat_activity*) echo 0 ;; esac; echo "$last" >> ',
+    }
+    for name, script in stand_ins.items():
+        program = tmp_path / "bin" / name
+        program.write_text(f"#!/bin/sh\n{script}{told}\n")
+        program.chmod(0o755)
+    return told
+
+
+def test_backup_copies_temporal_first_and_restore_puts_it_first_once_all_are_whole(
+    said: Path, tmp_path: Path
+) -> None:
+    environment = {"PATH": f"{tmp_path / 'bin'}:{os.environ['PATH']}"}
+    scripts, folder = REPOSITORY / "deploy" / "postgres", tmp_path / "backup"
+
+    subprocess.run([scripts / "backup.sh", folder], env=environment, check=True)
+    assert said.read_text().splitlines() == ["dump temporal", "dump temporal_visibility", "dump holdfast"]
+
+    said.write_text("")
+    subprocess.run([scripts / "restore.sh", folder], env=environment, check=True, capture_output=True)
+    done = re.findall(r"^load (\w+)\.dump|RENAME TO (\w+)_before_", said.read_text(), re.MULTILINE)
+    order = ["temporal", "temporal_visibility", "holdfast"]
+    assert [loaded for loaded, _ in done[:3]] == order
+    assert [replaced for _, replaced in done[3:]] == order
 
 
 def _missing_names(script: Path) -> list[str]:
