@@ -323,9 +323,33 @@ def _loaded(given: dict[str, str], monkeypatch: pytest.MonkeyPatch, folder: Path
     return load(given, env_file=empty)
 
 
-def test_every_role_has_its_workers() -> None:
-    roles = [service["command"][-2:] for service in WORKERS.values()]
-    assert sorted(roles) == sorted(["--role", role.value] for role in Role if role is not Role.ALL)
+def test_every_role_has_its_workers_and_feeds_have_standbys() -> None:
+    roles = [service["command"][3:] for service in WORKERS.values()]
+    wanted = [["--role", role.value] for role in Role if role is not Role.ALL]
+    assert sorted(roles) == sorted([*wanted, ["--role", Role.FEED.value, "--standby"]])
+
+
+@pytest.mark.parametrize(("told", "wanted"), [({}, True), ({"HOLDFAST_FEED_STANDBY": "false"}, False)])
+def test_both_feed_workers_want_the_same_layout(
+    told: dict[str, str],
+    wanted: bool,
+    secrets: dict[str, str],
+    monkeypatch: pytest.MonkeyPatch,
+    tmp_path: Path,
+) -> None:
+    # The worker that starts last says whether there are standbys.
+    for name in ("worker-feed", "worker-feed-standby"):
+        settings = _loaded(environment_of(name, {**secrets, **told}), monkeypatch, tmp_path)
+        assert settings.feeds.standby is wanted, name
+
+
+def test_page_on_operations_stops_and_starts_every_worker_around_a_restore() -> None:
+    page = (REPOSITORY / "docs" / "operations.md").read_text()
+    (stopped,) = re.findall(r"`docker compose stop ([a-z -]+)`", page)
+    first, then = re.findall(r"`docker compose start ([a-z -]+)`", page)
+    assert set(stopped.split()) == {"api", "temporal", *WORKERS}
+    assert set(first.split()) == {"api", "temporal", "worker-io"}
+    assert set(first.split()) | set(then.split()) == set(stopped.split())
 
 
 @pytest.mark.parametrize("name", WORKERS)
