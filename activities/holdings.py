@@ -26,6 +26,7 @@ from domain.outside import (
     Verdict,
     adjustment_price,
     judge,
+    of_all_wallets,
     turn,
 )
 from domain.ports import Clock, HeldToken, Trading, Venues
@@ -234,9 +235,9 @@ class HoldingsActivities:
 
 
 async def _listed(desk: _Desk) -> list[HeldToken]:
-    """Return what the venue's index lists for every wallet; nothing while it cannot be asked."""
+    """Return what the venue's index lists for all wallets together; nothing while it cannot be asked."""
     try:
-        return [held for session in desk.sessions for held in await session.held_tokens()]
+        return of_all_wallets([held for s in desk.sessions for held in await s.held_tokens()])
     except VenueError as error:
         log.warning("holdings.index_away", account_id=desk.place.account_id, code=error.code)
         return []

@@ -5,17 +5,19 @@ while an order of ours could explain the difference, and a difference counts onl
 shows the very same one. Only a token that the ledger never held is believed at once.
 """
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from decimal import Decimal
 from enum import StrEnum
 
 from domain.ids import AccountId, MarketId, TokenId
 from domain.messages import Holding
-from domain.money import Price, Shares
+from domain.money import EXACT, Price, Shares, floor_decimals
+from domain.ports import HeldToken
 
 _ZERO = Decimal(0)
+_PRICE_PLACES = 6
 
 
 class Verdict(StrEnum):
@@ -198,6 +200,27 @@ class HoldingsReport:
             f"{compared} holdings of {len(self.places)} accounts compared, {adjusted} adjusted, "
             f"{waiting} differences to look at again, {skipped} accounts could not be asked"
         )
+
+
+def of_all_wallets(held: Iterable[HeldToken]) -> list[HeldToken]:
+    """Return what several wallets hold as one holding for each token, in the order of their first.
+
+    The average entry is weighted by shares and floored to six decimals; unknown where one of them is.
+    """
+    by_token: dict[TokenId, list[HeldToken]] = {}
+    for each in held:
+        by_token.setdefault(each.token_id, []).append(each)
+    return [parts[0] if len(parts) == 1 else _joined(parts) for parts in by_token.values()]
+
+
+def _joined(parts: Sequence[HeldToken]) -> HeldToken:
+    shares, cost = _ZERO, _ZERO
+    for part in parts:
+        shares = EXACT.add(shares, part.shares)
+        cost = EXACT.add(cost, EXACT.multiply(part.shares, part.average_entry or _ZERO))
+    known = shares > _ZERO and all(part.average_entry is not None for part in parts)
+    average = floor_decimals(EXACT.divide(cost, shares), _PRICE_PLACES) if known else None
+    return replace(parts[0], shares=shares, average_entry=average)
 
 
 def turn(

@@ -14,7 +14,7 @@ from api.schemas.holdings import AdjustmentAnswer, ProposalAnswer
 from domain.errors import CredentialsMissing, UnknownToken
 from domain.ids import MarketId, TokenId, derived_id
 from domain.orders import Mode
-from domain.outside import Origin
+from domain.outside import Origin, of_all_wallets
 from domain.ports import MarketData
 from domain.positions import Position, PositionKey
 from domain.protection import Exposed, Protection, propose
@@ -38,7 +38,6 @@ class _Bare:
     shares: Decimal
     average_entry: Decimal | None
     origin: Origin
-    episode: int
 
 
 async def adjustments(
@@ -83,7 +82,6 @@ async def _bare(services: Services, context: AccountContext) -> list[_Bare]:
             shares=position.shares,
             average_entry=position.average_entry,
             origin=origins[position.key],
-            episode=position.episode,
         )
         for position in held
     ]
@@ -104,7 +102,8 @@ async def _open_positions(services: Services, context: AccountContext) -> list[P
 async def _listed(services: Services, context: AccountContext) -> Sequence[_Bare]:
     """Return what the venues' own index lists, which the next comparison takes into the ledger.
 
-    An account without credentials has nothing there that could be seen.
+    A token that several wallets hold is one holding. An account without credentials has nothing there that
+    could be seen.
 
     Raises:
         VenueError: The index cannot be read now; to leave it out would look as if nothing were bare.
@@ -126,9 +125,8 @@ async def _listed(services: Services, context: AccountContext) -> Sequence[_Bare
                 shares=token.shares,
                 average_entry=token.average_entry,
                 origin=Origin.FOUND,
-                episode=0,
             )
-            for token in held
+            for token in of_all_wallets(held)
         ]
     return found
 

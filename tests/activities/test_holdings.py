@@ -216,6 +216,15 @@ async def test_wallets_are_summed():
     assert (done.adjusted, done.sightings) == (0, ())
 
 
+async def test_what_several_wallets_paid_for_a_token_is_weighted():
+    one, other = Session(b="30"), Session(b="10")
+    one.index = [HeldToken(market_id=MARKET, token_id="b", shares=D(30), average_entry=D("0.50"))]
+    other.index = [HeldToken(market_id=MARKET, token_id="b", shares=D(10), average_entry=D("0.54"))]
+    room = Room(Books(), one, other)
+    await room.compare()
+    assert room.books.adjusted == [("b", D(0), D(40), D("0.51"))]
+
+
 async def test_less_is_not_believed_while_a_wallet_cannot_be_asked():
     room = Room(Books(a="10"), Session(a="4"), wallets=2)
     for _ in range(3):

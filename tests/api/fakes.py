@@ -149,6 +149,8 @@ class FakeMarket:
         self.books_read += 1
         if self.book_failure is not None:
             raise self.book_failure
+        if token_id not in self.top:
+            raise UnknownToken
         return self.top[token_id]
 
     async def books(self, token_ids: Sequence[TokenId]) -> Sequence[Book]:

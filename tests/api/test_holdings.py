@@ -4,6 +4,7 @@ from dataclasses import replace
 from datetime import timedelta
 from decimal import Decimal
 
+from domain.errors import VenueTransient
 from domain.ids import RuleId
 from domain.messages import RuleStatus
 from domain.orders import Mode
@@ -85,3 +86,53 @@ async def test_what_cannot_be_protected_says_why(world: World) -> None:
     [proposal] = (await caller.get(PROPOSALS)).json()["items"]
 
     assert (proposal["skipped"], proposal["rule"], proposal["idempotency_key"]) == ("no_price", None, None)
+
+
+async def test_a_token_in_two_wallets_is_one_proposal_for_all_of_it(world: World) -> None:
+    caller = await world.account(holds=None)
+    account_id = await world.goes_live(caller)
+    world.venues.give(account_id, t1001="30").entries[YES] = Decimal("0.50")
+    world.venues.give(account_id, t1001="10", t1002="20").entries[YES] = Decimal("0.54")
+
+    found = (await caller.get(PROPOSALS)).json()["items"]
+
+    assert [(p["token_id"], p["shares"], p["average_entry"], p["origin"]) for p in found] == [
+        (YES, "40", "0.51", "found"),
+        (NO, "20", None, "found"),
+    ]
+
+
+async def test_shares_of_another_accounts_wallet_are_not_proposed(world: World) -> None:
+    caller, other = await world.account(holds=None), await world.account(holds=None)
+    world.venues.give(await world.goes_live(caller))
+    world.venues.give(await world.goes_live(other), t1001="30")
+
+    assert (await caller.get(PROPOSALS)).json()["items"] == []
+
+
+async def test_index_that_cannot_be_read_is_told_instead_of_nothing_to_protect(world: World) -> None:
+    caller = await world.account(holds=None)
+    session = world.venues.give(await world.goes_live(caller), t1001="30")
+    session.failure = VenueTransient("away")
+
+    answer = await caller.get(PROPOSALS)
+
+    assert (answer.status_code, answer.json()["code"]) == (503, "venue_unavailable")
+
+
+async def test_live_account_without_a_wallet_has_nothing_listed(world: World) -> None:
+    caller = await world.account(holds=None)
+    await world.goes_live(caller)
+
+    answer = await caller.get(PROPOSALS)
+
+    assert (answer.status_code, answer.json()["items"]) == (200, [])
+
+
+async def test_market_without_a_book_is_skipped_for_want_of_a_price(world: World) -> None:
+    caller = await world.account(token=NO)
+    del world.venues.market.top[NO]
+
+    [proposal] = (await caller.get(PROPOSALS)).json()["items"]
+
+    assert (proposal["skipped"], proposal["rule"]) == ("no_price", None)

@@ -9,7 +9,7 @@ from domain.ids import OrderId, RuleId, rule_workflow_id
 from domain.messages import OrderStart
 from domain.orders import OrderState, Purpose
 from tests.api.conftest import World
-from tests.api.fakes import NOW, RESOLVED, YES
+from tests.api.fakes import NOW, RESOLVED, YES, wallet
 
 ORDERS = "/api/v2/orders"
 BUY = {"token_id": YES, "side": "BUY", "shares": "10", "price": "0.52"}
@@ -33,6 +33,24 @@ async def test_selling_is_an_exit_without_a_time_limit(world: World) -> None:
 
     start: OrderStart = world.orders.starts[-1]
     assert (start.purpose, start.send_within_ms) == (Purpose.EXIT, None)
+
+
+async def test_sell_is_signed_by_the_wallet_that_holds_the_shares_and_a_buy_by_the_newest(
+    world: World,
+) -> None:
+    caller, other = await world.account(holds=None), await world.account(holds=None)
+    account_id = await world.goes_live(caller)
+    for shares in ("30", "10"):
+        world.venues.give(account_id, t1001=shares)
+    world.venues.give(await world.goes_live(other), t1001="90")
+
+    sold = await caller.post(ORDERS, {**BUY, "side": "SELL", "shares": "30"})
+    more = await caller.post(ORDERS, {**BUY, "side": "SELL", "shares": "31"})
+    bought = await caller.post(ORDERS, BUY)
+
+    assert (sold.status_code, bought.status_code) == (201, 201)
+    assert [start.wallet for start in world.orders.starts] == [wallet(1, account_id), wallet(2, account_id)]
+    assert (more.status_code, more.json()["errors"][0]["code"]) == (422, "more_than_held")
 
 
 async def test_same_key_places_one_order_and_another_body_is_409(world: World) -> None:

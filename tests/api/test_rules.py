@@ -15,7 +15,7 @@ from domain.orders import MarketState, Mode
 from storage.database import Database
 from storage.repositories.api_keys import Scope
 from tests.api.conftest import World, opened_world
-from tests.api.fakes import BEHEMOTH, MARKET, YES, FakeSession, instrument
+from tests.api.fakes import BEHEMOTH, MARKET, YES, FakeSession, instrument, wallet
 
 RULES = "/api/v2/rules"
 STOP = {"token_id": YES, "conditions": [{"type": "stop_loss", "price": "0.40"}]}
@@ -166,6 +166,21 @@ async def test_holding_found_at_the_venue_is_taken_once_for_two_rules(world: Wor
 
     entries = (await caller.get("/api/v2/fills")).json()["items"]
     assert [(e["kind"], e["shares"]) for e in entries] == [("adjustment", "7")]
+
+
+async def test_rule_is_signed_by_the_wallet_that_holds_most_of_its_token(world: World) -> None:
+    caller, other = await world.account(holds=None), await world.account(holds=None)
+    account_id = await world.goes_live(caller)
+    for shares in ("30", "10"):
+        world.venues.give(account_id, t1001=shares)
+    world.venues.give(await world.goes_live(other), t1001="90")
+
+    answer = await caller.post(RULES, STOP)
+
+    assert answer.status_code == 201, answer.text
+    start = world.rules.starts[-1]
+    assert (start.mode, start.wallet) == (Mode.LIVE, wallet(1, account_id))
+    assert start.holding.shares == Decimal(40)
 
 
 async def test_rule_stands_even_when_the_stream_cannot_be_woken(world: World) -> None:

@@ -16,13 +16,40 @@ from domain.outside import (
     Verdict,
     adjustment_price,
     judge,
+    of_all_wallets,
     turn,
 )
+from domain.ports import HeldToken
 from tests.domain.builders import ACCOUNT, START, TOKEN
 from tests.fakes.trading import make_holding
 
 D = Decimal
 APART = timedelta(seconds=30)
+
+
+def held(token, shares, paid):
+    entry = None if paid is None else D(paid)
+    return HeldToken(market_id="0xaa", token_id=token, shares=D(shares), average_entry=entry)
+
+
+@pytest.mark.parametrize(
+    ("parts", "together"),
+    [
+        ([("1", "10", "0.50")], [("1", "10", "0.50")]),
+        (
+            [("1", "10", "0.50"), ("2", "5", "0.1"), ("1", "30", "0.20")],
+            [("1", "40", "0.275"), ("2", "5", "0.1")],
+        ),
+        ([("1", "1", "0.1"), ("1", "2", "0.2")], [("1", "3", "0.166666")]),
+        ([("1", "10", "0.50"), ("1", "30", None)], [("1", "40", None)]),
+        ([("1", "0", "0.50"), ("1", "0", "0.50")], [("1", "0", None)]),
+    ],
+    ids=["one wallet", "weighted", "floored", "unknown in one", "nothing held"],
+)
+def test_a_token_in_several_wallets_is_one_holding(parts, together):
+    assert of_all_wallets(held(*part) for part in parts) == [held(*whole) for whole in together]
+
+
 SHARES = st.integers(min_value=-5, max_value=20).map(D)
 
 
