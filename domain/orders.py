@@ -74,6 +74,7 @@ class Instrument:
     question: str = ""
     outcome: str = ""
     payout: Decimal | None = None  # USD per share once resolved
+    hold_ms: int = 0  # how long the venue holds an order that would trade at once, before it does
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

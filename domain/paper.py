@@ -46,6 +46,10 @@ class PaperOrder:
     `touched_at` is when the plain rule "the other side or a trade touches the price" would have filled all
     of it: shown beside the fills, which wait for depth and for their turn. Orders that never rest have no
     `queue`.
+
+    Attributes:
+        budget_usd: what an immediate BUY spends.
+        held_until: when an order that its market holds meets the book.
     """
 
     venue_order_id: VenueOrderId
@@ -62,6 +66,8 @@ class PaperOrder:
     created_at: datetime
     queue: QueuePlace | None = None
     touched_at: datetime | None = None
+    budget_usd: Decimal | None = None
+    held_until: datetime | None = None
 
     @property
     def remaining(self) -> Decimal:
@@ -128,7 +134,7 @@ def needed(order: PaperOrder, fills: Sequence[PaperFill]) -> Decimal:
 
 
 def bound(order: PaperOrder) -> Decimal:
-    """Return what a resting order keeps from others: shares for a SELL, USD for a BUY."""
+    """Return what an open order keeps from others: shares for a SELL, USD for a BUY."""
     return order.remaining if order.side is Side.SELL else order.remaining * order.limit_price
 
 

@@ -3,7 +3,7 @@
 from datetime import datetime
 from decimal import Decimal
 
-from sqlalchemy import Index, false, func
+from sqlalchemy import Index, false, func, text
 from sqlalchemy.orm import Mapped, mapped_column
 
 from storage.models.base import Base
@@ -27,4 +27,5 @@ class InstrumentRecord(Base):
     question: Mapped[str]
     outcome: Mapped[str]
     payout: Mapped[Decimal | None]
+    hold_ms: Mapped[int] = mapped_column(server_default=text("0"))
     read_at: Mapped[datetime] = mapped_column(server_default=func.now())

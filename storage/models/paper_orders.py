@@ -30,7 +30,7 @@ class PaperOrderRecord(Base):
             "account_id",
             "venue",
             "token_id",
-            postgresql_where=text("status = 'live'"),
+            postgresql_where=text("status IN ('live', 'delayed')"),
         ),
     )
 
@@ -53,6 +53,8 @@ class PaperOrderRecord(Base):
     queue_credited_ms: Mapped[int | None]
     queue_seen_ms: Mapped[int | None]
     touched_at: Mapped[datetime | None]
+    budget_usd: Mapped[Decimal | None]
+    held_until: Mapped[datetime | None]
 
 
 class PaperFillRecord(Base):

@@ -10,7 +10,7 @@ from storage.records import read_one
 _INSTRUMENT = TypeAdapter(Instrument)
 _COLUMNS = (
     "venue, market_id, token_id, tick, min_shares, neg_risk, state, fee_rate, ends_at, question, outcome,"
-    " payout"
+    " payout, hold_ms"
 )
 _PUT = f"""INSERT INTO instruments AS i ({_COLUMNS})
     SELECT {_COLUMNS} FROM jsonb_populate_record(NULL::instruments, $1::jsonb)
@@ -19,7 +19,8 @@ _PUT = f"""INSERT INTO instruments AS i ({_COLUMNS})
         neg_risk = EXCLUDED.neg_risk,
         state = CASE WHEN i.state = 'resolved' THEN i.state ELSE EXCLUDED.state END,
         fee_rate = EXCLUDED.fee_rate, ends_at = EXCLUDED.ends_at, question = EXCLUDED.question,
-        outcome = EXCLUDED.outcome, payout = COALESCE(EXCLUDED.payout, i.payout), read_at = now()"""  # noqa: S608
+        outcome = EXCLUDED.outcome, payout = COALESCE(EXCLUDED.payout, i.payout), hold_ms = EXCLUDED.hold_ms,
+        read_at = now()"""  # noqa: S608
 _GET = f"SELECT {_COLUMNS} FROM instruments WHERE venue = $1 AND token_id = $2"  # noqa: S608
 
 

@@ -24,6 +24,7 @@ from domain.paper import (
     PaperOrder,
     Registration,
     UsedDepth,
+    bound,
     needed,
     uses_depth,
 )
@@ -39,8 +40,9 @@ _PLACE = TypeAdapter(int)
 _LOCK = "SELECT pg_advisory_xact_lock(hashtextextended($1 || chr(31) || $2, 0))"
 _INSERT = """INSERT INTO paper_orders (venue_order_id, account_id, venue, market_id, token_id, side,
         time_in_force, shares, limit_price, matched_shares, status, expiration_s, created_at, queue_ahead,
-        queue_credited, queue_credited_ms, queue_seen_ms, touched_at, changed)
-    VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18,
+        queue_credited, queue_credited_ms, queue_seen_ms, touched_at, budget_usd, held_until,
+        changed)
+    VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18, $19, $20,
         nextval('paper_changes'))"""
 _INSERT_FILL = """INSERT INTO paper_fills (fill_key, venue_order_id, account_id, venue, market_id, token_id,
         side, shares, notional_usd, fee_usd, traded_at, level_price, changed)
@@ -58,8 +60,9 @@ _USED = """SELECT side, level_price, sum(shares) AS shares FROM paper_fills
     WHERE account_id = $1 AND venue = $2 AND token_id = $3 AND traded_at > $4 AND level_price IS NOT NULL
     GROUP BY side, level_price"""
 _FIND = "SELECT * FROM paper_orders WHERE account_id = $1 AND venue = $2 AND venue_order_id = $3"
+_IS_HELD = "SELECT true FROM paper_orders WHERE venue_order_id = $1 AND status = 'delayed'"
 _EXISTS = "SELECT true FROM paper_orders WHERE venue_order_id = $1"
-_OPEN = """SELECT * FROM paper_orders WHERE account_id = $1 AND venue = $2 AND status = 'live'
+_OPEN = """SELECT * FROM paper_orders WHERE account_id = $1 AND venue = $2 AND status IN ('live', 'delayed')
     AND ($3::text IS NULL OR token_id = $3) ORDER BY changed"""
 _FILLS = """SELECT * FROM paper_fills WHERE account_id = $1 AND venue = $2
     AND ($3::timestamptz IS NULL OR traded_at >= $3) AND ($4::text IS NULL OR market_id = $4)
@@ -81,13 +84,14 @@ _HELD = """SELECT market_id, token_id, sum(CASE side WHEN 'BUY' THEN shares ELSE
     GROUP BY market_id, token_id HAVING sum(CASE side WHEN 'BUY' THEN shares ELSE -shares END) > 0
     ORDER BY token_id"""
 _BOUND_SHARES = """SELECT coalesce(sum(shares - matched_shares), 0) FROM paper_orders
-    WHERE account_id = $1 AND venue = $2 AND token_id = $3 AND side = 'SELL' AND status = 'live'"""
+    WHERE account_id = $1 AND venue = $2 AND token_id = $3 AND side = 'SELL'
+        AND status IN ('live', 'delayed')"""
 _CASH = """SELECT
     coalesce((SELECT sum(CASE side WHEN 'SELL' THEN notional_usd ELSE -notional_usd END - fee_usd)
         FROM paper_fills WHERE account_id = $1 AND venue = $2), 0)
     + coalesce((SELECT sum(usd) FROM paper_payouts WHERE account_id = $1 AND venue = $2), 0)"""
 _BOUND_CASH = """SELECT coalesce(sum((shares - matched_shares) * limit_price), 0) FROM paper_orders
-    WHERE account_id = $1 AND venue = $2 AND side = 'BUY' AND status = 'live'"""
+    WHERE account_id = $1 AND venue = $2 AND side = 'BUY' AND status IN ('live', 'delayed')"""
 _PAY_OUT = """INSERT INTO paper_payouts (account_id, venue, token_id, shares, usd)
     VALUES ($1, $2, $3, $4, $5) ON CONFLICT DO NOTHING"""
 
@@ -125,24 +129,35 @@ class PaperOrders:
         seen: DepthSeen | None = None,
     ) -> bool:
         """Change an order and add its fills, unless it has changed since `before` was read, or its depth."""
-        known = before.queue
-        values = (
-            before.venue_order_id,
-            before.matched_shares,
-            before.status,
-            None if known is None else known.ahead,
-            None if known is None else known.seen_ms,
-            after.matched_shares,
-            after.status,
-            *_queue_values(after),
-        )
         async with self._locked(before.account) as connection:
             if uses_depth(fills) and not await _is_current(connection, before, seen):
                 return False
-            if await connection.fetchval(_CHANGE, *values) is None:
+            if not await _change(connection, before, after):
                 return False
             await self._insert_fills(connection, before.account, fills)
         return True
+
+    async def release(
+        self,
+        before: PaperOrder,
+        after: PaperOrder,
+        fills: Sequence[PaperFill],
+        start_usd: Decimal,
+        seen: DepthSeen,
+    ) -> Registration:
+        """Let a held order become what it came to, if it is still held, covered, and its depth stands."""
+        async with self._locked(before.account) as connection:
+            if await connection.fetchval(_IS_HELD, before.venue_order_id) is None:
+                return Registration.DUPLICATE
+            # What it kept from others is free for itself.
+            if await self._free(connection, before, start_usd) + bound(before) < needed(after, fills):
+                return Registration.SHORT
+            if uses_depth(fills) and not await _is_current(connection, before, seen):
+                return Registration.OUTDATED
+            if not await _change(connection, before, after):
+                return Registration.DUPLICATE
+            await self._insert_fills(connection, before.account, fills)
+        return Registration.NEW
 
     async def used_depth(self, account: PaperAccount, token_id: TokenId, since: datetime) -> UsedDepth:
         """Return what fills since a time have used of the token's live levels."""
@@ -156,7 +171,7 @@ class PaperOrders:
         return None if row is None else _order_of(row)
 
     async def open_orders(self, account: PaperAccount, token_id: TokenId | None) -> Sequence[PaperOrder]:
-        """Return the orders that rest, oldest change first."""
+        """Return the orders that rest or are held, oldest change first."""
         async with self._database.hot.connection() as connection:
             rows = await connection.fetch(_OPEN, account.account_id, account.venue, token_id)
         return [_order_of(row) for row in rows]
@@ -244,6 +259,8 @@ class PaperOrders:
             order.expiration_s,
             order.created_at,
             *_queue_values(order),
+            order.budget_usd,
+            order.held_until,
         )
 
     async def _insert_fills(
@@ -284,6 +301,23 @@ def _queue_values(order: PaperOrder) -> tuple[Decimal | int | datetime | None, .
     if queue is None:
         return None, None, None, None, order.touched_at
     return queue.ahead, queue.credited, queue.credited_ms, queue.seen_ms, order.touched_at
+
+
+async def _change(connection: asyncpg.Connection, before: PaperOrder, after: PaperOrder) -> bool:
+    """Change an order unless it is no longer what it was; returns whether it is changed."""
+    known = before.queue
+    changed = await connection.fetchval(
+        _CHANGE,
+        before.venue_order_id,
+        before.matched_shares,
+        before.status,
+        None if known is None else known.ahead,
+        None if known is None else known.seen_ms,
+        after.matched_shares,
+        after.status,
+        *_queue_values(after),
+    )
+    return changed is not None
 
 
 async def _used(

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 
+import pytest
 from pydantic import SecretStr
 
 from domain.fees import taker_fee
@@ -38,7 +39,8 @@ HELD = D(100)
 class Venue:
     """A session under test, on a local exchange with a book of three levels a side.
 
-    `meet_book` lets resting orders meet the book as it stands; `stranger` is another account's session.
+    `meet_book` lets resting orders meet the book as it stands, `release_holds` ends every hold now.
+    `stranger` is another account's session.
     """
 
     exchange: LocalExchange
@@ -46,6 +48,7 @@ class Venue:
     stranger: Trading
     wallet: WalletIdentity
     meet_book: Callable[[], Awaitable[None]]
+    release_holds: Callable[[], Awaitable[None]]
     serial: int = 0
 
     def attempt(self, shares: str, price: str, **changes: object) -> Attempt:
@@ -471,7 +474,7 @@ class VenueContract:
             order = await venue.order_of(attempt)
             assert (order.status, order.matched_shares) == (VenueOrderStatus.DELAYED, D(0))
             assert not order.status.is_terminal
-            await venue.exchange.post("/holds/release")
+            await venue.release_holds()
             await venue.ends(events, attempt)
         assert (await venue.order_of(attempt)).status is VenueOrderStatus.MATCHED
         assert sum(fill.shares for fill in await venue.fills_of(attempt)) == 20
@@ -483,7 +486,7 @@ class VenueContract:
             await next_of(events, AccountEventKind.GAP)
             await venue.trading.place(attempt)
             await venue.exchange.book([("0.40", "100")], ASKS)
-            await venue.exchange.post("/holds/release")
+            await venue.release_holds()
             await venue.ends(events, attempt)
         assert (await venue.order_of(attempt)).status is VenueOrderStatus.CANCELED
         assert await venue.fills_of(attempt) == []
@@ -504,13 +507,61 @@ class VenueContract:
             await next_of(events, AccountEventKind.GAP)
             assert (await venue.trading.place(attempt)).status is VenueOrderStatus.DELAYED
             await venue.exchange.book([("0.40", "100")], ASKS)
-            await venue.exchange.post("/holds/release")
+            await venue.release_holds()
             async with asyncio.timeout(10):
                 async for event in events:
                     if event.order is not None and event.order.status is VenueOrderStatus.LIVE:
                         break
         (order,) = await venue.trading.open_orders(venue.exchange.yes)
         assert (order.status, order.matched_shares) == (VenueOrderStatus.LIVE, D(0))
+
+    async def test_held_order_whose_market_stops_meanwhile_ends_without_a_fill(self, venue: Venue) -> None:
+        await venue.exchange.market(seconds_delay=600)
+        attempt = venue.attempt("20", "0.40")
+        async with venue.trading.events() as events:
+            await next_of(events, AccountEventKind.GAP)
+            await venue.trading.place(attempt)
+            await venue.exchange.market(accepting_orders=False)
+            await venue.release_holds()
+            await venue.ends(events, attempt)
+        assert (await venue.order_of(attempt)).status is VenueOrderStatus.INVALID
+        assert await venue.fills_of(attempt) == []
+        assert (await venue.trading.holding(venue.exchange.yes)).amount == HELD
+
+    async def test_held_buy_spends_its_budget_when_its_hold_is_over(self, venue: Venue) -> None:
+        await venue.exchange.market(seconds_delay=600)
+        attempt = venue.buy("20", "0.60")
+        async with venue.trading.events() as events:
+            await next_of(events, AccountEventKind.GAP)
+            assert (await venue.trading.place(attempt)).status is VenueOrderStatus.DELAYED
+            await venue.release_holds()
+            await venue.ends(events, attempt)
+        fills = await venue.fills_of(attempt)
+        spent = sum((fill.notional_usd for fill in fills), D(0))
+        assert D(12) - D("0.000001") <= spent <= D(12)
+        assert sum(fill.shares for fill in fills) > 20
+
+    async def test_order_that_would_not_trade_at_once_is_not_held(self, venue: Venue) -> None:
+        await venue.exchange.market(seconds_delay=600)
+        answer = await venue.trading.place(venue.resting("20", "0.51"))
+        assert (answer.kind, answer.status) == (AnswerKind.ACCEPTED, VenueOrderStatus.LIVE)
+        answer = await venue.trading.place(venue.attempt("20", "0.51"))
+        assert (answer.kind, answer.code) == (AnswerKind.NO_LIQUIDITY, "fak_unmatched")
+
+    async def test_short_hold_lets_the_call_wait_for_the_result(self, venue: Venue) -> None:
+        await venue.exchange.market(short_hold=True)
+        attempt = venue.attempt("20", "0.40")
+        answer = await venue.trading.place(attempt)
+        assert (answer.kind, answer.status) == (AnswerKind.ACCEPTED, VenueOrderStatus.MATCHED)
+        assert sum(fill.shares for fill in await venue.fills_of(attempt)) == 20
+
+    @pytest.mark.parametrize("kind", [TimeInForce.FAK, TimeInForce.GTC])
+    async def test_amounts_with_too_many_decimals_are_our_own_invalid_order(
+        self, venue: Venue, kind: TimeInForce
+    ) -> None:
+        answer = await venue.trading.place(venue.attempt("20.001", "0.45", time_in_force=kind))
+        assert (answer.kind, answer.code) == (AnswerKind.FINAL, "invalid_amounts")
+        assert (await venue.trading.holding(venue.exchange.yes)).amount == HELD
 
     async def test_orders_above_the_accounts_rate_are_told_to_wait_and_pass_later(self, venue: Venue) -> None:
         await venue.exchange.post("/settings", signer_limits="enforced", orders_per_s=1, orders_burst=1)

@@ -56,6 +56,9 @@ class LocalExchange:
         """Changes flags and holds of the market."""
         await self.post(f"/markets/{self.market_id}/state", **changes)
 
+    async def release_holds(self) -> None:
+        await self.post("/holds/release")
+
     async def instrument(self, token_id: TokenId | None = None) -> Instrument:
         return await self.market_data.instrument(token_id or self.yes)
 

@@ -52,6 +52,24 @@ class PaperMemory:
         self._put(order, fills)
         return Registration.NEW
 
+    async def release(
+        self,
+        before: PaperOrder,
+        after: PaperOrder,
+        fills: Sequence[PaperFill],
+        start_usd: Decimal,
+        seen: DepthSeen,
+    ) -> Registration:
+        _, known = self._orders[before.venue_order_id]
+        if _what_counts(known) != _what_counts(before):
+            return Registration.DUPLICATE
+        if await self._free(before, start_usd) + bound(before) < needed(after, fills):
+            return Registration.SHORT
+        if uses_depth(fills) and not await self._is_current(before, seen):
+            return Registration.OUTDATED
+        self._put(after, fills)
+        return Registration.NEW
+
     async def record(
         self,
         before: PaperOrder,
@@ -108,7 +126,7 @@ class PaperMemory:
             order
             for _, order in sorted(self._orders.values(), key=lambda entry: entry[0])
             if order.account == account
-            and order.status is VenueOrderStatus.LIVE
+            and order.status in (VenueOrderStatus.LIVE, VenueOrderStatus.DELAYED)
             and token_id in (None, order.token_id)
         ]
 

@@ -2,7 +2,7 @@
 
 import uuid
 from collections.abc import AsyncGenerator
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 
 import pytest
@@ -37,6 +37,7 @@ class TestPolymarket(VenueContract):
             stranger=await exchange.trading(exchange.rival_key),
             wallet=wallet_identity(WalletId("wal_1"), SecretStr(exchange.key), chain_id=CHAIN),
             meet_book=nothing,
+            release_holds=exchange.release_holds,
         )
 
 
@@ -46,16 +47,9 @@ class OnPaper(VenueContract):
     # The venue says it with its answer to a POST, and no paper order is posted.
     test_cancel_only_venue_asks_to_wait_and_lets_resting_orders_be_canceled = None
     test_orders_above_the_accounts_rate_are_told_to_wait_and_pass_later = None
-    # Nothing is signed on paper.
-    test_neg_risk_market_refuses_the_standard_exchanges_signature = None
     # Nobody can meet a resting paper order: it fills by what the venue shows of its market.
     test_resting_buy_is_met_by_a_buyer_of_the_other_outcome = None
     test_resting_sell_is_met_by_a_seller_of_the_other_outcome = None
-    # Paper meets the book at once: it shows what a hold gives away, but no hold.
-    test_held_order_is_taken_as_delayed_and_fills_when_its_hold_is_over = None
-    test_held_order_whose_counterpart_leaves_is_killed_without_a_fill = None
-    test_held_order_cannot_be_canceled_and_binds_its_shares = None
-    test_held_limit_order_that_nobody_meets_rests_afterwards = None
 
 
 class TestPaper(OnPaper):
@@ -75,13 +69,23 @@ async def nothing() -> None:
     """The exchange itself lets resting orders meet the book."""
 
 
+class MovedClock(SystemClock):
+    """The system's clock, which a test may set forward."""
+
+    ahead = timedelta(0)
+
+    def now(self) -> datetime:
+        return super().now() + self.ahead
+
+
 async def paper_venue(exchange: LocalExchange, ledger: PaperLedger) -> Venue:
     await exchange.book(BIDS, ASKS)
     owner, stranger = (
         PaperAccount(account_id=AccountId(f"acc_{uuid.uuid4().hex}"), venue="polymarket") for _ in range(2)
     )
+    clock = MovedClock()
     sessions = [
-        PaperTrading(account, exchange.market_data, ledger, SystemClock(), PaperConfig(poll_s=0.01))
+        PaperTrading(account, exchange.market_data, ledger, clock, PaperConfig(poll_s=0.01))
         for account in (owner, stranger)
     ]
     await give_shares(exchange, ledger, owner)
@@ -90,12 +94,16 @@ async def paper_venue(exchange: LocalExchange, ledger: PaperLedger) -> Venue:
         book = await exchange.market_data.book(exchange.yes)
         await sessions[0].meet(Look(book=book, trades=(), at_ms=book.venue_timestamp_ms or 0))
 
+    async def release_holds() -> None:
+        clock.ahead += timedelta(hours=1)
+
     return Venue(
         exchange=exchange,
         trading=sessions[0],
         stranger=sessions[1],
         wallet=make_wallet(),
         meet_book=meet_book,
+        release_holds=release_holds,
     )
 
 

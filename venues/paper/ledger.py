@@ -51,6 +51,21 @@ class PaperLedger(Protocol):
         """
         ...
 
+    async def release(
+        self,
+        before: PaperOrder,
+        after: PaperOrder,
+        fills: Sequence[PaperFill],
+        start_usd: Decimal,
+        seen: DepthSeen,
+    ) -> Registration:
+        """Let a held order become what it came to, as `register` takes a new one.
+
+        What it kept from others during its hold is free for itself. DUPLICATE: it has changed since `before`
+        was read, and nothing was.
+        """
+        ...
+
     async def used_depth(self, account: PaperAccount, token_id: TokenId, since: datetime) -> UsedDepth:
         """Return what fills since a time have used of the token's live levels."""
         ...
@@ -60,7 +75,7 @@ class PaperLedger(Protocol):
         ...
 
     async def open_orders(self, account: PaperAccount, token_id: TokenId | None) -> Sequence[PaperOrder]:
-        """Return the orders that rest, oldest first."""
+        """Return the orders that rest or are held, oldest first."""
         ...
 
     async def fills(

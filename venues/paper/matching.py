@@ -11,9 +11,9 @@ from dataclasses import dataclass
 from datetime import timedelta
 from decimal import Decimal
 
-from domain.money import EXACT, floor_decimals, from_micros
-from domain.orders import RESTING, Attempt, Side, TimeInForce
-from domain.paper import UsedDepth
+from domain.money import EXACT, floor_decimals
+from domain.orders import RESTING, Side, TimeInForce
+from domain.paper import PaperOrder, UsedDepth
 from domain.ports import Book
 from domain.quotes import Level
 
@@ -95,17 +95,15 @@ def match_budget(book: Book, limit_price: Decimal, budget_usd: Decimal, used: Us
     return tuple(matches)
 
 
-def match_attempt(attempt: Attempt, book: Book, used: UsedDepth) -> tuple[Match, ...]:
-    """Return what a new order gets at once; nothing for a FOK that cannot have all."""
-    if attempt.side is Side.BUY and is_immediate(attempt.time_in_force):
-        budget = from_micros(attempt.maker_amount)
-        matches = match_budget(book, attempt.limit_price, budget, used)
-        # A full fill leaves less than a millionth of a share's price unspent.
-        complete = matched(matches) >= from_micros(attempt.taker_amount)
+def match_order(order: PaperOrder, book: Book, used: UsedDepth) -> tuple[Match, ...]:
+    """Return what an order gets at once; nothing for a FOK that cannot have all."""
+    if order.budget_usd is not None:
+        matches = match_budget(book, order.limit_price, order.budget_usd, used)
     else:
-        matches = match_shares(book, attempt.side, attempt.limit_price, attempt.shares, used)
-        complete = matched(matches) >= attempt.shares
-    return () if attempt.time_in_force is TimeInForce.FOK and not complete else matches
+        matches = match_shares(book, order.side, order.limit_price, order.shares, used)
+    # A full fill of a budget leaves less than a millionth of a share's price unspent.
+    complete = matched(matches) >= order.shares
+    return () if order.time_in_force is TimeInForce.FOK and not complete else matches
 
 
 def matched(matches: Sequence[Match]) -> Decimal:

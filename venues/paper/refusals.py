@@ -28,6 +28,8 @@ class Refusal:
 
 BALANCE_SHORT = Refusal(AnswerKind.REBUILD, "balance_short", RebuildReason.BALANCE_SHORT)
 NO_MARKET_DATA = Refusal(AnswerKind.TRANSIENT, "market_data_unavailable", wait_ms=1_000)
+# The book is also away around the venue's restarts and while an outcome is disputed: no end of the market.
+NO_BOOK = Refusal(AnswerKind.TRANSIENT, "market_not_ready", wait_ms=5_000)
 UNKNOWN_MARKET = Refusal(AnswerKind.FINAL, "market_gone")
 FOK_KILLED = Refusal(AnswerKind.NO_LIQUIDITY, "fok_killed")
 FAK_UNMATCHED = Refusal(AnswerKind.NO_LIQUIDITY, "fak_unmatched")

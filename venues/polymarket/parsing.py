@@ -44,6 +44,7 @@ _ORDER_STATUSES = (
     ("LIVE", VenueOrderStatus.LIVE),
 )
 _IMMEDIATE = ("FOK", "FAK")
+SHORT_HOLD_MS = 150
 _DISPUTES = frozenset({"disputed", "challenged"})
 _DECIDED = frozenset({"resolved", "settled"})
 
@@ -212,6 +213,7 @@ def instrument(
         question=market.question,
         outcome=token.outcome,
         payout=payout,
+        hold_ms=hold_ms(market, compact),
     )
 
 
@@ -293,6 +295,18 @@ def fee_rate(compact: CompactMarketPayload | None, gamma: GammaMarketPayload | N
     if gamma is not None and gamma.fee_schedule is not None:
         return gamma.fee_schedule.rate
     return Decimal(0)
+
+
+def hold_ms(market: ClobMarketPayload, compact: CompactMarketPayload | None) -> int:
+    """Return how long an order that would trade at once is held.
+
+    Sports markets say it in seconds; short crypto and finance markets hold for 150 ms (venue's changelog,
+    2026-09-04).
+    """
+    seconds = max(market.seconds_delay or 0, (compact.seconds_delay or 0) if compact is not None else 0)
+    if seconds > 0:
+        return seconds * 1000
+    return SHORT_HOLD_MS if compact is not None and compact.short_hold else 0
 
 
 def payout_of(

@@ -135,6 +135,7 @@ class ClobMarketPayload(Payload):
     neg_risk: bool = False
     end_date_iso: str | None = None
     is_50_50_outcome: bool = False
+    seconds_delay: int | None = None
     tokens: tuple[ClobTokenPayload, ...] = ()
 
 
@@ -152,6 +153,8 @@ class CompactMarketPayload(Payload):
     min_shares: OptionalDecimal = Field(default=None, alias="mos")
     neg_risk: bool = Field(default=False, alias="nr")
     fee: FeeDetailPayload | None = Field(default=None, alias="fd")
+    seconds_delay: int | None = Field(default=None, alias="sd")
+    short_hold: bool = Field(default=False, alias="itode")
 
 
 class MarketOfTokenPayload(Payload):

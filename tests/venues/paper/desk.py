@@ -6,6 +6,7 @@ from contextlib import AbstractAsyncContextManager
 from datetime import UTC, datetime
 from decimal import Decimal
 
+from domain.errors import UnknownToken
 from domain.ids import AccountId, TokenId
 from domain.orders import AnswerKind, Attempt, Instrument, MarketState, Side
 from domain.paper import PaperAccount
@@ -47,6 +48,8 @@ class HandMadeMarket:
         )
         self.levels = book([], [])
         self.failure: Exception | None = None
+        self.no_book = False
+        self.next_levels: Book | None = None
 
     async def instrument(self, token_id: TokenId) -> Instrument:
         if self.failure is not None:
@@ -54,7 +57,11 @@ class HandMadeMarket:
         return self.market
 
     async def book(self, token_id: TokenId) -> Book:
-        return self.levels
+        if self.no_book:
+            raise UnknownToken("no book")
+        shown = self.levels
+        self.levels, self.next_levels = self.next_levels or shown, None
+        return shown
 
     async def books(self, token_ids: Sequence[TokenId]) -> Sequence[Book]:
         if self.failure is not None:

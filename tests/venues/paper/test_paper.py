@@ -110,6 +110,20 @@ async def test_unknown_token_is_final(desk: Desk) -> None:
     assert (await desk.trading.place(sell("o", "0.50"))).kind is AnswerKind.FINAL
 
 
+async def test_market_without_a_book_is_not_at_its_end(desk: Desk) -> None:
+    desk.market.no_book = True
+    answer = await desk.trading.place(sell("o", "0.50"))
+    assert (answer.kind, answer.code) == (AnswerKind.TRANSIENT, "market_not_ready")
+    desk.market.no_book, desk.market.levels = False, book([("0.50", "20")], [])
+    assert (await desk.trading.place(sell("o", "0.50"))).kind is AnswerKind.ACCEPTED
+
+
+async def test_cancel_only_market_asks_to_wait(desk: Desk) -> None:
+    desk.market.market = replace(desk.market.market, state=MarketState.CANCEL_ONLY)
+    answer = await desk.trading.place(sell("o", "0.50"))
+    assert (answer.kind, answer.code) == (AnswerKind.TRANSIENT, "cancel_only")
+
+
 async def test_stream_outlives_an_unreadable_market(desk: Desk) -> None:
     await desk.trading.place(sell("o", "0.50", shares=D(50), time_in_force=TimeInForce.GTC))
     desk.market.failure = VenueTransient("away")

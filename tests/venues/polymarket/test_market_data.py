@@ -48,6 +48,22 @@ async def test_flags_of_the_market_become_one_of_six_states(
 
 
 @pytest.mark.parametrize(
+    ("terms", "hold_ms"),
+    [
+        ({}, 0),
+        ({"seconds_delay": 3}, 3_000),
+        ({"short_hold": True}, 150),
+        ({"seconds_delay": 3, "short_hold": True}, 3_000),
+    ],
+)
+async def test_market_tells_how_long_it_holds_what_would_trade(
+    exchange: LocalExchange, terms: dict[str, object], hold_ms: int
+) -> None:
+    await exchange.market(**terms)
+    assert (await exchange.instrument()).hold_ms == hold_ms
+
+
+@pytest.mark.parametrize(
     ("statuses", "closed", "state"),
     [
         (["proposed", "disputed"], False, MarketState.OPEN),
