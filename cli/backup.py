@@ -50,8 +50,9 @@ THEN = "when `holdfast positions` is right, stop it and start as always: holdfas
 def restore_backup(folder: Folder, data_dir: Data = None, json_output: Json = False) -> None:
     """Put a backup in place of what a stopped stack holds; that is set aside, not deleted.
 
-    Start it without worker-core and worker-feed first: what went out to the venue since the backup is found
-    and booked before a rule can act on what it remembers. Then start it as always.
+    Start it without worker-core and worker-feed first: what went out to the
+    venue since the backup is found and booked before a rule can act on what
+    it remembers. Then start it as always.
     """
     data = _data(data_dir)
     aside = asyncio.run(restore(data, folder))

@@ -43,7 +43,9 @@ class LevelOptions:
     amount: Annotated[str | None, typer.Option(help="shares to sell; all when left out")] = None
     floor: Annotated[str | None, typer.Option(help="never sell below this price")] = None
     expires_at: Annotated[str | None, typer.Option(help="end unfired: 2026-12-31T23:00:00Z")] = None
-    allow_immediate: Annotated[bool, typer.Option("--allow-immediate", help="may fire at once")] = False
+    allow_immediate: Annotated[
+        bool, typer.Option("--allow-immediate", help="arm it though its level is reached already")
+    ] = False
 
     def conditions(self) -> list[JsonValue]:
         """Return the conditions that the options name, in the order in which they win.
@@ -72,17 +74,27 @@ class LevelOptions:
 class RuleOptions(LevelOptions):
     """All that a new rule can be told."""
 
-    token: Annotated[str | None, typer.Option(help="token id")] = None
+    token: Annotated[str | None, typer.Option(help="token to protect; named here or in --file")] = None
     market: Annotated[str | None, typer.Option(help="market (condition) id")] = None
-    entry_price: Annotated[str | None, typer.Option(help="when the ledger does not know it")] = None
-    price_source: Annotated[str | None, typer.Option(help="display, bid, ask, mid or last")] = None
-    confirm_updates: Annotated[int | None, typer.Option(help="quotes in a row beyond the level")] = None
-    confirm_ms: Annotated[int | None, typer.Option(help="milliseconds beyond the level")] = None
-    max_spread: Annotated[str | None, typer.Option(help="wider quotes do not fire it")] = None
-    follow_token: Annotated[bool, typer.Option("--follow-token", help="outlive the position")] = False
-    expect_position: Annotated[bool, typer.Option("--expect-position", help="bought later")] = False
+    entry_price: Annotated[
+        str | None, typer.Option(help="price of the entry, where the ledger does not know it")
+    ] = None
+    price_source: Annotated[
+        str | None, typer.Option(help="what is compared with levels: display, bid, ask, mid or last")
+    ] = None
+    confirm_updates: Annotated[
+        int | None, typer.Option(help="fire after so many quotes in a row beyond a level")
+    ] = None
+    confirm_ms: Annotated[int | None, typer.Option(help="fire after so many ms beyond a level")] = None
+    max_spread: Annotated[str | None, typer.Option(help="quotes with a wider spread fire nothing")] = None
+    follow_token: Annotated[
+        bool, typer.Option("--follow-token", help="stay when the position is closed, for the next one")
+    ] = False
+    expect_position: Annotated[
+        bool, typer.Option("--expect-position", help="the position is about to be bought")
+    ] = False
     allow_small_percent: Annotated[
-        bool, typer.Option("--allow-small-percent", help="less than 0.5 % is meant")
+        bool, typer.Option("--allow-small-percent", help="a percentage below 0.5 is meant")
     ] = False
     file: Annotated[Path | None, typer.Option(help="body as JSON; options win over it")] = None
 

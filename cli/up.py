@@ -15,6 +15,7 @@ from rich.console import Console
 from rich.table import Table
 
 import runtime.logging
+from runtime.embedded.layout import DataDir
 from runtime.embedded.ports import LOOPBACK, Ports
 from runtime.embedded.stack import ALL_PARTS, EmbeddedStack, Part, StackOptions
 from runtime.embedded.supervisor import Observer, PartEvent, PartState
@@ -39,19 +40,30 @@ class Durability(StrEnum):
     NORMAL = "normal"
 
 
-Port = Annotated[int | None, typer.Option(min=0, max=65535, help="Port; 0 takes any free one.")]
+def _port(what: str, name: str) -> typer.models.OptionInfo:
+    default = EmbeddedSettings.model_fields[name].default
+    return typer.Option(
+        min=0, max=65535, metavar="PORT", help=f"Port of {what}: {default} by default, 0 takes any free one."
+    )
 
 
 def up(
-    data_dir: Annotated[Path | None, typer.Option(help="Where everything is kept.")] = None,
-    temporal_port: Port = None,
-    ui_port: Port = None,
-    api_port: Port = None,
-    simulator_port: Port = None,
-    simulator_admin_port: Port = None,
-    postgres_port: Port = None,
+    data_dir: Annotated[
+        Path | None, typer.Option(help="Where everything is kept; HOLDFAST_DATA_DIR by default.")
+    ] = None,
+    temporal_port: Annotated[int | None, _port("Temporal", "temporal_port")] = None,
+    ui_port: Annotated[int | None, _port("Temporal's UI", "temporal_ui_port")] = None,
+    api_port: Annotated[int | None, _port("the API", "api_port")] = None,
+    simulator_port: Annotated[int | None, _port("the local exchange", "simulator_port")] = None,
+    simulator_admin_port: Annotated[int | None, _port("its admin endpoint", "simulator_admin_port")] = None,
+    postgres_port: Annotated[int | None, _port("Postgres", "postgres_port")] = None,
     parts: Annotated[
-        list[Part] | None, typer.Option("--part", help="Run only this part; may be given several times.")
+        list[Part] | None,
+        typer.Option(
+            "--part",
+            metavar="PART",
+            help=f"Run only this part; may be given several times: {', '.join(Part)}.",
+        ),
     ] = None,
     durability: Annotated[
         Durability | None,
@@ -65,7 +77,7 @@ def up(
     """
     console = Console(stderr=True)
     runtime.logging.configure()
-    settings = load()
+    settings = settings_of(data_dir)
     embedded = settings.embedded
     ports = Ports(
         temporal=_chosen(temporal_port, embedded.temporal_port),
@@ -88,6 +100,11 @@ def up(
         observe=_narrator(console),
     )
     asyncio.run(run_until_stopped(options, console, json_output=json_output))
+
+
+def settings_of(data_dir: Path | None) -> Settings:
+    """Read the settings as the stack of a folder will: one that is named has lines of its own."""
+    return load() if data_dir is None else load(env_file=DataDir(data_dir).env_file)
 
 
 def parts_of(settings: Settings) -> frozenset[Part]:
@@ -183,6 +200,7 @@ def show(stack: EmbeddedStack, console: Console, *, json_output: bool) -> None:
     for name, place in places(stack).items():
         table.add_row(name.replace("_", " "), place)
     console.print(table)
-    console.print(f"logs: {stack.data_dir.logs}/*.log   settings and secrets: {stack.data_dir.env_file}")
-    console.print(f"metrics: named for Prometheus in {stack.data_dir.metrics}/*.json")
+    console.print(f"logs: {stack.data_dir.logs}/*.log", soft_wrap=True)
+    console.print(f"settings and secrets: {stack.data_dir.env_file}", soft_wrap=True)
+    console.print(f"metrics: named for Prometheus in {stack.data_dir.metrics}/*.json", soft_wrap=True)
     console.print("[dim]Ctrl-C stops it; the data stays.[/]")
