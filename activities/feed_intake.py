@@ -108,6 +108,14 @@ class QuoteIntake:
         for crossing in crossings:
             self._delivery.send(crossing, *self._market_of(crossing), self._delivered)
 
+    def deliver_late(self, crossings: Iterable[Crossing]) -> None:
+        """Hand out what is found long after it happened: only to rules that are armed still as they were."""
+        for crossing in crossings:
+            row = self._board.row(crossing.rule_id)
+            if row is not None and row.generation == crossing.generation:
+                log.warning("crossing.found_late", rule_id=crossing.rule_id, generation=crossing.generation)
+                self.deliver([crossing])
+
     def _market_of(self, crossing: Crossing) -> tuple[Sequence[Level], Decimal]:
         """Return the bids of a crossing's token, and for how many shares its rule asks."""
         row = self._board.row(crossing.rule_id)

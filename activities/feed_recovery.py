@@ -1,19 +1,47 @@
-"""Recovery of a feed: the tape through the same index, then the saved marks."""
+"""Recovery of a feed: the tape through the same index, then the saved marks.
 
-from collections.abc import Container, Mapping, Sequence
-from datetime import datetime
+The last minutes of the tape come first, so that a feed sees again soon however long its rules have stood.
+What is older is looked through afterwards, beside the live quotes and on a board of its own: a crossing in it
+that no rule has taken lost its signal long ago.
+"""
+
+import asyncio
+from collections.abc import AsyncGenerator, Container, Mapping, Sequence
+from contextlib import aclosing
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
 
 import structlog
 
-from activities.feed_board import QuoteBoard, unix_ms
+from activities.feed_board import Moment, QuoteBoard, unix_ms
 from activities.feed_gaps import Blind
 from activities.feed_intake import QuoteIntake
-from activities.feed_replay import Span, TapeReplay
+from activities.feed_replay import Outlet, Span, TapeReplay
+from domain.errors import StorageUnavailable
 from domain.messages import FeedShard, WatchRow
-from storage.repositories.tape import FeedGap, Tape
+from domain.rules.crossing import Crossing
+from storage.repositories.tape import FeedGap, Tape, TapeEntry
 from storage.repositories.watches import SavedMarks, Watches
 
 log = structlog.get_logger()
+
+RECENT = timedelta(minutes=10)
+# Beside live quotes: few rows at a time, and at most half of the time.
+ROWS_AT_A_TIME = 1_000
+REST_S = 0.02
+RETRY_S = 0.5
+
+Since = Mapping[str, datetime]
+
+
+@dataclass(frozen=True, slots=True)
+class _Armed:
+    """The watches with which a recovery began."""
+
+    rows: Sequence[WatchRow]
+    since: Since
+    marks: SavedMarks
+    blind: Blind | None
 
 
 class Recovery:
@@ -34,9 +62,11 @@ class Recovery:
         self._intake = intake
         self._watches = watches
         self._tape = tape
+        self._began = _wall_time(intake.now())
+        self._unshown: _Armed | None = None  # watches of which only the last minutes were shown
 
     async def run(self, blind: Blind | None) -> int:
-        """Watch every armed rule and show it the tape since it was armed; return the watches' visible edge.
+        """Watch every armed rule and show it the tape of the last minutes; return the watches' visible edge.
 
         Args:
             blind: since when the tape does not tell what was to be seen; None when nobody ever saw.
@@ -44,33 +74,73 @@ class Recovery:
         Raises:
             StorageUnavailable: Postgres cannot be reached now.
         """
-        shard = self._shard
+        shard, self._began = self._shard, _wall_time(self._intake.now())
         rows, edge = await self._watches.snapshot(shard.venue, shard.shard, shard.shards)
         marks = await self._watches.load_marks([row.rule_id for row in rows])
-        await self._replay(rows, marks, blind)
-        return edge
-
-    async def _replay(self, rows: Sequence[WatchRow], marks: SavedMarks, blind: Blind | None) -> None:
-        """Put the watches back and show each the tape since it was armed, by the very same index.
-
-        A rule begins with the marks that its generation was armed with. Those reached since come last: they
-        are as high as the price ever went, and a row from before that high would lie below a level that did
-        not stand yet, and sell for nothing.
-        """
         since = await self._watches.armed_since([row.rule_id for row in rows])
-        oldest: dict[str, datetime] = {}
-        for row in rows:
-            oldest[row.token_id] = min(since[row.rule_id], oldest.get(row.token_id, since[row.rule_id]))
-        standing = await self._tape.standing(self._shard.venue, oldest)
-        replay = TapeReplay(self._board, self._intake, await self._unseen(oldest, blind))
-        pages = self._tape.pages(self._shard.venue, oldest)
-        shown = await replay.run(rows, since, marks.carried, standing, pages)
+        recent = self._recent(rows, since, blind)
+        old = [row for row in rows if recent[row.rule_id] > since[row.rule_id]]
+        self._unshown = _Armed(old, since, marks, blind) if old else None
+        replay = await self._replay(self._board, self._intake, _Armed(rows, recent, marks, blind))
+        # A rule begins with the marks that its generation was armed with. Those reached since come last: they
+        # are as high as the price ever went, and a row from before that high would lie below a level that did
+        # not stand yet, and sell for nothing.
         reached = [mark for mark in marks.reached if mark.rule_id not in replay.fired]
         self._board.restore(reached, self._intake.now())
-        if shown:
-            log.info("feed.tape_replayed", rows=shown)
+        return edge
 
-    async def _unseen(self, since: Mapping[str, datetime], blind: Blind | None) -> list[Span]:
+    async def look_back(self) -> None:
+        """Show the rest of the tape to those that were armed before its last minutes; does not fail."""
+        while self._unshown is not None:
+            board = QuoteBoard(self._shard.venue)
+            try:
+                await self._replay(board, _Late(self._intake), self._unshown, slowly=True)
+                self._unshown = None
+            except StorageUnavailable as error:
+                log.warning("feed.looks_back_later", error=str(error))
+                await asyncio.sleep(RETRY_S)
+
+    def _recent(self, rows: Sequence[WatchRow], since: Since, blind: Blind | None) -> dict[str, datetime]:
+        """Return from when on each rule is shown the tape at once; what it takes to confirm fits in."""
+        last = self._began if blind is None else blind.since
+        recent: dict[str, datetime] = {}
+        for row in rows:
+            confirms = timedelta(milliseconds=row.resolved.confirm.ms)
+            recent[row.rule_id] = max(since[row.rule_id], last - max(RECENT, 2 * confirms))
+        return recent
+
+    async def _replay(
+        self,
+        board: QuoteBoard,
+        outlet: Outlet,
+        armed: _Armed,
+        *,
+        slowly: bool = False,
+    ) -> TapeReplay:
+        """Put watches on a board and show each the tape since its time, by the very same index."""
+        oldest: dict[str, datetime] = {}
+        for row in armed.rows:
+            began = armed.since[row.rule_id]
+            oldest[row.token_id] = min(began, oldest.get(row.token_id, began))
+        standing = await self._tape.standing(self._shard.venue, oldest)
+        replay = TapeReplay(board, outlet, await self._unseen(oldest, armed.blind))
+        pages = self._slowly(oldest) if slowly else self._tape.pages(self._shard.venue, oldest)
+        shown = await replay.run(armed.rows, armed.since, armed.marks.carried, standing, pages)
+        if shown:
+            log.info("feed.tape_replayed", rows=shown, late=slowly)
+        return replay
+
+    async def _slowly(self, oldest: Since) -> AsyncGenerator[Sequence[TapeEntry]]:
+        """Yield the tape of before this recovery, with a rest after each page."""
+        async with aclosing(self._tape.pages(self._shard.venue, oldest, size=ROWS_AT_A_TIME)) as pages:
+            async for page in pages:
+                seen_before = [entry for entry in page if entry.ts <= self._began]
+                yield seen_before
+                if len(seen_before) < len(page):
+                    return
+                await asyncio.sleep(REST_S)
+
+    async def _unseen(self, since: Since, blind: Blind | None) -> list[Span]:
         """Return the gaps of these tokens since the oldest time, with the one that is open still."""
         recorded: list[FeedGap] = []
         if since:
@@ -87,3 +157,22 @@ class Recovery:
         if gap.token_id is not None:
             return gap.token_id in tokens
         return gap.shards != self._shard.shards or gap.shard == self._shard.shard
+
+
+class _Late:
+    """The intake, for crossings of long ago."""
+
+    def __init__(self, intake: QuoteIntake) -> None:
+        self._intake = intake
+
+    def now(self) -> Moment:
+        """Return the present."""
+        return self._intake.now()
+
+    def deliver(self, crossings: Sequence[Crossing]) -> None:
+        """Hand out what still concerns its rule."""
+        self._intake.deliver_late(crossings)
+
+
+def _wall_time(moment: Moment) -> datetime:
+    return datetime.fromtimestamp(moment.wall_ms / 1000, tz=UTC)

@@ -4,9 +4,9 @@ import asyncio
 from collections import deque
 from collections.abc import AsyncIterable, Mapping, Sequence
 from datetime import datetime
+from typing import Protocol
 
 from activities.feed_board import Moment, QuoteBoard, unix_ms
-from activities.feed_intake import QuoteIntake
 from domain.ids import TokenId
 from domain.messages import WatchRow
 from domain.rules.crossing import Crossing
@@ -19,6 +19,18 @@ Span = tuple[int, int | None]
 """From and to in Unix milliseconds, the end excluded; without an end it lasts."""
 
 
+class Outlet(Protocol):
+    """Where a replay gets the time from, and where what it fires goes to."""
+
+    def now(self) -> Moment:
+        """Return the present."""
+        ...
+
+    def deliver(self, crossings: Sequence[Crossing]) -> None:
+        """Hand crossings out."""
+        ...
+
+
 class TapeReplay:
     """Replays rows to a board that is empty at first.
 
@@ -26,12 +38,12 @@ class TapeReplay:
     there on say whether the price still stood beyond its level.
     """
 
-    def __init__(self, board: QuoteBoard, intake: QuoteIntake, unseen: Sequence[Span]) -> None:
+    def __init__(self, board: QuoteBoard, outlet: Outlet, unseen: Sequence[Span]) -> None:
         """Take the board and the gaps of the tape, oldest first."""
         self._board = board
-        self._intake = intake
+        self._outlet = outlet
         self._unseen = unseen
-        self._now = intake.now()
+        self._now = outlet.now()
         self._waiting: deque[WatchRow] = deque()
         self._armed: Mapping[str, datetime] = {}
         self._carried: dict[str, list[TrailMark]] = {}
@@ -105,7 +117,7 @@ class TapeReplay:
 
     def _fire(self, crossings: Sequence[Crossing]) -> None:
         self.fired.update(crossing.rule_id for crossing in crossings)
-        self._intake.deliver(crossings)
+        self._outlet.deliver(crossings)
 
     def _when_seen(self, wall_ms: int) -> int | None:
         """Return a time, or the end of the gap that it lies in; None for a gap that lasts."""

@@ -150,6 +150,7 @@ class FeedSession:
             group.create_task(self._follower.follow(edge, settings.reread_s))
             group.create_task(self._follower.listen())
             await self._go_live()
+            await self._recovery.look_back()
 
     async def until_live(self) -> None:
         """Wait until recovery is over and the feed sees."""

@@ -110,6 +110,8 @@ class FeedFloor:
         self.instruments_read = []
         self.leases = LeasesOfOneShard(self)
         self.entries = []  # the tape
+        self.old_tape = None  # event that holds up those who look far back
+        self.outages_of_old_tape = 0  # reads of it that fail from now on
         self.recorded = []  # gaps
         self.storage_away = False
         self.crossings = []
@@ -276,7 +278,12 @@ class FeedFloor:
         await self.happened()
         await asyncio.Event().wait()
 
-    async def pages(self, venue, tokens):
+    async def pages(self, venue, tokens, *, size=None):
+        if size is not None and self.old_tape is not None:
+            await self.old_tape.wait()
+        if size is not None and self.outages_of_old_tape:
+            self.outages_of_old_tape -= 1
+            raise StorageUnavailable("away")
         for row in self._rows_of(tokens):
             if row.ts >= tokens[row.token_id]:
                 yield [row]
