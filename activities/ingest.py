@@ -23,7 +23,7 @@ from domain.messages import (
 from domain.money import plain
 from domain.orders import Instrument, Mode, Purpose, Side, TimeInForce, VenueOrder
 from domain.ports import Signals, Venues
-from domain.rules.definition import ConditionType
+from domain.rules.selling import lowest_price_fired
 from storage.repositories.ledger import Booked, Ledger, Reversed
 from storage.repositories.projections import Projections
 from storage.repositories.rules import Rules
@@ -123,7 +123,9 @@ class Ingest:
             mode=entry.mode,
             venue=entry.venue,
             instrument=instrument,
-            wallet=await self._venues.wallet(entry.account_id, entry.venue, entry.mode),
+            wallet=await self._venues.wallet(
+                entry.account_id, entry.venue, entry.mode, holding=entry.token_id
+            ),
             side=Side.SELL,
             purpose=Purpose.EXIT,
             time_in_force=TimeInForce.FAK,
@@ -191,10 +193,8 @@ def _left_to_owner(reversal: Reversed, rule_id: RuleId | None) -> EventRow:
 
 def _lowest_price(rule: RuleRow | None, instrument: Instrument) -> Decimal:
     """A target never sells below its level, its floor holds for any rule; all else sells at any price."""
-    prices = [instrument.tick]
-    if rule is not None and rule.definition.floor is not None:
-        prices.append(rule.definition.floor)
-    fired = rule.fired if rule is not None else None
-    if fired is not None and fired.condition is ConditionType.TAKE_PROFIT and fired.level is not None:
-        prices.append(fired.level)
-    return max(prices)
+    if rule is None:
+        return instrument.tick
+    level = None if rule.resolved is None else lowest_price_fired(rule.fired, rule.resolved)
+    bounds = (instrument.tick, rule.definition.floor, level)
+    return max(price for price in bounds if price is not None)

@@ -1,5 +1,6 @@
 """Booking facts and telling those whom they concern."""
 
+from dataclasses import replace
 from decimal import Decimal
 
 import pytest
@@ -8,13 +9,14 @@ from domain.fills import EntryKind, Fill, FillState
 from domain.ids import RuleId, adopting_order_id
 from domain.messages import RulePhase, RuleRow, RuleStatus, Severity
 from domain.orders import Mode, Purpose, Side
-from domain.quotes import Quote
+from domain.quotes import PriceRules, Quote
 from domain.rules.crossing import Crossing
 from domain.rules.definition import ConditionType, RuleDefinition
+from domain.rules.levels import resolve
 from storage.repositories.ledger import Booked, Reversed
 from tests.activities.floor import Desk, make_ref
 from tests.domain.builders import ACCOUNT, KEY, MARKET, START, TOKEN, make_entry
-from tests.fakes.trading import make_holding
+from tests.fakes.trading import WALLET, make_holding
 
 HOST = "rule/rul_1"
 D = Decimal
@@ -55,7 +57,9 @@ def make_rule(status=RuleStatus.TRIGGERED, *, condition="stop_loss", price="0.40
         status=status,
         phase=RulePhase.DONE,
         definition=definition,
-        resolved=None,
+        resolved=resolve(
+            definition, None, armed_at=START, opened_at=None, market_end=None, rules=PriceRules()
+        ),
         sentence="",
         generation=1,
         episode=1,
@@ -151,6 +155,16 @@ async def test_an_adopted_exit_keeps_the_rules_lowest_price(desk: Desk, rule: Ru
     await book(desk, reversal())
 
     assert desk.signals.adopted[0].limit_price == D(lowest)
+
+
+async def test_an_adopted_exit_is_signed_by_the_wallet_that_holds_the_shares_again(desk: Desk):
+    former = replace(WALLET, wallet_id="wal_former")
+    desk.venues.holders[TOKEN] = former
+    desk.signals.closed.add(HOST)
+    desk.rules.rows["rul_1"] = make_rule()
+    await book(desk, reversal())
+
+    assert desk.signals.adopted[0].wallet == former
 
 
 async def test_what_comes_back_after_a_cancel_stays_with_its_owner(desk: Desk):

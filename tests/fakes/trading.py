@@ -137,6 +137,7 @@ class FakeVenues:
         self.missing = None
         self.wallets = []  # whose sessions were asked for
         self.others = []  # sessions of former wallets
+        self.holders = {}  # of tokens that another wallet holds than that of new orders
 
     async def trading(self, account_id, venue, mode, wallet_id=None):
         if self.missing is not None:
@@ -151,7 +152,7 @@ class FakeVenues:
         return self._data
 
     async def wallet(self, account_id, venue, mode, *, holding=None):
-        return WALLET
+        return self.holders.get(holding, WALLET)
 
 
 class FakeProjections:
