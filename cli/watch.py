@@ -54,7 +54,7 @@ def watch(
                 return
             with Live(console=console(), auto_refresh=False) as live:
                 for look in looks:
-                    live.update(_table(look), refresh=True)
+                    live.update(_table(look) if look.rows else Text("No active rules."), refresh=True)
         except KeyboardInterrupt:
             return
 
@@ -121,11 +121,13 @@ def _flat(condition: JsonObject) -> JsonObject:
 
 
 def _table(look: _Look) -> Table:
-    table = Table(*_HEADINGS, box=None, header_style="bold", pad_edge=False, caption=look.note() or None)
+    table = Table(box=None, header_style="bold", pad_edge=False, caption=look.note() or None)
+    for heading in _HEADINGS:
+        table.add_column(heading, overflow="fold")
     for row in look.rows:
         names = ("rule_id", "condition", "price", "level", "points", "percent", "ticks")
         style = "bold red" if row.get("fires") else "yellow" if row.get("guard") else ""
         what = text(row, "guard") or ("fires" if row.get("fires") else text(row, "phase"))
         what = what or text(row, "text")
         table.add_row(*(text(row, name) for name in names), Text(what, style=style))
-    return table if look.rows else Table(title="No active rules.", box=None)
+    return table

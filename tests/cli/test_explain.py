@@ -95,6 +95,12 @@ async def test_watch_writes_one_line_for_each_condition_and_look(world: World, h
     assert (lines.code, table.code) == (0, 0)
 
 
+async def test_watch_without_rules_says_so(world: World, holdfast: Terminal) -> None:
+    caller = await world.account()
+
+    assert "No active rules." in (await holdfast("rule", "watch", "--times", "1", key=caller.key)).out
+
+
 async def test_watch_says_how_many_rules_it_leaves_out(world: World, holdfast: Terminal) -> None:
     await armed(world, holdfast)
     second = await holdfast("rule", "create", "--token", YES, "--stop", "0.30", "--json")
