@@ -4,6 +4,7 @@ A frame is one JSON object or an array of them. All of a frame is applied first;
 touched yields one event with its end state, since levels may cross for a moment inside a burst.
 """
 
+from collections import deque
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from decimal import Decimal
@@ -17,6 +18,7 @@ from domain.ports import Book, MarketEvent, MarketEventKind, MarketTrade
 from domain.quotes import Level, Quote
 from venues.polymarket.local_book import Absurd, LocalBook, PriceKey, price_of, size_of
 
+_MOST_UNTOLD = 1_000  # a book that is not mended for long must not fill the memory
 _TEXT_FRAMES = frozenset({b"PONG", b"NO NEW ASSETS"})
 _SIDES: dict[str, Side] = {"BUY": Side.BUY, "SELL": Side.SELL}
 
@@ -42,6 +44,7 @@ class LocalBooks:
 
     def __init__(self) -> None:
         self._books: dict[str, LocalBook] = {}
+        self._untold: dict[str, deque[MarketTrade]] = {}
 
     def watch(self, token_id: str) -> None:
         """Keep a book for a token."""
@@ -50,6 +53,18 @@ class LocalBooks:
     def forget(self, token_id: str) -> None:
         """Keep it no longer."""
         self._books.pop(token_id, None)
+        self._untold.pop(token_id, None)
+
+    def keep_trades(self, token_id: str, trades: Sequence[MarketTrade]) -> None:
+        """Keep trades that came without a quote to tell: a late print is no confirmation, yet it happened."""
+        if trades:
+            self._untold.setdefault(token_id, deque(maxlen=_MOST_UNTOLD)).extend(trades)
+
+    def take_trades(self, token_id: str, trades: Sequence[MarketTrade]) -> tuple[MarketTrade, ...]:
+        """Return the trades to tell with a quote: those that were kept, and these."""
+        if not self._untold:
+            return tuple(trades)
+        return (*self._untold.pop(token_id, ()), *trades)
 
     def get(self, token_id: str) -> LocalBook | None:
         """Return a watched token's book."""
@@ -207,7 +222,9 @@ class FrameReader:
             book = self._books.get(token_id)
             if book is None:
                 continue
+            trades = frame.trades.get(token_id, ())
             if not self._is_trusted(book):
+                self._books.keep_trades(token_id, trades)
                 if not book.reported:
                     book.reported = True
                     self._counters.desyncs += 1
@@ -216,10 +233,11 @@ class FrameReader:
             quote = book.quote()
             if before is not None and not book.reported and quote == before:
                 self._counters.late += 1  # an older frame that changed nothing is no confirmation
+                self._books.keep_trades(token_id, trades)
                 continue
             book.reported = False
-            trades = tuple(frame.trades.get(token_id, ()))
-            events.append(_event(MarketEventKind.QUOTE, token_id, quote, at_ms, received_ms, trades))
+            told = self._books.take_trades(token_id, trades)
+            events.append(_event(MarketEventKind.QUOTE, token_id, quote, at_ms, received_ms, told))
         return events
 
     def _is_trusted(self, book: LocalBook) -> bool:

@@ -232,6 +232,35 @@ def test_trades_of_a_frame_come_with_the_quote_in_their_order(reading: Reading) 
     assert quiet.trades == ()
 
 
+def test_print_that_comes_late_is_told_with_the_next_quote(reading: Reading) -> None:
+    reading.frame(trade(18, "0.50"))
+    reading.frame(changes(20, change("0.50", "8", "SELL")))
+    assert reading.frame(trade(19, "0.50")) == []  # it confirms nothing: the newest quote stands as it is
+    (event,) = reading.frame(trade(21, "0.50"))
+    assert [each.venue_timestamp_ms for each in event.trades] == [19, 21]
+    (quiet,) = reading.frame(changes(22, change("0.50", "7", "SELL")))
+    assert quiet.trades == ()
+
+
+def test_prints_of_a_book_that_cannot_be_trusted_are_told_when_it_can_be_again(reading: Reading) -> None:
+    reading.books.expect_snapshot(YES)
+    (lost,) = reading.frame(trade(20, "0.48"))
+    assert (lost.kind, lost.trades) == (MarketEventKind.DESYNC, ())
+    reading.frame(trade(21, "0.47"))
+    (event,) = reading.frame(book(22))
+    assert [each.venue_timestamp_ms for each in event.trades] == [20, 21]
+
+
+def test_prints_of_a_token_that_was_given_up_are_forgotten(reading: Reading) -> None:
+    reading.frame(trade(18, "0.50"))
+    reading.frame(changes(20, change("0.50", "8", "SELL")))
+    reading.frame(trade(19, "0.50"))
+    reading.books.forget(YES)
+    reading.books.watch(YES)
+    (event,) = reading.frame(book(30))
+    assert event.trades == ()
+
+
 @pytest.mark.parametrize("broken", [{"side": ["BUY"]}, {"side": "LONG"}, {"size": 5}, {"size": "-1"}])
 def test_print_without_a_readable_side_or_size_is_a_last_price_alone(
     reading: Reading, broken: dict[str, object]
