@@ -155,6 +155,10 @@ _KINDS_OF_5XX = frozenset({_K.TRANSIENT, _K.UNKNOWN, _K.REGISTERED})
 def _by_status(status: int, *, is_json: bool) -> tuple[AnswerKind, str, int | None]:
     if status == 401:
         return _K.BLOCKED, "unauthorized", None
+    if status == HTTPStatus.NOT_FOUND:
+        # The venue turns every error whose text has "not found" in it into a 404, those after the order was
+        # taken too (its documentation, Error codes, 2026-10).
+        return _K.UNKNOWN, "unrecognized_not_found", None
     if status == 403:
         return (_K.BLOCKED, "forbidden", None) if is_json else (_K.TRANSIENT, "firewall", _FIREWALL_WAIT_MS)
     if 400 <= status < 500 and status != 408:
@@ -190,6 +194,8 @@ def answer_of_payload(payload: PlacePayload, attempt: Attempt, venue_order_id: V
             return _answer(_K.BLOCKED, "unrecognized_refusal", words, venue_order_id, None)
     if not payload.order_id:
         return _answer(_K.UNKNOWN, "no_order_id", "", venue_order_id, None)
+    if payload.success is False:
+        return _answer(_K.UNKNOWN, "no_reason", "", venue_order_id, None)
     if payload.order_id.lower() != venue_order_id:
         return _answer(_K.UNKNOWN, "foreign_order_id", payload.order_id, venue_order_id, None)
     return Answer(

@@ -5,7 +5,7 @@ holds JSON (Gamma). Unknown members are ignored, since the venue adds some every
 their input in errors.
 """
 
-from decimal import Decimal
+from decimal import Decimal, InvalidOperation
 from typing import Annotated
 
 import orjson
@@ -30,6 +30,19 @@ def _json_in_string(value: object) -> object:
     return orjson.loads(value) if isinstance(value, str) else value
 
 
+def _text_or_blank(value: object) -> object:
+    if isinstance(value, str):
+        return value
+    return "" if value is None else orjson.dumps(value, default=str).decode()
+
+
+def _number_or_none(value: object) -> object:
+    try:
+        return Decimal(str(value))
+    except InvalidOperation:
+        return None
+
+
 def _null_is_empty(value: object) -> object:
     return () if value is None else value
 
@@ -38,6 +51,8 @@ OptionalDecimal = Annotated[Decimal | None, BeforeValidator(_blank_is_none)]
 ZeroableDecimal = Annotated[Decimal, BeforeValidator(_blank_is_zero)]
 Text = Annotated[str, BeforeValidator(_text)]
 OptionalText = Annotated[str | None, BeforeValidator(_text)]
+LooseText = Annotated[str, BeforeValidator(_text_or_blank)]
+LooseDecimal = Annotated[Decimal | None, BeforeValidator(_number_or_none)]
 TextList = Annotated[tuple[Text, ...], BeforeValidator(_json_in_string)]
 DecimalList = Annotated[tuple[Decimal, ...], BeforeValidator(_json_in_string)]
 
@@ -178,11 +193,11 @@ class PlacePayload(Payload):
 
 
 class RefusalPayload(Payload):
-    """The body of a refusal."""
+    """The body of a refusal: what is odd beside its words must not hide them."""
 
-    error: str = ""
-    code: str = ""
-    retry_after_seconds: OptionalDecimal = None
+    error: LooseText = ""
+    code: LooseText = ""
+    retry_after_seconds: LooseDecimal = None
 
 
 class CancelPayload(Payload):

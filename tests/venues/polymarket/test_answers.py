@@ -163,6 +163,8 @@ REFUSALS: list[tuple[int, str, AnswerKind, str, RebuildReason | None]] = [
     (403, "something else", K.BLOCKED, "forbidden", None),
     (404, "market not found", K.FINAL, "market_gone", None),
     (404, "No orderbook exists for the requested token id", K.FINAL, "market_gone", None),
+    (404, "trade not found", K.UNKNOWN, "unrecognized_not_found", None),
+    (404, "could not insert order: account not found", K.UNKNOWN, "not_inserted", None),
     (408, "", K.UNKNOWN, "http_408", None),
     (425, "service not ready", K.UNKNOWN, "engine_restarting", None),
     (425, "", K.UNKNOWN, "engine_restarting", None),
@@ -329,6 +331,33 @@ def test_unsuccessful_answer_with_new_words_is_blocked() -> None:
 
 def test_answer_without_id_and_reason_is_unknown() -> None:
     assert success(orderID="", errorMsg="").code == "no_order_id"
+
+
+def test_unsuccessful_answer_with_an_id_and_no_reason_is_unknown() -> None:
+    answer = success(success=False, errorMsg="")
+    assert (answer.kind, answer.code) == (K.UNKNOWN, "no_reason")
+
+
+@pytest.mark.parametrize(
+    "odd",
+    [
+        {"code": 400},
+        {"code": None},
+        {"code": {"name": "x"}},
+        {"retry_after_seconds": "soon"},
+        {"retry_after_seconds": [1]},
+        {"error_msg": None},
+    ],
+)
+def test_odd_members_of_a_refusal_do_not_hide_its_words(odd: dict[str, object]) -> None:
+    body = {"error": f"order {ID} is invalid. Duplicated.", **odd}
+    answer = classify(400, json.dumps(body).encode())
+    assert (answer.kind, answer.wait_ms) == (K.REGISTERED, None)
+
+
+def test_words_inside_an_object_are_read() -> None:
+    body = {"error": {"message": f"order {ID} is invalid. Duplicated."}}
+    assert classify(400, json.dumps(body).encode()).kind is K.REGISTERED
 
 
 def test_answer_with_anothers_id_is_unknown() -> None:
