@@ -31,6 +31,7 @@ from simulator.client import SimulatorAdmin
 Do = Callable[[Scene, Act], Awaitable[None]]
 _DEEDS: dict[str, Do] = {**MACHINE, **VENUE, **PEOPLE}
 LOOK_AGAIN_S = 2.0
+SETTLING_LIMIT_S = 1_200.0
 CERTAIN_AFTER_MS = SUSTAINED_MS + 1_000
 
 
@@ -39,8 +40,8 @@ class _Timing:
     """What depends on the product's own durations."""
 
     returning_ms: int
-    settles_within_s: float
-    """Only what never settles waits so long; a loaded machine needs it for honest work."""
+    stands_still_s: float
+    """For so long nothing may have changed before what is left counts as a difference."""
     always_certain: bool
     """Whether every run waits until what stands beyond a level at the end has to fire."""
 
@@ -141,18 +142,23 @@ async def _tell(scene: Scene, plan: Plan, say: Say) -> None:
 
 
 async def _settled(scene: Scene, timing: _Timing, say: Say) -> Report:
-    """Audit until nothing is found, or for as long as settling may take."""
+    """Audit until nothing is found, or nothing changes any more: a loaded machine works off its exits late."""
     ended_ms = scene.stage.start_ms + scene.stage.plan.length_ms
     say("settling")
     if timing.always_certain or any(gap.to_ms >= ended_ms for gap in scene.outages.gaps()):
         # A feed that came back late saw little: only what stands beyond its level so long is certain to fire.
         await asyncio.sleep(max(0.0, (ended_ms + CERTAIN_AFTER_MS - now_ms()) / 1000))
-    deadline = asyncio.get_running_loop().time() + timing.settles_within_s
+    clock = asyncio.get_running_loop()
+    findings, began_at = None, clock.time()
+    changed_at = began_at
     while True:
         say("auditing")
         evidence = await collect(scene.stage, scene.outages, scene.stack.database_url, scene.temporal)
         report = audit(evidence)
-        if not report.findings or asyncio.get_running_loop().time() > deadline:
+        if report.findings != findings:
+            findings, changed_at = report.findings, clock.time()
+        now = clock.time()
+        if not findings or now - changed_at > timing.stands_still_s or now - began_at > SETTLING_LIMIT_S:
             return report
-        say(f"settling: {len(report.findings)} differences still")
+        say(f"settling: {len(findings)} differences still")
         await asyncio.sleep(LOOK_AGAIN_S)
