@@ -142,7 +142,7 @@ async def _tell(scene: Scene, plan: Plan, say: Say) -> None:
 
 
 async def _settled(scene: Scene, timing: _Timing, say: Say) -> Report:
-    """Audit until nothing is found, or nothing changes any more: a loaded machine works off its exits late."""
+    """Audit until nothing is found, or nothing changes any more: a loaded machine works exits off late."""
     ended_ms = scene.stage.start_ms + scene.stage.plan.length_ms
     say("settling")
     if timing.always_certain or any(gap.to_ms >= ended_ms for gap in scene.outages.gaps()):
