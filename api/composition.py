@@ -2,6 +2,7 @@
 
 from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager
+from datetime import timedelta
 
 from activities.adoption import Adoption
 from activities.found_holdings import FoundHoldings
@@ -12,9 +13,10 @@ from api.temporal_gateway import TemporalGateway
 from api.wallet_opener import VenueWallets
 from api.wallet_vault import WalletVault
 from domain import messages
+from domain.breakers import ProbePace
 from runtime.build import Parts, build_parts
 from runtime.regions import VenueRegions
-from runtime.settings import Settings
+from runtime.settings import Settings, TuningSettings
 from runtime.telemetry.exposition import Exposition
 from runtime.telemetry.fleet import FleetGauges
 from runtime.telemetry.process import ProcessTelemetry
@@ -72,7 +74,7 @@ def _services(settings: Settings, parts: Parts, exposition: Exposition | None) -
         adoption=Adoption(rules, Claims(database, parts.hints), ledger),
         api_keys=ApiKeys(database, settings.security.pepper()),
         audit=Audit(database),
-        breakers=Breakers(database, parts.hints),
+        breakers=Breakers(database, parts.hints, pace=_pace(tuning)),
         codec=CodecAccess(
             codec=codec_of(settings.temporal),
             ui_origin=origin_of(settings.temporal.ui_url),
@@ -105,4 +107,11 @@ def _services(settings: Settings, parts: Parts, exposition: Exposition | None) -
         answer_limit=tuning.create_answer,
         admin_key=settings.api.admin_key,
         metrics=exposition,
+    )
+
+
+def _pace(tuning: TuningSettings) -> ProbePace:
+    millisecond = timedelta(milliseconds=1)
+    return ProbePace(
+        exit_ms=tuning.breaker_probe // millisecond, entry_ms=tuning.breaker_entry_probe // millisecond
     )

@@ -13,6 +13,7 @@ _TITLES = {
     "account_required": "Say which account is meant",
     "already_finished": "It is over already",
     "body_too_large": "The request body is too large",
+    "breaker_open": "A breaker is open: buying pauses",
     "cancel_the_rule": "The order belongs to a rule",
     "conflict": "The request contradicts what stands",
     "credentials_missing": "The account has no credentials for this venue",

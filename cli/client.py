@@ -22,6 +22,7 @@ _DOCUMENT = TypeAdapter(JsonObject)
 _NEXT_STEPS = {
     "account_disabled": "ask the operator to switch the account on",
     "account_required": "set HOLDFAST_ACCOUNT, or --account, to an id of `holdfast account list`",
+    "breaker_open": "wait as it says; `holdfast status` shows the breakers",
     "cancel_the_rule": "holdfast rule cancel RULE_ID",
     "credentials_missing": "holdfast credentials set",
     "crossing_won": "holdfast rule show RULE_ID",

@@ -90,8 +90,12 @@ class OpenBreakers:
 
     def pauses_entry(self, pace: ProbePace) -> bool:
         """Whether an entry may not even probe."""
-        free = _is_free(self.venue_idle_ms, pace.entry_ms) and _is_free(self.account_idle_ms, pace.entry_ms)
-        return not free
+        return self.entry_waits_ms(pace) > 0
+
+    def entry_waits_ms(self, pace: ProbePace) -> int:
+        """Return how long an entry must wait until it may probe, if nobody tries meanwhile; 0: not at all."""
+        idle = (self.venue_idle_ms, self.account_idle_ms)
+        return max(0 if _is_free(ms, pace.entry_ms) else pace.entry_ms - (ms or 0) for ms in idle)
 
 
 def _is_free(idle_ms: int | None, every_ms: int) -> bool:

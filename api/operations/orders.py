@@ -5,13 +5,14 @@ from dataclasses import dataclass
 
 from api.deps import AccountContext, Services, well_formed
 from api.fingerprints import fingerprint
+from api.operations.breaker_checks import check_entry
 from api.operations.order_checks import checked_order
 from api.problems import conflict, not_found
 from api.schemas.orders import OrderBody
 from api.starters import Started
 from domain.ids import OrderId, hosted_rule, order_id_for
 from domain.messages import CancelOrder, OrderAnswer
-from domain.orders import OrderRow
+from domain.orders import OrderRow, Side
 
 ROUTE = "orders"
 LOOK_EVERY_SECONDS = 0.05
@@ -30,7 +31,8 @@ async def place_order(services: Services, context: AccountContext, body: OrderBo
     """Start an order's workflow, or return the order that this key placed before.
 
     Raises:
-        Problem: 409 for a key used for something else, 422 with the refused field, 503 when a part is away.
+        Problem: 409 for a key used for something else, 422 with the refused field, 503 when a part is away or
+            an open breaker lets no entry pass.
     """
     mark = fingerprint(body)
     order_id = order_id_for(context.account_id, ROUTE, key)
@@ -39,6 +41,8 @@ async def place_order(services: Services, context: AccountContext, body: OrderBo
         await services.idempotency.reserve(context.account_id, ROUTE, key, mark, order_id)
         return Placement(order_id=order_id, row=standing, repeated=True)
     context.must_be_enabled()
+    if body.side is Side.BUY:
+        await check_entry(services, context, body.venue)
     start = await checked_order(services, context, body, order_id, mark, services.clock.now())
     await services.idempotency.reserve(context.account_id, ROUTE, key, mark, order_id)
     started = await services.order_starter.create_order(start)

@@ -8,6 +8,7 @@ from decimal import Decimal
 import structlog
 
 from api.deps import AccountContext, Services
+from api.operations.breaker_checks import open_breakers
 from api.schemas.explain import PriceAnswer
 from api.schemas.rules import QuoteAnswer
 from domain.errors import CredentialsMissing, VenueError
@@ -150,9 +151,11 @@ async def hindrances_now(
     services: Services, context: AccountContext, instrument: Instrument, wallet: WalletIdentity | None
 ) -> list[str]:
     """Return what keeps an exit from being sent though its rule fires, one sentence each."""
+    opened = await open_breakers(services, context, instrument.venue)
     return hindrances(
         context.account.kill_switch,
         await services.switches.kill_switch(),
         instrument.state,
         can_sign=wallet is not None,
+        breaker_open=any(each.is_venues for each in opened),
     )

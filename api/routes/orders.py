@@ -35,7 +35,8 @@ async def create_order(
     idempotency_key: KeyHeader = None,
 ) -> OrderAnswer | PendingAnswer:
     """Place an order. It reaches the venue at most once, whatever dies on the way; limits of the account
-    apply to buying. Repeat it with the same Idempotency-Key when an answer got lost.
+    apply to buying, and an open breaker pauses it: 503 `breaker_open` then says until when. Repeat it with
+    the same Idempotency-Key when an answer got lost.
     """
     key = key_of(idempotency_key)
     tell_key(response, key)

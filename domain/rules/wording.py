@@ -242,9 +242,17 @@ def exit_text(preview: ExitPreview) -> str:
 
 
 def hindrances(
-    account: KillSwitch, installation: KillSwitch, market: MarketState, *, can_sign: bool
+    account: KillSwitch,
+    installation: KillSwitch,
+    market: MarketState,
+    *,
+    can_sign: bool,
+    breaker_open: bool,
 ) -> list[str]:
-    """Return what keeps an exit from being sent though its rule fires, one sentence each."""
+    """Return what keeps an exit from being sent though its rule fires, one sentence each.
+
+    `breaker_open` is about the venue's own breaker: an account's holds no exits.
+    """
     said: list[str] = []
     if not can_sign:
         said.append("The account has no wallet with usable credentials at this venue: nothing can be signed.")
@@ -252,6 +260,8 @@ def hindrances(
         said.append("The account's kill switch stops every send.")
     if installation is KillSwitch.ALL:
         said.append("The installation's kill switch stops every send.")
+    if breaker_open:
+        said.append("The venue's breaker is open: exits go out one at a time until one gets a clear answer.")
     if market is not MarketState.OPEN:
         said.append(f"The market is {market.value.replace('_', ' ')}.")
     return said

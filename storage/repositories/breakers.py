@@ -34,7 +34,10 @@ _WRITE = """UPDATE breakers SET failures = $4,
         tried_at = to_timestamp($7::bigint / 1000.0), well_at = to_timestamp($8::bigint / 1000.0),
         updated_at = now()
     WHERE venue = $1 AND mode = $2 AND account_id = $3"""
-_STATES = """SELECT venue, mode, account_id, failures, opened_at, tried_at FROM breakers
+_STATES = """SELECT venue, mode, account_id, failures, opened_at, tried_at, CASE WHEN opened_at IS NOT NULL
+        THEN (EXTRACT(EPOCH FROM clock_timestamp() - COALESCE(tried_at, opened_at)) * 1000)::bigint
+        END AS idle_ms
+    FROM breakers
     WHERE account_id = '' OR $1::text IS NULL OR account_id = $1 ORDER BY venue, mode, account_id"""
 # A venue's breaker concerns whoever has a rule or an order there. Nothing in the event tells whose sends
 # failed.
@@ -53,7 +56,11 @@ _TELL = """INSERT INTO rule_events (subject, event_key, account_id, type, severi
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class BreakerState:
-    """One breaker; with an empty account it is the venue's."""
+    """One breaker; with an empty account it is the venue's.
+
+    Attributes:
+        idle_ms: how long nobody tried it; None while it is closed.
+    """
 
     venue: str
     mode: Mode
@@ -61,11 +68,17 @@ class BreakerState:
     failures: int
     opened_at: datetime | None
     tried_at: datetime | None
+    idle_ms: int | None = None
 
     @property
     def is_open(self) -> bool:
         """Whether entries pause."""
         return self.opened_at is not None
+
+    @property
+    def is_venues(self) -> bool:
+        """Whether it is the venue's own, and so everybody's."""
+        return self.account_id == VENUES_OWN
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

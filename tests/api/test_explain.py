@@ -28,6 +28,7 @@ from storage.repositories.tape import Tape, TapeEntry
 from storage.repositories.watches import Watches
 from tests.api.conftest import Caller, World
 from tests.api.fakes import NOW, YES, book
+from tests.api.test_orders import opened_breaker
 
 RULES = "/api/v2/rules"
 STOP = {"token_id": YES, "conditions": [{"type": "stop_loss", "price": "0.40"}]}
@@ -255,6 +256,19 @@ async def test_kill_switch_is_named_as_what_keeps_an_exit_from_being_sent(
     found = (await owner.get(f"{RULES}/{rule_id}/explain")).json()
 
     assert found["hindrances"] == ["The account's kill switch stops every send."]
+
+
+async def test_open_breaker_of_the_venue_is_named_as_what_delays_an_exit(world: World, owner: Caller) -> None:
+    rule_id = await armed(owner)
+    async with opened_breaker(world, owner, "venue", mode="paper"):
+        found = (await owner.get(f"{RULES}/{rule_id}/explain")).json()
+    async with opened_breaker(world, owner, mode="paper"):
+        own = (await owner.get(f"{RULES}/{rule_id}/explain")).json()
+
+    assert found["hindrances"] == [
+        "The venue's breaker is open: exits go out one at a time until one gets a clear answer."
+    ]
+    assert own["hindrances"] == []
 
 
 async def test_finished_rule_is_explained_as_not_watched(world: World, owner: Caller) -> None:

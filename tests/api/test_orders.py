@@ -1,14 +1,18 @@
 """Orders of one's own, and the exits of rules beside them."""
 
+from collections.abc import AsyncGenerator
+from contextlib import asynccontextmanager
 from dataclasses import replace
 from datetime import timedelta
+from typing import Any
 
 import pytest
 
-from domain.ids import OrderId, RuleId, rule_workflow_id
+from domain.errors import VenueTransient
+from domain.ids import AccountId, OrderId, RuleId, rule_workflow_id
 from domain.messages import OrderStart
 from domain.orders import OrderState, Purpose
-from tests.api.conftest import World
+from tests.api.conftest import Caller, World
 from tests.api.fakes import NOW, RESOLVED, YES, wallet
 
 ORDERS = "/api/v2/orders"
@@ -51,6 +55,70 @@ async def test_sell_is_signed_by_the_wallet_that_holds_the_shares_and_a_buy_by_t
     assert (sold.status_code, bought.status_code) == (201, 201)
     assert [start.wallet for start in world.orders.starts] == [wallet(1, account_id), wallet(2, account_id)]
     assert (more.status_code, more.json()["errors"][0]["code"]) == (422, "more_than_held")
+
+
+@asynccontextmanager
+async def opened_breaker(
+    world: World, caller: Caller, account_id: str = "", tried_s: float = 7, mode: str = "live"
+) -> AsyncGenerator[AccountId]:
+    """Open a breaker that was last tried some seconds ago; the venue's own is everybody's."""
+    own = await world.goes_live(caller)
+    world.venues.give(own, t1001="30")
+    async with world.database.hot.connection() as connection:
+        await connection.execute(
+            "INSERT INTO breakers (venue, mode, account_id, failures, opened_at, tried_at) VALUES"
+            " ('polymarket', $1, $2, 5, clock_timestamp() - interval '1 hour',"
+            " clock_timestamp() - make_interval(secs => $3))",
+            mode,
+            "" if account_id == "venue" else account_id or own,
+            tried_s,
+        )
+    try:
+        yield own
+    finally:
+        async with world.database.hot.connection() as connection:
+            await connection.execute("DELETE FROM breakers WHERE venue = 'polymarket'")
+
+
+@pytest.mark.parametrize("whose", ["venue", ""], ids=["the venue's", "the account's own"])
+async def test_purchase_under_an_open_breaker_is_answered_at_once_with_when_to_come_again(
+    world: World, whose: str
+) -> None:
+    caller = await world.account(holds=None)
+    async with opened_breaker(world, caller, whose):
+        answer = await caller.post(ORDERS, BUY, key="k")
+        world.venues.market.failure = VenueTransient("the venue is not even asked")
+        at_once = await caller.post(ORDERS, BUY, key="k")
+
+    problem = answer.json()
+    assert (answer.status_code, problem["code"]) == (503, "breaker_open")
+    wait_s = int(answer.headers["Retry-After"])
+    assert 0 < wait_s <= 23  # of 30, of which 7 had passed
+    assert problem["breaker"] == ("venue" if whose else "account")
+    assert "5 sends in a row" in problem["detail"]
+    assert f"Send this again in {wait_s} s." in problem["detail"]
+    assert at_once.json()["code"] == "breaker_open"
+    assert world.orders.starts == []
+
+
+@pytest.mark.parametrize(
+    ("breaker", "body"),
+    [
+        ({"account_id": "venue"}, {**BUY, "side": "SELL"}),
+        ({"account_id": "venue", "tried_s": 31}, BUY),
+        ({"account_id": "acc_stranger"}, BUY),
+        ({"account_id": "venue", "mode": "paper"}, BUY),
+    ],
+    ids=["a sale", "whose turn it is to try", "another account's breaker", "the breaker of paper"],
+)
+async def test_order_that_an_open_breaker_lets_pass_is_placed(
+    world: World, breaker: dict[str, Any], body: dict[str, str]
+) -> None:
+    caller = await world.account(holds=None)
+    async with opened_breaker(world, caller, **breaker):
+        answer = await caller.post(ORDERS, body)
+
+    assert answer.status_code == 201, answer.text
 
 
 async def test_same_key_places_one_order_and_another_body_is_409(world: World) -> None:

@@ -160,16 +160,20 @@ def test_clock_that_was_set_back_holds_nobody_for_ever():
 
 
 @pytest.mark.parametrize(
-    ("ways", "exit_waits", "entry_waits"),
+    ("ways", "exit_waits", "entry_waits_ms"),
     [
-        (OpenBreakers(), False, False),
-        (OpenBreakers(venue_idle_ms=19), True, True),
-        (OpenBreakers(venue_idle_ms=20), False, True),
-        (OpenBreakers(venue_idle_ms=300), False, False),
-        (OpenBreakers(account_idle_ms=0), False, True),
-        (OpenBreakers(account_idle_ms=300), False, False),
-        (OpenBreakers(venue_idle_ms=300, account_idle_ms=299), False, True),
+        (OpenBreakers(), False, 0),
+        (OpenBreakers(venue_idle_ms=0), True, 300),
+        (OpenBreakers(venue_idle_ms=19), True, 281),
+        (OpenBreakers(venue_idle_ms=20), False, 280),
+        (OpenBreakers(venue_idle_ms=300), False, 0),
+        (OpenBreakers(account_idle_ms=0), False, 300),
+        (OpenBreakers(account_idle_ms=300), False, 0),
+        (OpenBreakers(venue_idle_ms=300, account_idle_ms=299), False, 1),
+        (OpenBreakers(venue_idle_ms=100, account_idle_ms=250), False, 200),
     ],
 )
-def test_who_waits_for_which_open_breaker(ways, exit_waits, entry_waits):
-    assert (ways.pauses_exit(PACE), ways.pauses_entry(PACE)) == (exit_waits, entry_waits)
+def test_who_waits_for_which_open_breaker_and_how_long(ways, exit_waits, entry_waits_ms):
+    assert ways.pauses_exit(PACE) == exit_waits
+    assert ways.entry_waits_ms(PACE) == entry_waits_ms
+    assert ways.pauses_entry(PACE) == (entry_waits_ms > 0)
