@@ -33,7 +33,7 @@ from bench.program import Say, prefixed, with_a_folder
 from bench.side_by_side import side_by_side
 from bench.stack import measured, running
 from bench.waiting import BenchFailed
-from bench.weight import Weight, weigh
+from bench.weight import Weight, scales_of, weigh
 from runtime.embedded.stack import EmbeddedStack
 from simulator.client import SimulatorAdmin
 
@@ -215,7 +215,7 @@ async def _idle(steps: Sequence[int], folder: Path, say: Say) -> list[IdleCost]:
 
 async def _settled(stack: EmbeddedStack) -> Weight:
     await asyncio.sleep(SETTLED_S)
-    return await weigh(stack)
+    return await weigh(scales_of(stack))
 
 
 def _cost(rules: int, before: Weight, now: Weight) -> IdleCost:

@@ -84,7 +84,16 @@ class Trader:
 
     async def arm(self, token_id: str, stop: str = STOP, *, amount: str | None = None) -> str:
         """Arm a stop; returns the rule's id once it is armed."""
-        rule_id = str((await self.api.post("/api/v2/rules", stop_body(token_id, stop, amount)))["id"])
+        return await self.arm_as(stop_body(token_id, stop, amount))
+
+    async def arm_as(self, body: Json) -> str:
+        """Arm any rule; returns its id once it is armed.
+
+        Raises:
+            Refused: The API refused it.
+            NeverCame: It was not armed in time.
+        """
+        rule_id = str((await self.api.post("/api/v2/rules", body))["id"])
         await self._phase(rule_id, lambda phase: phase != "arming", "an armed rule")
         return rule_id
 

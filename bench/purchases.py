@@ -23,9 +23,20 @@ async def buy(api: Api, token_id: str, shares: Decimal, price: str) -> None:
         row = await _entered(api, _order("BUY", token_id, missing, price), shares)
         missing -= missing if row is None else _filled(row)
         if missing <= 0:
-            await until(lambda: _held(api, token_id), lambda now: now == (shares, 0), "a bought position")
+            await until(lambda: held(api, token_id), lambda now: now == (shares, 0), "a bought position")
             return
     raise BenchFailed(f"{TRIES} entries in turn were not filled; the last: {row}")
+
+
+async def enter(api: Api, token_id: str, shares: Decimal, price: str) -> None:
+    """Buy as many shares as so many cost at this price; returns at the order's end, however much it filled.
+
+    Raises:
+        NeverCame: The order did not come to its end.
+        Refused: The API refused it.
+    """
+    path = await _placed(api, _order("BUY", token_id, shares, price))
+    await until(lambda: api.find(path), _ended, "the end of an entry")
 
 
 async def rest(api: Api, token_id: str, shares: Decimal, price: str) -> None:
@@ -50,7 +61,7 @@ async def _entered(api: Api, body: Json, shares: Decimal) -> Json | None:
     path, token_id = await _placed(api, body), str(body["token_id"])
 
     async def read() -> tuple[bool, Json | None]:
-        return await _held(api, token_id) == (shares, 0), await api.find(path)
+        return await held(api, token_id) == (shares, 0), await api.find(path)
 
     whole, row = await until(read, lambda seen: seen[0] or _ended(seen[1]), "the end of an entry")
     return None if whole else row
@@ -60,8 +71,8 @@ async def _placed(api: Api, body: Json) -> str:
     return f"/api/v2/orders/{(await api.post('/api/v2/orders', body))['id']}"
 
 
-async def _held(api: Api, token_id: str) -> tuple[Decimal, Decimal]:
-    """Return the shares of a position, and how many of them are unconfirmed."""
+async def held(api: Api, token_id: str) -> tuple[Decimal, Decimal]:
+    """Return the shares of a position in the ledger, and how many of them are unconfirmed."""
     found = items(await api.get("/api/v2/positions", token_id=token_id))
     if not found:
         return Decimal(0), Decimal(0)

@@ -10,26 +10,25 @@ import asyncio
 import json
 import sys
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import asdict
-from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from pathlib import Path
 from random import Random
 
-import asyncpg
 from rich.console import Console
 from temporalio.client import Client
 
 import runtime.logging
 from bench.client import Refused
+from bench.endurance import is_compacted, look_often, plant_old_tape, show_memory, tape_row, unfinished
+from bench.histories import KEEP_HELP, keep_histories
 from bench.market import DEPTH, Trader, stop_body
-from bench.program import EXIT_DIFFERENT, carry_through, data_folder
+from bench.program import EXIT_DIFFERENT, Say, with_a_folder
 from bench.side_by_side import side_by_side
 from bench.soak_verdict import HistorySize, Observed, Verdict, judge
 from bench.stack import measured, running
-from bench.waiting import BenchFailed, until
-from bench.weight import Weight, weigh
+from bench.weight import scales_of
 from domain.ids import RuleId, rule_workflow_id
 from runtime.embedded.stack import EmbeddedStack
 from runtime.temporal import connect
@@ -44,28 +43,12 @@ SEGMENT_S = 30
 WALK = range(54, 66)
 """Bids in cents; stops lie below, targets above."""
 CENT = Decimal("0.01")
-LOOKS = 40
-SHORTEST_LOOK_S, LONGEST_LOOK_S = 2.0, 30.0
 WATCHED_HISTORIES = 50
 CHANGED_AND_CANCELED = 20
-PLANTED_AGE = timedelta(days=3)
-PLANTED_ROWS = 360
-COMPACTED_WITHIN_S = 180.0
-UNFINISHED = "unfinished"
-_PLANT = """
-    INSERT INTO tape (venue, token_id, ts, bid, ask, last)
-    SELECT 'polymarket', $1, $2::timestamptz + n * interval '10 seconds', 0.5, 0.51, 0.5
-    FROM generate_series(1, $3) AS n
-"""
-_PLANTED_LEFT = "SELECT count(*) FROM tape WHERE token_id = $1"
-_CANDLES = "SELECT coalesce(sum(changes), 0) FROM candles WHERE token_id = $1"
-PLANTED_TOKEN = "soak: what a past day left"
-
-Say = Callable[[str], None]
 
 
-async def soak(rules: int, minutes: float, folder: Path, say: Say) -> Verdict:
-    """Run on a stack of its own and judge what was seen.
+async def soak(rules: int, minutes: float, folder: Path, say: Say, keep: Path | None = None) -> Verdict:
+    """Run on a stack of its own and judge what was seen; `keep` receives histories of its workflows.
 
     Raises:
         BenchFailed: The run could not be carried through.
@@ -74,13 +57,16 @@ async def soak(rules: int, minutes: float, folder: Path, say: Say) -> Verdict:
         running(measured(folder)) as stack,
         SimulatorAdmin(stack.simulator_admin_url) as admin,
     ):
-        await _plant_old_tape(stack)
+        await plant_old_tape(stack.database_url)
         traders = [Trader(stack.api_url, stack.admin_key.get_secret_value(), admin) for _ in range(ACCOUNTS)]
         try:
             armed = await _arm(traders, rules, say)
             prices = asyncio.create_task(_move_prices(admin, armed.tokens))
             try:
-                return await _watch(stack, admin, armed, minutes * 60, prices, say)
+                verdict = await _watch(stack, admin, armed, minutes * 60, prices, say)
+                if keep is not None:
+                    await keep_histories(await connect(stack.settings().temporal), keep)
+                return verdict
             finally:
                 prices.cancel()
                 await asyncio.gather(prices, return_exceptions=True)
@@ -125,15 +111,10 @@ async def _move_prices(admin: SimulatorAdmin, tokens: Sequence[str]) -> None:
             rows: list[dict[str, str | None]] = []
             for beat in range(SEGMENT_S * BEATS_PER_S):
                 bids[token] = min(WALK[-1], max(WALK[0], bids[token] + random.choice((-1, 1))))
-                rows.append(_row(beat, bids[token]))
+                cents = bids[token]
+                rows.append(tape_row(beat / BEATS_PER_S, str(cents * CENT), str((cents + 1) * CENT)))
             await admin.load_tape(token, rows=rows, speed="1", depth=DEPTH, levels=2)
         await asyncio.sleep(max(0.0, SEGMENT_S - (time.monotonic() - began)))
-
-
-def _row(beat: int, cents: int) -> dict[str, str | None]:
-    at = datetime(2026, 1, 1, tzinfo=UTC) + timedelta(seconds=beat / BEATS_PER_S)
-    ts = at.isoformat(timespec="milliseconds")
-    return {"ts": ts, "bid": str(cents * CENT), "ask": str((cents + 1) * CENT), "last": None}
 
 
 async def _watch(
@@ -144,16 +125,16 @@ async def _watch(
     prices: "asyncio.Task[None]",
     say: Say,
 ) -> Verdict:
-    temporal = await connect(stack.settings().temporal)
+    temporal, scales = await connect(stack.settings().temporal), scales_of(stack)
     watched = [rule_id for _, rule_id in armed.rules[:: max(1, len(armed.rules) // WATCHED_HISTORIES)]]
     generations = {part: stack.supervisor.generation(part) for part in stack.supervisor.parts}
-    settling = await _weigh_often(stack, seconds / 4, prices, say)  # what arming still had to tell is told
+    settling = await look_often(scales, seconds / 4, prices, say)  # what arming still had to tell is told
     before = await _histories(temporal, watched)
-    weights = settling + await _weigh_often(stack, seconds * 3 / 4, prices, say)
+    weights = settling + await look_often(scales, seconds * 3 / 4, prices, say)
     after = await _histories(temporal, watched)
     sold = [entry for entry in await admin.ledger() if entry.side == "SELL"]
     say("the tape's compaction")
-    compacted = await _compacted(stack)
+    compacted = await is_compacted(stack.database_url)
     say("changes and cancellations at one moment")
     await _change_and_cancel(
         [entry for entry in armed.rules if entry[1] not in watched][:CHANGED_AND_CANCELED]
@@ -169,24 +150,9 @@ async def _watch(
                 part for part, was in generations.items() if stack.supervisor.generation(part) != was
             ),
             tape_compacted=compacted,
-            unfinished=await asyncio.to_thread(_unfinished, stack.data_dir.logs),
+            unfinished=await asyncio.to_thread(unfinished, stack.data_dir.logs),
         )
     )
-
-
-async def _weigh_often(
-    stack: EmbeddedStack, seconds: float, prices: "asyncio.Task[None]", say: Say
-) -> tuple[Weight, ...]:
-    weights: list[Weight] = []
-    began = time.monotonic()
-    while (passed := time.monotonic() - began) < seconds:
-        say(f"prices move: {passed / 60:.1f} of {seconds / 60:.1f} minutes, {len(weights)} looks")
-        weights.append(await weigh(stack))
-        await asyncio.wait([prices], timeout=min(LONGEST_LOOK_S, max(SHORTEST_LOOK_S, seconds / LOOKS)))
-        if prices.done():
-            prices.result()  # raises what stopped them
-            raise BenchFailed("the prices stopped")
-    return tuple(weights)
 
 
 async def _histories(temporal: Client, rules: Sequence[str]) -> list[HistorySize]:
@@ -196,31 +162,6 @@ async def _histories(temporal: Client, rules: Sequence[str]) -> list[HistorySize
         return HistorySize(rule_id, described.history_length, size)
 
     return await side_by_side((one(rule_id) for rule_id in rules), ARMED_AT_ONCE)
-
-
-async def _plant_old_tape(stack: EmbeddedStack) -> None:
-    """Write what a feed of three days ago would have left."""
-    connection = await asyncpg.connect(stack.database_url, ssl=False)
-    try:
-        await connection.execute(_PLANT, PLANTED_TOKEN, datetime.now(UTC) - PLANTED_AGE, PLANTED_ROWS)
-    finally:
-        await connection.close()
-
-
-async def _compacted(stack: EmbeddedStack) -> bool:
-    """Say whether the old part of the tape became candles, with every change counted."""
-    connection = await asyncpg.connect(stack.database_url, ssl=False)
-
-    async def left() -> int:
-        return int(str(await connection.fetchval(_PLANTED_LEFT, PLANTED_TOKEN)))
-
-    try:
-        await until(left, lambda rows: rows == 0, "the tape's compaction", limit_s=COMPACTED_WITHIN_S)
-        return int(str(await connection.fetchval(_CANDLES, PLANTED_TOKEN))) == PLANTED_ROWS
-    except BenchFailed:
-        return False
-    finally:
-        await connection.close()
 
 
 async def _change_and_cancel(rules: Sequence[tuple[Trader, str]]) -> None:
@@ -240,21 +181,13 @@ async def _change_and_cancel(rules: Sequence[tuple[Trader, str]]) -> None:
     await side_by_side((both(trader, rule_id) for trader, rule_id in rules), ARMED_AT_ONCE)
 
 
-def _unfinished(logs: Path) -> tuple[str, ...]:
-    """Return the lines of the logs that tell of handlers left unfinished."""
-    found: list[str] = []
-    for log in sorted(logs.glob("worker*.log")):
-        lines = log.read_text(errors="replace").splitlines()
-        found += [f"{log.stem}: {line[:300]}" for line in lines if UNFINISHED in line.lower()]
-    return tuple(found)
-
-
 def parser() -> argparse.ArgumentParser:
     """Return the command line."""
     made = argparse.ArgumentParser(prog="python -m bench.soak", description=__doc__)
     made.add_argument("--rules", type=int, default=2000, help="idle rules")
     made.add_argument("--minutes", type=float, default=60, help="how long prices move")
     made.add_argument("--data-dir", type=Path, default=None, help="keep the stack's data and logs here")
+    made.add_argument("--keep-histories", type=Path, default=None, help=KEEP_HELP)
     made.add_argument("--json", action="store_true", help="print the verdict as one JSON object")
     return made
 
@@ -263,9 +196,11 @@ def main() -> None:
     """Run, print the verdict, exit with 1 when anything grew."""
     given = parser().parse_args()
     runtime.logging.configure(level=50)
-    console = Console(stderr=True)
-    with data_folder(given.data_dir, NAME, console) as folder, console.status("starting a stack") as status:
-        verdict = carry_through(soak(given.rules, given.minutes, folder, status.update), NAME, console)
+    verdict = with_a_folder(
+        NAME,
+        given.data_dir,
+        lambda folder, say: soak(given.rules, given.minutes, folder, say, given.keep_histories),
+    )
     if given.json:
         print(json.dumps({**asdict(verdict), "passed": verdict.passed}))
     else:
@@ -276,8 +211,7 @@ def main() -> None:
 def show(verdict: Verdict, console: Console) -> None:
     """Print what was seen, and what is not as it must be."""
     console.print(f"{verdict.rules} rules, {verdict.minutes} minutes")
-    for part, growth in sorted(verdict.memory_growth_mb.items()):
-        console.print(f"  {part}: memory {growth:+.1f} MB", highlight=False)
+    show_memory(verdict.memory_mb, console)
     console.print(f"  history of an idle rule: {verdict.history_growth_events:+d} events at most")
     for words in verdict.failures:
         console.print(words, style="red", markup=False)

@@ -1,17 +1,11 @@
 """The judgement of a soak: what may move, and by how much."""
 
-import statistics
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
+from bench.growth import growth
 from bench.weight import Weight
 
-MEGABYTE = 1024 * 1024
-MEMORY_MB = 24.0
-MEMORY_SHARE = 0.06
-"""A process may end this much, or this share, above where it stood in the second quarter of the run."""
-CONNECTIONS = 3
-"""Pools and keep-alives breathe by this much."""
 HISTORY_EVENTS = 0
 
 
@@ -55,6 +49,7 @@ class Verdict:
 
     rules: int
     minutes: float
+    memory_mb: Mapping[str, tuple[float, float]]
     memory_growth_mb: Mapping[str, float]
     connection_growth: Mapping[str, int]
     database_connection_growth: int
@@ -74,18 +69,9 @@ def judge(seen: Observed) -> Verdict:
     Raises:
         ValueError: Fewer than four looks were taken.
     """
-    early, late = _quarters(seen.weights)
-    memory = {part: _median(late, part) - _median(early, part) for part in seen.weights[0].memory_bytes}
-    sockets = {part: _sockets(late, part) - _sockets(early, part) for part in seen.weights[0].connections}
-    clients = _clients(late) - _clients(early)
+    seen_growth = growth(seen.weights)
     grown = max((after.events - before.events for before, after in seen.histories), default=0)
-    failures: list[str] = []
-    for part, growth in memory.items():
-        if growth > max(MEMORY_MB * MEGABYTE, MEMORY_SHARE * _median(early, part)):
-            failures.append(f"the memory of {part} grew by {growth / MEGABYTE:.1f} MB")
-    failures += [f"{part} holds {n} more connections" for part, n in sockets.items() if n > CONNECTIONS]
-    if clients > CONNECTIONS:
-        failures.append(f"Postgres serves {clients} more clients")
+    failures = list(seen_growth.failures)
     if grown > HISTORY_EVENTS:
         failures.append(f"the history of an idle rule grew by {grown} events")
     if seen.fired:
@@ -97,29 +83,11 @@ def judge(seen: Observed) -> Verdict:
     return Verdict(
         rules=seen.rules,
         minutes=seen.minutes,
-        memory_growth_mb={part: round(growth / MEGABYTE, 2) for part, growth in memory.items()},
-        connection_growth=sockets,
-        database_connection_growth=clients,
+        memory_mb=seen_growth.memory_mb,
+        memory_growth_mb=seen_growth.memory_growth_mb,
+        connection_growth=seen_growth.connection_growth,
+        database_connection_growth=seen_growth.database_connection_growth,
         history_growth_events=grown,
         tape_compacted=seen.tape_compacted,
         failures=tuple(failures),
     )
-
-
-def _quarters(weights: Sequence[Weight]) -> tuple[Sequence[Weight], Sequence[Weight]]:
-    quarter = len(weights) // 4
-    if not quarter:
-        raise ValueError("a soak needs four looks at least")
-    return weights[quarter : 2 * quarter], weights[-quarter:]
-
-
-def _median(weights: Sequence[Weight], part: str) -> float:
-    return statistics.median(weight.memory_bytes[part] for weight in weights)
-
-
-def _sockets(weights: Sequence[Weight], part: str) -> int:
-    return round(statistics.median(weight.connections[part] for weight in weights))
-
-
-def _clients(weights: Sequence[Weight]) -> int:
-    return round(statistics.median(weight.database_connections for weight in weights))

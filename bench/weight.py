@@ -1,7 +1,7 @@
 """What a stack weighs: bytes in Postgres and Temporal's file, memory of its processes, open connections."""
 
 import sqlite3
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
@@ -28,7 +28,8 @@ class Weight:
     Attributes:
         postgres_bytes: Tables with their indexes.
         temporal_bytes: Pages in use of Temporal's SQLite file.
-        memory_bytes: Memory of each part and everything below it, without what processes share.
+        memory_bytes: Memory of each part and everything below it that is no part of its own, without what
+            processes share.
         connections: Established sockets of each part.
         database_connections: Clients that Postgres serves.
     """
@@ -45,19 +46,44 @@ class Weight:
         return sum(size for part, size in self.memory_bytes.items() if part in WORKERS)
 
 
-async def weigh(stack: EmbeddedStack) -> Weight:
+@dataclass(frozen=True, slots=True)
+class Scales:
+    """What is weighed.
+
+    Attributes:
+        database_url: Of the projection.
+        temporal_database: Temporal's SQLite file.
+        pids: Returns the process id of each part now; None where it is down.
+    """
+
+    database_url: str
+    temporal_database: Path
+    pids: Callable[[], Mapping[str, int | None]]
+
+
+def scales_of(stack: EmbeddedStack) -> Scales:
+    """Return how to weigh a stack of this process."""
+    supervisor = stack.supervisor
+    return Scales(
+        stack.database_url,
+        stack.data_dir.temporal_database,
+        lambda: {part: supervisor.pid(part) for part in supervisor.parts},
+    )
+
+
+async def weigh(scales: Scales) -> Weight:
     """Look at a stack that runs; dead rows and unused pages are left out."""
-    connection = await asyncpg.connect(stack.database_url, ssl=False)
+    connection = await asyncpg.connect(scales.database_url, ssl=False)
     try:
         await connection.execute("VACUUM")
         postgres = await connection.fetchval(_POSTGRES_BYTES)
         clients = await connection.fetchval(_CONNECTIONS)
     finally:
         await connection.close()
-    trees = {part: _tree(stack, part) for part in stack.supervisor.parts}
+    trees = _trees(scales.pids())
     return Weight(
         postgres_bytes=int(str(postgres)),
-        temporal_bytes=used_bytes(stack.data_dir.temporal_database),
+        temporal_bytes=used_bytes(scales.temporal_database),
         memory_bytes={part: _memory(tree) for part, tree in trees.items()},
         connections={part: _sockets(tree) for part, tree in trees.items()},
         database_connections=int(str(clients)),
@@ -74,8 +100,18 @@ def used_bytes(database: Path) -> int:
     return (pages - free) * size
 
 
-def _tree(stack: EmbeddedStack, part: str) -> list[psutil.Process]:
-    pid = stack.supervisor.pid(part)
+def _trees(pids: Mapping[str, int | None]) -> dict[str, list[psutil.Process]]:
+    """Return the processes of each part; one below another part (all are, below a supervisor) counts once."""
+    trees = {part: _tree(pid) for part, pid in pids.items()}
+    below = {part: {process.pid for process in tree[1:]} for part, tree in trees.items()}
+    inner = {part: [n for n in trees if n != part and pids[n] in below[part]] for part in trees}
+    taken = {part: {process.pid for n in inner[part] for process in trees[n]} for part in trees}
+    return {
+        part: [process for process in tree if process.pid not in taken[part]] for part, tree in trees.items()
+    }
+
+
+def _tree(pid: int | None) -> list[psutil.Process]:
     if pid is None:
         return []
     try:

@@ -15,6 +15,7 @@ import runtime.logging
 from bench.chaos.options import GROUPS, ChaosOptions, Pace, Target, targets_of, troubles_of
 from bench.chaos.report import as_json, show
 from bench.chaos.run import run
+from bench.histories import KEEP_HELP
 from bench.program import EXIT_DIFFERENT, with_a_folder
 
 BUDGET_S = 10.0
@@ -40,6 +41,7 @@ def parser() -> argparse.ArgumentParser:
         help=f"seconds within which exits must be sent; unless given, exits over {BUDGET_S:g} are only told",
     )
     made.add_argument("--data-dir", type=Path, default=None, help="keep the stack's data and logs here")
+    made.add_argument("--keep-histories", type=Path, default=None, help=KEEP_HELP)
     made.add_argument("--deeds", action="store_true", help="list everything that was done")
     made.add_argument("--json", action="store_true", help="print one JSON object; the table goes to stderr")
     return made
@@ -71,7 +73,9 @@ def main() -> None:
         commands.error(str(error))
     runtime.logging.configure(level=50)
     name = f"seed {options.seed}"
-    outcome = with_a_folder(name, given.data_dir, lambda folder, say: run(options, say, folder))
+    outcome = with_a_folder(
+        name, given.data_dir, lambda folder, say: run(options, say, folder, given.keep_histories)
+    )
     report = outcome.report
     readable = Console(stderr=given.json)
     if given.deeds:

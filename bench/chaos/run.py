@@ -19,6 +19,7 @@ from bench.chaos.scene import Scene
 from bench.chaos.stage import Stage, now_ms
 from bench.chaos.venue_troubles import VENUE
 from bench.client import Api
+from bench.histories import keep_histories
 from bench.program import Say
 from bench.stack import running
 from runtime.embedded.ports import Ports
@@ -60,13 +61,14 @@ class Outcome:
     deeds: tuple[str, ...]
 
 
-async def run(options: ChaosOptions, say: Say, folder: Path) -> Outcome:
+async def run(options: ChaosOptions, say: Say, folder: Path, keep: Path | None = None) -> Outcome:
     """Run the plan of `options` on a stack of its own.
 
     Args:
         options: What to do.
         say: Receives the step that goes on.
         folder: Where the stack's data and logs are kept.
+        keep: Where histories of its workflows are written; None writes none.
 
     Raises:
         BenchFailed: The stage could not be set up.
@@ -88,6 +90,8 @@ async def run(options: ChaosOptions, say: Say, folder: Path) -> Outcome:
             await stage.begin()
             await _let_it_happen(scene, plan, say)
             report = await _settled(scene, timing, say)
+            if keep is not None:
+                await keep_histories(temporal, keep)
             return Outcome(report, tuple(scene.deeds))
 
 

@@ -5,7 +5,8 @@ from dataclasses import replace
 
 import pytest
 
-from bench.soak_verdict import MEGABYTE, HistorySize, Observed, judge
+from bench.growth import MEGABYTE
+from bench.soak_verdict import HistorySize, Observed, judge
 from bench.weight import Weight
 
 
@@ -65,3 +66,7 @@ def test_each_kind_of_growth_fails_by_name(seen: Observed, words: str) -> None:
 def test_too_few_looks_are_no_verdict() -> None:
     with pytest.raises(ValueError, match="four looks"):
         judge(replace(FLAT, weights=FLAT.weights[:3]))
+
+
+def test_every_part_shows_where_it_stood_and_where_it_ended() -> None:
+    assert judge(FLAT).memory_mb == {"worker-io": (200.5, 201.0)}
