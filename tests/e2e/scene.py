@@ -59,9 +59,9 @@ class Holdfast:
         wallet = Account.from_key(secrets.token_bytes(32))
         await self.admin.set_wallet(wallet.address, collateral=START_USD)
         account = await self.api.post("/api/v2/accounts", {"name": "end to end"})
-        trader = Trader(self, str(account["id"]), wallet.address, mode="live" if live else "paper")
-        secret = {"private_key": "0x" + bytes(wallet.key).hex(), "signature_type": 0}
-        await self.api.put(f"/api/v2/accounts/{trader.account_id}/credentials", secret)
+        key = "0x" + bytes(wallet.key).hex()
+        trader = Trader(self, str(account["id"]), wallet.address, mode="live" if live else "paper", key=key)
+        await trader.store_key()
         if live:
             await trader.go_live()
         return trader
@@ -268,8 +268,11 @@ class Rule:
 class Trader:
     """One account."""
 
-    def __init__(self, holdfast: Holdfast, account_id: str, address: str, *, mode: str) -> None:
+    def __init__(
+        self, holdfast: Holdfast, account_id: str, address: str, *, mode: str, key: str = ""
+    ) -> None:
         self.holdfast = holdfast
+        self.key = key
         self.account_id = account_id
         self.address = address
         self.mode = mode
@@ -278,6 +281,11 @@ class Trader:
     def on(self, holdfast: Holdfast) -> "Trader":
         """Returns the same account on another stack."""
         return Trader(holdfast, self.account_id, self.address, mode=self.mode)
+
+    async def store_key(self) -> None:
+        """Stores the wallet's key: the API credentials are derived from it, anew each time."""
+        secret = {"private_key": self.key, "signature_type": 0}
+        await self.holdfast.api.put(f"/api/v2/accounts/{self.account_id}/credentials", secret)
 
     async def go_live(self) -> None:
         """Switches the account to live mode."""
