@@ -1,6 +1,7 @@
 """`holdfast backup` and `holdfast restore`: the two stores of the stack on this machine."""
 
 import asyncio
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Annotated
 
@@ -8,9 +9,12 @@ import typer
 from pydantic import JsonValue
 
 from cli.output import Json, print_facts, print_json
+from cli.up import parts_of, settings_of
 from runtime.embedded.backup import back_up
+from runtime.embedded.env_file import read_env_file
 from runtime.embedded.layout import DataDir
 from runtime.embedded.restore import restore
+from runtime.embedded.stack import Part, is_simulated
 from runtime.settings import load
 
 Folder = Annotated[Path, typer.Argument(help="Folder of the backup.")]
@@ -43,8 +47,28 @@ def backup(folder: Folder, data_dir: Data = None, json_output: Json = False) -> 
     print_facts("Backed up", facts)
 
 
-LOOK_FIRST = "holdfast up --part postgres --part temporal --part simulator --part api --part worker-io"
-THEN = "when `holdfast positions` is right, stop it and start as always: holdfast up"
+_BOOKKEEPERS = (Part.POSTGRES, Part.TEMPORAL, Part.SIMULATOR, Part.API, Part.WORKER_IO)
+
+
+def starts_after(data: DataDir) -> tuple[str, str]:
+    """Return the commands that start a restored folder: its bookkeepers first, then all as always.
+
+    The simulator is part of them only where it is the folder's venue.
+    """
+    settings = settings_of(data.root)
+    if is_simulated(read_env_file(data.env_file)):
+        return _up(data, _BOOKKEEPERS), _up(data)
+    everything = [part for part in Part if part in parts_of(settings)]
+    return _up(data, _without_simulator(_BOOKKEEPERS)), _up(data, _without_simulator(everything))
+
+
+def _without_simulator(parts: Iterable[Part]) -> list[Part]:
+    return [part for part in parts if part is not Part.SIMULATOR]
+
+
+def _up(data: DataDir, parts: Iterable[Part] = ()) -> str:
+    named = f" --data-dir {data.root}" if data.root != _data(None).root else ""
+    return "holdfast up" + named + "".join(f" --part {part}" for part in parts)
 
 
 def restore_backup(folder: Folder, data_dir: Data = None, json_output: Json = False) -> None:
@@ -56,18 +80,25 @@ def restore_backup(folder: Folder, data_dir: Data = None, json_output: Json = Fa
     """
     data = _data(data_dir)
     aside = asyncio.run(restore(data, folder))
+    look_first, always = starts_after(data)
     if json_output:
         kept: list[JsonValue] = [*aside]
         print_json(
-            {"restored": str(folder), "data_dir": str(data.root), "set_aside": kept, "next": LOOK_FIRST}
+            {
+                "restored": str(folder),
+                "data_dir": str(data.root),
+                "set_aside": kept,
+                "next": look_first,
+                "then": always,
+            }
         )
         return
     facts = {
         "from": str(folder),
         "into": str(data.root),
         "set aside": ", ".join(aside),
-        "next": LOOK_FIRST,
-        "then": THEN,
+        "next": look_first,
+        "then": f"when `holdfast positions` is right, stop it and start as always: {always}",
     }
     print_facts("Restored", facts)
 

@@ -44,7 +44,9 @@ FORESEEN: Mapping[str, str | None] = {
     "runtime.embedded.unprivileged:NoUnprivilegedUser": None,
     "runtime.embedded.postgres:PostgresUnusable": None,
     "runtime.embedded.backup:BackupUnusable": None,
-    "runtime.embedded.stack:VenueContradicted": "unset it, or start with --part and without the simulator",
+    "runtime.embedded.stack:VenueContradicted": (
+        "start without the simulator, each part with --part; or unset it, or take another folder"
+    ),
     "runtime.embedded.supervisor:PartFailed": "run `holdfast doctor`, or read the log",
     "runtime.embedded.local_stack:MigrationFailed": "restore a backup, or start with another --data-dir",
     "pydantic:ValidationError": "correct the named setting",

@@ -37,6 +37,8 @@ class Part(StrEnum):
     WORKER_FEED_STANDBY = "worker-feed-standby"
 
 
+DATABASE_URL, API_PORT = "HOLDFAST_DATABASE_URL", "HOLDFAST_API_PORT"
+SIMULATOR_ADMIN_URL = "HOLDFAST_SIMULATOR_ADMIN_URL"
 STORES = frozenset({Part.POSTGRES, Part.TEMPORAL})
 _ROLES = {
     Part.WORKER_CORE_1: ("core",),
@@ -96,8 +98,21 @@ def _simulated_venue(present: Mapping[str, str]) -> dict[str, str]:
 
     Without them a start that leaves the simulator out would compare those books with the real venue.
     """
-    names = (*simulator_urls(""), "HOLDFAST_SIMULATOR_ADMIN_URL")
-    return {name: present[name] for name in names if name in present}
+    if not is_simulated(present):
+        return {}
+    return {name: present[name] for name in (*simulator_urls(""), SIMULATOR_ADMIN_URL) if name in present}
+
+
+def is_simulated(present: Mapping[str, str]) -> bool:
+    """Tells by the variables of a folder's env file whether the simulator is its venue."""
+    return SIMULATOR_ADMIN_URL in present
+
+
+def _trades_elsewhere(present: Mapping[str, str]) -> bool:
+    """Tells whether a folder has a venue that is not the simulator: named there, or one that it ran with."""
+    named = simulator_urls("").keys() & present.keys()
+    ran = {DATABASE_URL, API_PORT} <= present.keys()
+    return not is_simulated(present) and (bool(named) or ran)
 
 
 class EmbeddedStack(LocalStack):
@@ -180,6 +195,13 @@ class EmbeddedStack(LocalStack):
         named = sorted(simulator_urls("").keys() & os.environ.keys())
         if Part.SIMULATOR in self._options.parts and named:
             raise VenueContradicted(f"{', '.join(named)} is set, but this stack runs the simulator")
+        if Part.SIMULATOR in self._options.parts and _trades_elsewhere(
+            env_file.read_env_file(self.data_dir.env_file)
+        ):
+            raise VenueContradicted(
+                f"{self.data_dir.root} belongs to a real venue, but this stack runs the simulator, "
+                "whose balances would take the place of yours"
+            )
 
     def _write_env_file(self) -> None:
         present = env_file.read_env_file(self.data_dir.env_file)
@@ -198,16 +220,16 @@ class EmbeddedStack(LocalStack):
     def _urls(self) -> dict[str, str]:
         urls: dict[str, str] = {}
         if Part.POSTGRES in self._options.parts:
-            urls["HOLDFAST_DATABASE_URL"] = self.postgres.url()
+            urls[DATABASE_URL] = self.postgres.url()
         if Part.TEMPORAL in self._options.parts:
             urls["HOLDFAST_TEMPORAL_ADDRESS"] = self.temporal_address
             urls["HOLDFAST_TEMPORAL_UI_URL"] = self.temporal_ui_url
         if Part.SIMULATOR in self._options.parts:
             urls |= simulator_urls(self.simulator_url)
-            urls["HOLDFAST_SIMULATOR_ADMIN_URL"] = self.simulator_admin_url
+            urls[SIMULATOR_ADMIN_URL] = self.simulator_admin_url
         if Part.API in self._options.parts:
             urls["HOLDFAST_API_HOST"] = LOOPBACK
-            urls["HOLDFAST_API_PORT"] = str(self.ports.api)
+            urls[API_PORT] = str(self.ports.api)
         return urls
 
     async def _start_stores(self) -> None:

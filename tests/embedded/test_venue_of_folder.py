@@ -4,7 +4,9 @@ from pathlib import Path
 
 import pytest
 
+from cli.backup import starts_after
 from runtime.embedded import env_file
+from runtime.embedded.layout import DataDir
 from runtime.embedded.local_stack import simulator_urls
 from runtime.embedded.stack import EmbeddedStack, Part, StackOptions, VenueContradicted
 
@@ -53,3 +55,43 @@ async def test_hosts_that_a_stack_with_a_simulator_would_not_use_are_refused(
             pass
     async with EmbeddedStack(options(tmp_path)):
         pass  # without the simulator they are what it trades at
+
+
+@pytest.mark.parametrize(
+    "lines",
+    [
+        {"HOLDFAST_DATABASE_URL": "postgresql://h:p@127.0.0.1:9/holdfast", "HOLDFAST_API_PORT": "8080"},
+        {"HOLDFAST_POLYMARKET_CLOB_URL": "https://clob.polymarket.com"},
+    ],
+    ids=["it ran without a simulator", "it names the hosts itself"],
+)
+async def test_folder_of_another_venue_gets_no_simulator(tmp_path: Path, lines: dict[str, str]) -> None:
+    stack = EmbeddedStack(options(tmp_path, Part.SIMULATOR))
+    stack.data_dir.create()
+    env_file.write_env_file(stack.data_dir.env_file, lines)
+    before = stack.data_dir.env_file.read_text()
+    with pytest.raises(VenueContradicted, match="real venue"):
+        await stack.start()
+    assert stack.data_dir.env_file.read_text() == before
+    async with EmbeddedStack(options(tmp_path)):
+        pass
+
+
+async def test_folder_whose_stores_alone_ran_may_get_a_simulator(tmp_path: Path) -> None:
+    stores = {"HOLDFAST_DATABASE_URL": "postgresql://h:p@127.0.0.1:9/holdfast"}
+    stack = EmbeddedStack(options(tmp_path, Part.SIMULATOR))
+    stack.data_dir.create()
+    env_file.write_env_file(stack.data_dir.env_file, stores)
+    stack._check_venue()
+
+
+@pytest.mark.parametrize("simulated", [True, False])
+def test_first_start_after_a_restore_runs_the_simulator_only_where_it_is_the_venue(
+    tmp_path: Path, simulated: bool
+) -> None:
+    data = DataDir(tmp_path)
+    env_file.write_env_file(data.env_file, SIMULATED if simulated else {"HOLDFAST_API_PORT": "1"})
+    bookkeepers, all_of_them = starts_after(data)
+    assert ("--part simulator" in bookkeepers) is simulated
+    assert ("--part worker-core-1" in all_of_them) is not simulated
+    assert "worker-core" not in bookkeepers
