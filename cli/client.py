@@ -17,6 +17,9 @@ Query = Mapping[str, str | int | None]
 
 TIMEOUT_SECONDS = 15.0
 PAGE = 200
+UNREACHABLE, UNREADABLE = "unreachable", "unreadable"
+WITHOUT_ANSWER = frozenset({UNREACHABLE, UNREADABLE})
+"""Codes of calls of which nobody knows whether they were carried out."""
 _DOCUMENT = TypeAdapter(JsonObject)
 
 _NEXT_STEPS = {
@@ -49,7 +52,7 @@ class CallFailed(CommandFailed):
         title: What went wrong, in a few words.
         detail: More of it; never a secret.
         next_step: What the reader can do now.
-        code: The API's stable code, or one of `unreachable` and `unreadable`.
+        code: The API's stable code, or one of `WITHOUT_ANSWER`.
         status: HTTP status, None when there was no answer.
         document: The problem document as it came.
     """
@@ -161,7 +164,7 @@ class ApiClient:
     def _unreachable(self, error: httpx2.TransportError) -> CallFailed:
         detail = f"no answer from {self._url} ({type(error).__name__})"
         step = "start the stack with `holdfast up`, or set HOLDFAST_API_URL"
-        return CallFailed("The API cannot be reached", detail, step, code="unreachable")
+        return CallFailed("The API cannot be reached", detail, step, code=UNREACHABLE)
 
 
 def _read(answer: httpx2.Response) -> JsonObject:
@@ -173,7 +176,7 @@ def _read(answer: httpx2.Response) -> JsonObject:
         detail = f"status {answer.status_code} without a JSON object"
         step = "check that HOLDFAST_API_URL points to Holdfast's API"
         raise CallFailed(
-            "The answer cannot be read", detail, step, code="unreadable", status=answer.status_code
+            "The answer cannot be read", detail, step, code=UNREADABLE, status=answer.status_code
         ) from None
     if answer.is_success:
         return document

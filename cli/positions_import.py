@@ -1,12 +1,15 @@
 """`holdfast positions import`: a proposed protection for each bare position, armed by one confirmation."""
 
 import sys
+from collections.abc import Sequence
+from dataclasses import dataclass
+from dataclasses import field as field_of
 from typing import Annotated
 
 import typer
 from pydantic import JsonValue
 
-from cli.client import ApiClient, CallFailed, JsonObject, api, text
+from cli.client import WITHOUT_ANSWER, ApiClient, CallFailed, JsonObject, api, text
 from cli.output import AccountOption, Json, console, field, print_json, print_table, shortened
 
 PROPOSALS = "/api/v2/positions/proposals"
@@ -31,6 +34,12 @@ _ARMED = (
     ("what it does", field("sentence")),
 )
 _FAILED = (("token", shortened("token_id")), ("why", field("reason")))
+_UNSURE = "no answer came: it may be armed"
+_UNTRIED = "was not tried any more"
+_AGAIN = (
+    "see with `holdfast doctor` why, then run the same import again: what is armed by then is left out, and"
+    " nothing is armed twice"
+)
 
 
 def import_positions(
@@ -54,12 +63,12 @@ def import_positions(
             print_table("Proposed protections", _PROPOSED, wanted, "Nothing to protect.")
             if skipped:
                 print_table("Left as they are", _SKIPPED, skipped, "")
-        armed, failed = _arm(client, wanted) if wanted and _agreed(yes, json_output, wanted) else ([], [])
+        done = arm(client, wanted) if wanted and _agreed(yes, json_output, wanted) else Import()
     if json_output:
-        print_json({"proposals": [*wanted], "skipped": [*skipped], "armed": [*armed], "failed": [*failed]})
+        print_json({"proposals": [*wanted], "skipped": [*skipped], **done.document()})
     else:
-        _show(armed, failed)
-    if failed:
+        _show(done)
+    if not done.is_whole:
         raise typer.Exit(1)
 
 
@@ -84,26 +93,75 @@ def _agreed(yes: bool, json_output: bool, wanted: list[JsonObject]) -> bool:
     return typer.confirm(f"Arm {rules}?")
 
 
-def _arm(client: ApiClient, wanted: list[JsonObject]) -> tuple[list[JsonObject], list[JsonObject]]:
-    """Arm each; one that is refused stops none of the others."""
-    armed: list[JsonObject] = []
-    failed: list[JsonObject] = []
-    for proposal in wanted:
+@dataclass(frozen=True, slots=True)
+class Import:
+    """What became of proposals.
+
+    Attributes:
+        armed: the rules that stand now.
+        failed: those that were refused, with the reason.
+        unsure: the one whose answer did not come: it may be armed.
+        untried: those behind it.
+    """
+
+    armed: list[JsonObject] = field_of(default_factory=list[JsonObject])
+    failed: list[JsonObject] = field_of(default_factory=list[JsonObject])
+    unsure: list[JsonObject] = field_of(default_factory=list[JsonObject])
+    untried: list[JsonObject] = field_of(default_factory=list[JsonObject])
+
+    @property
+    def is_whole(self) -> bool:
+        """Whether every proposal is armed."""
+        return not (self.failed or self.unsure or self.untried)
+
+    def document(self) -> JsonObject:
+        """Return all of it as JSON."""
+        return {
+            "armed": [*self.armed],
+            "failed": [*self.failed],
+            "unsure": [*self.unsure],
+            "untried": [*self.untried],
+            "next_step": self.next_step,
+        }
+
+    @property
+    def next_step(self) -> str | None:
+        """What to do about a connection that was lost; None when it held."""
+        return _AGAIN if self.unsure else None
+
+
+def arm(client: ApiClient, wanted: Sequence[JsonObject]) -> Import:
+    """Arm each proposal; one that is refused stops none of the others, a lost connection all that follow."""
+    done = Import()
+    for place, proposal in enumerate(wanted):
         body: JsonValue = proposal["rule"]
         if not isinstance(body, dict):
             continue
         try:
-            armed.append(client.post(RULES, body, text(proposal, "idempotency_key")))
+            done.armed.append(client.post(RULES, body, text(proposal, "idempotency_key")))
         except CallFailed as failure:
-            reason = f"{failure} ({failure.next_step})"
-            if failure.code == "idempotency_conflict":
-                reason = "an import before this one is arming it; look with `holdfast rule list`"
-            failed.append({"token_id": text(proposal, "token_id"), "code": failure.code, "reason": reason})
-    return armed, failed
+            if failure.code in WITHOUT_ANSWER:
+                done.unsure.append(_line(proposal, failure.code, _UNSURE))
+                done.untried.extend(_line(left, failure.code, _UNTRIED) for left in wanted[place + 1 :])
+                return done
+            done.failed.append(_line(proposal, failure.code, _reason(failure)))
+    return done
 
 
-def _show(armed: list[JsonObject], failed: list[JsonObject]) -> None:
-    if armed:
-        print_table("Armed", _ARMED, armed, "")
-    if failed:
-        print_table("Not armed", _FAILED, failed, "")
+def _line(proposal: JsonObject, code: str, reason: str) -> JsonObject:
+    return {"token_id": text(proposal, "token_id"), "code": code, "reason": reason}
+
+
+def _reason(failure: CallFailed) -> str:
+    if failure.code == "idempotency_conflict":
+        return "an import before this one is arming it; look with `holdfast rule list`"
+    return f"{failure} ({failure.next_step})"
+
+
+def _show(done: Import) -> None:
+    if done.armed:
+        print_table("Armed", _ARMED, done.armed, "")
+    if not done.is_whole:
+        print_table("Not armed", _FAILED, [*done.failed, *done.unsure, *done.untried], "")
+    if done.next_step:
+        console().print(f"The connection to the API was lost. Next: {done.next_step}")
