@@ -232,6 +232,27 @@ async def test_login_ends_when_its_key_is_revoked(world: World) -> None:
     assert (before.status_code, (await from_a_page(world, UI, cookie)).status_code) == (200, 401)
 
 
+@pytest.mark.parametrize(
+    "cookie",
+    [
+        b"",
+        b"=",
+        b"not a login",
+        b"gAAAAA==",
+        "gAAAAA\u00e9".encode(),
+        "\u00e9\u00fc".encode("latin-1"),
+        b"A" * 4000,
+    ],
+    ids=["empty", "a sign", "words", "cut short", "not ASCII", "latin-1", "long"],
+)
+async def test_odd_cookie_is_no_login_and_no_failure(world: World, cookie: bytes) -> None:
+    headers = {b"Origin": UI.encode(), b"Cookie": b"holdfast_codec=" + cookie}
+
+    answer = await world.http.post("/codec/decode", content=b'{"payloads": []}', headers=headers)
+
+    assert (answer.status_code, answer.json()["code"]) == (401, "unauthenticated")
+
+
 async def test_cookie_of_another_installation_is_nothing(world: World) -> None:
     key = SecretStr(world.admin.key)
     foreign = CodecSessions(SecretStr("another" * 8)).begin(key, world.clock.now())
