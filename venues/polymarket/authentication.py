@@ -17,6 +17,7 @@ from venues.polymarket.signing import KeyPair
 
 _CREATE = "/auth/api-key"
 _DERIVE = "/auth/derive-api-key"
+_OWN_WALLET = 0
 _DEPOSIT_WALLET = 3
 _LATER = frozenset({HTTPStatus.TOO_EARLY, HTTPStatus.TOO_MANY_REQUESTS})
 
@@ -27,10 +28,15 @@ def wallet_identity(
     """Return the public identity of a key; `funder` defaults to the signer.
 
     Raises:
-        CredentialsMissing: the key is not a private key.
+        CredentialsMissing: the key is not a private key, or it is to sign with type 0 for another wallet.
     """
     signer = KeyPair(private_key, chain_id).address
     holder = funder or signer
+    if signature_type == _OWN_WALLET:
+        if holder.lower() != signer.lower():
+            # The exchange would refuse every order of it as an invalid signature.
+            raise CredentialsMissing("signature type 0 is for the key's own wallet, not for this funder")
+        holder = signer
     # A deposit wallet signs for itself: the exchange sees the wallet in both places.
     return WalletIdentity(
         wallet_id=wallet_id,

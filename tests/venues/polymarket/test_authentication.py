@@ -22,7 +22,7 @@ from tests.venues.scripted_socket import quick, scripted_socket
 from venues._template.adapter import conforms
 from venues._template.config import TemplateConfig
 from venues.polymarket.adapter import PolymarketAdapter, read_api_document, write_api_document
-from venues.polymarket.authentication import derive_api_credentials
+from venues.polymarket.authentication import derive_api_credentials, wallet_identity
 from venues.polymarket.config import PolymarketConfig, is_loopback
 from venues.polymarket.credentials import ApiCredentials, VenueCredentials
 from venues.polymarket.http import HttpSession
@@ -30,6 +30,7 @@ from venues.polymarket.trading import PolymarketTrading
 from venues.polymarket.user_socket import UserSocket
 from venues.registry import adapter_named, adapters
 
+OTHER = "0x00000000000000000000000000000000000000Ff"
 ISSUED = b'{"apiKey":"k","secret":"c2Vj","passphrase":"p"}'
 
 
@@ -38,6 +39,25 @@ async def derive(answering: Callable[[RawRequest], Prepared]) -> tuple[ApiCreden
         async with HttpSession(server.url, PolymarketConfig()) as session:
             api = await derive_api_credentials(SecretStr(KEY), session, chain_id=CHAIN, now_s=1795246965)
         return api, [f"{request.method} {request.path}" for request in server.requests]
+
+
+@pytest.mark.parametrize("funder", ["", ADDRESS, ADDRESS.lower()])
+def test_plain_wallet_holds_its_own_money(funder: str) -> None:
+    wallet = wallet_identity(WalletId("wal_1"), SecretStr(KEY), chain_id=CHAIN, funder=funder)
+    assert (wallet.signer, wallet.funder, wallet.signature_type) == (ADDRESS, ADDRESS, 0)
+
+
+def test_plain_wallet_that_names_anothers_money_is_refused_before_it_signs_anything() -> None:
+    with pytest.raises(CredentialsMissing, match="signature type 0"):
+        wallet_identity(WalletId("wal_1"), SecretStr(KEY), chain_id=CHAIN, funder=OTHER)
+
+
+@pytest.mark.parametrize(("kind", "signer"), [(1, ADDRESS), (2, ADDRESS), (3, OTHER)])
+def test_only_a_deposit_wallet_signs_for_itself(kind: int, signer: str) -> None:
+    wallet = wallet_identity(
+        WalletId("wal_1"), SecretStr(KEY), chain_id=CHAIN, funder=OTHER, signature_type=kind
+    )
+    assert (wallet.signer, wallet.funder) == (signer, OTHER)
 
 
 async def test_credentials_are_created_for_a_new_wallet() -> None:
