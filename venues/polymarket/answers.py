@@ -155,7 +155,7 @@ _KINDS_OF_5XX = frozenset({_K.TRANSIENT, _K.UNKNOWN, _K.REGISTERED})
 def _by_status(status: int, *, is_json: bool) -> tuple[AnswerKind, str, int | None]:
     if status == 401:
         return _K.BLOCKED, "unauthorized", None
-    if status == HTTPStatus.NOT_FOUND:
+    if status == HTTPStatus.NOT_FOUND and is_json:
         # The venue turns every error whose text has "not found" in it into a 404, those after the order was
         # taken too (its documentation, Error codes, 2026-10).
         return _K.UNKNOWN, "unrecognized_not_found", None

@@ -355,6 +355,11 @@ def test_odd_members_of_a_refusal_do_not_hide_its_words(odd: dict[str, object]) 
     assert (answer.kind, answer.wait_ms) == (K.REGISTERED, None)
 
 
+def test_page_of_a_host_that_is_not_the_venues_needs_a_person() -> None:
+    answer = classify(404, b"<!DOCTYPE html><title>Not Found</title>")
+    assert (answer.kind, answer.code) == (K.BLOCKED, "unrecognized_refusal")
+
+
 def test_words_inside_an_object_are_read() -> None:
     body = {"error": {"message": f"order {ID} is invalid. Duplicated."}}
     assert classify(400, json.dumps(body).encode()).kind is K.REGISTERED
