@@ -52,11 +52,25 @@ def watch(
             if json_output:
                 _write(looks)
                 return
-            with Live(console=console(), auto_refresh=False) as live:
-                for look in looks:
-                    live.update(_table(look) if look.rows else Text("No active rules."), refresh=True)
+            _draw(looks)
         except KeyboardInterrupt:
             return
+
+
+def _draw(looks: Iterator[_Look]) -> None:
+    """Draw each look over the one before, or below it where the output is no terminal."""
+    shown = console()
+    if not shown.is_terminal:
+        for look in looks:
+            shown.print(_picture(look))
+        return
+    with Live(console=shown, auto_refresh=False) as live:
+        for look in looks:
+            live.update(_picture(look), refresh=True)
+
+
+def _picture(look: _Look) -> Table | Text:
+    return _table(look) if look.rows else Text("No active rules.")
 
 
 def _write(looks: Iterator[_Look]) -> None:
