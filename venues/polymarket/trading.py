@@ -14,7 +14,7 @@ from domain.errors import UnknownToken, VenueError, VenueProtocolError, VenueTra
 from domain.fills import Fill
 from domain.ids import MarketId, TokenId, VenueOrderId
 from domain.money import from_micros
-from domain.orders import Answer, AnswerKind, Attempt, Instrument, VenueOrder, VenueOrderStatus
+from domain.orders import Answer, AnswerKind, Attempt, Instrument, Side, VenueOrder, VenueOrderStatus
 from domain.ports import AccountEvent, Balance, CancelOutcome, HeldToken, MarketData
 from venues.polymarket import parsing
 from venues.polymarket.answers import (
@@ -54,6 +54,8 @@ _BALANCE = "/balance-allowance"
 _REFRESH = "/balance-allowance/update"
 _CLOSED_ONLY = "/auth/ban-status/closed-only"
 _SIGNED_AHEAD = 256
+LISTS_LAG_S = 30
+"""How long an order that has traded may stand though the venue's look-ups do not show it."""
 _SECOND_LOOK_S = 1.0  # a POST and this look must fit into one try of the activity
 _NOT_FOUND = frozenset({400, 404})
 _log = structlog.get_logger(__name__)
@@ -273,17 +275,26 @@ class PolymarketTrading:
             return None
         shares = sum((fill.shares for fill in own), Decimal(0))
         notional = sum((fill.notional_usd for fill in own), Decimal(0))
-        # An order that trades and is in no list works no more: what it has traded is all of it.
         return VenueOrder(
             venue_order_id=venue_order_id,
             market_id=market_id,
             token_id=own[0].token_id,
             side=own[0].side,
-            status=VenueOrderStatus.MATCHED,
+            status=self._status_by_trades(own),
             original_shares=None,
             matched_shares=shares,
             price=notional / shares,
         )
+
+    def _status_by_trades(self, own: Sequence[Fill]) -> VenueOrderStatus:
+        """Return what an order is that trades and stands in no list: it works no more.
+
+        A BUY is believed to only some time after its last trade. Lists may lag, and the rest of one that
+        still stands would be bought twice; a SELL's shares are kept by the venue itself.
+        """
+        age_s = self._now_s() - max(fill.traded_at for fill in own).timestamp()
+        lags = own[0].side is Side.BUY and age_s < LISTS_LAG_S
+        return VenueOrderStatus.LIVE if lags else VenueOrderStatus.MATCHED
 
     async def _orders(self, params: Mapping[str, str]) -> list[OrderPayload]:
         found: list[OrderPayload] = []

@@ -22,7 +22,7 @@ from tests.venues.polymarket.test_signing import NoMarketData, credentials
 from tests.venues.recording_server import Prepared, RawRequest, recording_server
 from venues.polymarket.authentication import wallet_identity
 from venues.polymarket.config import PolymarketConfig
-from venues.polymarket.trading import PolymarketTrading
+from venues.polymarket.trading import LISTS_LAG_S, PolymarketTrading
 
 D = Decimal
 
@@ -113,18 +113,32 @@ async def test_order_that_the_single_look_up_hides_is_found_elsewhere(
     assert order.matched_shares == 20
 
 
-async def test_order_known_by_its_trades_alone_is_terminal_with_what_it_traded() -> None:
+TRADED_AT = 1725868859
+
+
+@pytest.mark.parametrize(
+    ("side", "age_s", "status"),
+    [
+        ("SELL", 0, VenueOrderStatus.MATCHED),
+        ("BUY", 0, VenueOrderStatus.LIVE),  # lists may lag: its rest must not be bought twice
+        ("BUY", LISTS_LAG_S - 1, VenueOrderStatus.LIVE),
+        ("BUY", LISTS_LAG_S, VenueOrderStatus.MATCHED),
+    ],
+)
+async def test_order_known_by_its_trades_alone_is_over_with_what_it_traded(
+    side: str, age_s: int, status: VenueOrderStatus
+) -> None:
     order_id = "0x" + "ab" * 32
     trade = {
         "id": "t1",
         "taker_order_id": order_id,
         "market": "0x1",
         "asset_id": "111",
-        "side": "SELL",
+        "side": side,
         "size": "20",
         "price": "0.49",
         "status": "MINED",
-        "match_time": "1725868859",
+        "match_time": str(TRADED_AT),
         "maker_address": credentials().funder,
         "trader_side": "TAKER",
         "maker_orders": [],
@@ -140,12 +154,12 @@ async def test_order_known_by_its_trades_alone_is_terminal_with_what_it_traded()
 
     async with recording_server(answer) as server:
         config = PolymarketConfig(clob_url=server.url)
-        trading = PolymarketTrading(config, credentials(), FreeInstruments())
+        trading = PolymarketTrading(config, credentials(), FreeInstruments(), now_s=lambda: TRADED_AT + age_s)
         order = await trading.find_order(order_id, "0x1")  # type: ignore[arg-type]
         await trading.aclose()
     assert order is not None
-    assert (order.status, order.matched_shares) == (VenueOrderStatus.MATCHED, D(20))
-    assert (order.price, order.side) == (D("0.49"), Side.SELL)
+    assert (order.status, order.matched_shares) == (status, D(20))
+    assert (order.price, order.side) == (D("0.49"), Side(side))
 
 
 class FreeInstruments(NoMarketData):
