@@ -1,7 +1,7 @@
 """What grew while a stack ran for long: memory and connections of each part, by its settled quarters."""
 
 import statistics
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 
 from bench.weight import Weight
@@ -33,8 +33,15 @@ class Growth:
     failures: tuple[str, ...]
 
 
-def growth(weights: Sequence[Weight]) -> Growth:
+def growth(
+    weights: Sequence[Weight], *, connections: int = CONNECTIONS, remembers: Collection[str] = ()
+) -> Growth:
     """Return what grew over the looks at a stack.
+
+    Args:
+        weights: The looks, in order.
+        connections: By how many connections pools may breathe.
+        remembers: Parts that keep what they saw on purpose: their memory is told, not judged.
 
     Raises:
         ValueError: Fewer than four looks were taken.
@@ -46,10 +53,10 @@ def growth(weights: Sequence[Weight]) -> Growth:
     failures = [
         f"the memory of {part} grew by {(now - before) / MEGABYTE:.1f} MB"
         for part, (before, now) in memory.items()
-        if now - before > max(MEMORY_MB * MEGABYTE, MEMORY_SHARE * before)
+        if part not in remembers and now - before > max(MEMORY_MB * MEGABYTE, MEMORY_SHARE * before)
     ]
-    failures += [f"{part} holds {n} more connections" for part, n in sockets.items() if n > CONNECTIONS]
-    if clients > CONNECTIONS:
+    failures += [f"{part} holds {n} more connections" for part, n in sockets.items() if n > connections]
+    if clients > connections:
         failures.append(f"Postgres serves {clients} more clients")
     return Growth(
         memory_mb={part: (_megabytes(before), _megabytes(now)) for part, (before, now) in memory.items()},

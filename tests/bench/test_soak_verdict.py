@@ -5,7 +5,7 @@ from dataclasses import replace
 
 import pytest
 
-from bench.growth import MEGABYTE
+from bench.growth import MEGABYTE, growth
 from bench.soak_verdict import HistorySize, Observed, judge
 from bench.weight import Weight
 
@@ -70,3 +70,10 @@ def test_too_few_looks_are_no_verdict() -> None:
 
 def test_every_part_shows_where_it_stood_and_where_it_ended() -> None:
     assert judge(FLAT).memory_mb == {"worker-io": (200.5, 201.0)}
+
+
+def test_part_that_remembers_on_purpose_is_told_and_not_judged() -> None:
+    seen = weights([100, 100, 100, 100, 100, 100, 300, 300])
+    assert growth(seen).failures != ()
+    told = growth(seen, remembers={"worker-io"})
+    assert (told.failures, told.memory_growth_mb) == ((), {"worker-io": 200.0})

@@ -1,7 +1,8 @@
 """Records the histories that the replay test replays: `python -m tests.workflows.record_histories`.
 
 It runs the tests named here and keeps what their workflows left on the server. Record more for new branches
-of a workflow; an old history is dropped only together with the `patched` call that keeps it alive.
+of a workflow; an old history is dropped only together with the `patched` call that keeps it alive. The
+histories of the stream and of the schedules' passes come from a run of `bench` (`--keep-histories`).
 """
 
 import json
@@ -11,6 +12,7 @@ from pathlib import Path
 import pytest
 from temporalio.client import WorkflowHandle
 
+from bench.histories import scrubbed
 from tests.workflows.recording import RECORDER
 
 FOLDER = Path(__file__).parent / "histories"
@@ -55,21 +57,7 @@ class Recorder:
         if test in RECORDED:
             history = json.loads((await handle.fetch_history()).to_json())
             name = test.removeprefix("test_")
-            (FOLDER / f"{name}.json").write_text(json.dumps(anonymous(history), indent=1) + "\n")
-
-
-def anonymous(node):
-    """The same history without the names of machines and processes."""
-    if isinstance(node, list):
-        return [anonymous(item) for item in node]
-    if not isinstance(node, dict):
-        return node
-    if "normalName" in node:  # a worker's own queue, named after its machine
-        return {"name": node["normalName"], "kind": "TASK_QUEUE_KIND_NORMAL"}
-    return {
-        key: "recorded" if key in ("identity", "originalIdentity") else anonymous(value)
-        for key, value in node.items()
-    }
+            (FOLDER / f"{name}.json").write_text(json.dumps(scrubbed(history), indent=1) + "\n")
 
 
 def main() -> int:

@@ -8,6 +8,7 @@ from temporalio.client import WorkflowHistory
 from temporalio.worker import Replayer
 from temporalio.workflow import NondeterminismError
 
+from bench.histories import KINDS
 from runtime.temporal import workflow_runner
 from runtime.temporal_payloads import CONVERTER
 from worker.registry import WORKFLOWS
@@ -31,8 +32,18 @@ def history_of(text: str) -> WorkflowHistory:
     return WorkflowHistory.from_json(first["workflowId"], document)
 
 
+def kind_of(path: Path) -> str:
+    first = json.loads(read(path))["events"][0]["workflowExecutionStartedEventAttributes"]
+    return first["workflowType"]["name"]
+
+
 def test_there_are_histories():
     assert len(HISTORIES) > 10
+
+
+def test_every_kind_of_workflow_has_a_history():
+    assert {kind_of(path) for path in HISTORIES} == set(KINDS)
+    assert len(KINDS) == len(WORKFLOWS)
 
 
 @pytest.mark.parametrize("path", HISTORIES, ids=lambda path: path.stem)
