@@ -20,8 +20,10 @@ WAL with `synchronous=normal`, Postgres without `fsync`: a killed process loses 
 | `python -m bench.burst` | one gap crosses many rules: until the last POST; fairness between accounts |
 | `python -m bench.create` | rules through the API, against bare update-with-start; what an idle rule costs |
 | `python -m bench.peers` | nautilus_trader's order emulator, freqtrade's loop |
+| `python -m bench.failover` | the feed dies as a price crosses: until the POST, with a standby or not |
 | `python -m bench.soak` | many idle rules under moving prices: nothing may grow |
-| `python -m bench.chaos` | kills and faults while prices cross: nothing lost, nothing twice |
+| `python -m bench.day` | 24 hours of prices under `holdfast up`, rules end and begin: nothing may grow |
+| `python -m bench.chaos` | kills, faults, people: nothing lost, nothing twice, and how late each exit was |
 
 All take `--help` and `--json`. `make bench` is the quick form, `make soak` and `make chaos` the long runs.
 """
