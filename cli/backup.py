@@ -79,8 +79,8 @@ def restore_backup(folder: Folder, data_dir: Data = None, json_output: Json = Fa
     it remembers. Then start it as always.
     """
     data = _data(data_dir)
-    aside = asyncio.run(restore(data, folder))
     look_first, always = starts_after(data)
+    aside = asyncio.run(restore(data, folder))
     if json_output:
         kept: list[JsonValue] = [*aside]
         print_json(

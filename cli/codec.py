@@ -62,7 +62,7 @@ def _write(settings: Settings, name: str, entry: str) -> None:
             _put_first(directory.env_file, name, entry)
     except StackAlreadyRunning as running:
         # A worker that is started again reads the file; the others would not know the key it writes with.
-        raise CommandFailed(str(running), "stop it, then make the key") from None
+        raise CommandFailed(f"the stack runs, process {running.pid}", "stop it, then make the key") from None
 
 
 def _put_first(env_file: Path, name: str, entry: str) -> None:
