@@ -1,0 +1,132 @@
+"""People's deeds: one that came too late leaves the rule in the verdict, and a second reset finds its run."""
+
+from dataclasses import dataclass, field
+from decimal import Decimal
+from types import SimpleNamespace
+from typing import Any
+
+from temporalio.api.history.v1 import HistoryEvent
+from temporalio.client import WorkflowExecutionStatus
+from temporalio.service import RPCError, RPCStatusCode
+
+from bench.chaos.evidence import Touch
+from bench.chaos.outages import Outages
+from bench.chaos.people import cancel, patch, reset, terminate
+from bench.chaos.plan import Act, ConditionKind, ConditionPlan, RulePlan
+from bench.chaos.scene import Scene
+from bench.chaos.stage import Armed, now_ms
+from bench.client import Refused
+from runtime.embedded.stack import Part
+
+STOP = ConditionPlan(kind=ConditionKind.STOP, level=Decimal("0.50"))
+NOW = Act(at_ms=0, trouble=None)
+
+
+@dataclass
+class FakeApi:
+    """Answers every change the same way: an outcome, or a refusal's code."""
+
+    outcome: str = "done"
+    refused: str | None = None
+
+    async def call(self, method: str, path: str, body: object = None) -> dict[str, str]:
+        if self.refused is not None:
+            raise Refused(f"{method} {path}", 409, {"code": self.refused})
+        return {"outcome": self.outcome}
+
+
+@dataclass
+class FakeTemporal:
+    """One workflow: how it stands, and what was asked of it. It is its own handle and service."""
+
+    status: WorkflowExecutionStatus = WorkflowExecutionStatus.RUNNING
+    run_id: str = "run-1"
+    resets: list[Any] = field(default_factory=list)
+    namespace: str = "default"
+
+    @property
+    def workflow_service(self) -> "FakeTemporal":
+        return self
+
+    def get_workflow_handle(self, workflow_id: str, *, run_id: str | None = None) -> "FakeTemporal":
+        return self
+
+    async def describe(self) -> SimpleNamespace:
+        return SimpleNamespace(status=self.status, run_id=self.run_id)
+
+    async def terminate(self, reason: str) -> None:
+        if self.status is not WorkflowExecutionStatus.RUNNING:
+            raise RPCError("gone", RPCStatusCode.NOT_FOUND, b"")
+        self.status = WorkflowExecutionStatus.TERMINATED
+
+    async def fetch_history(self) -> SimpleNamespace:
+        event = HistoryEvent(event_id=1)
+        event.workflow_execution_started_event_attributes.original_execution_run_id = "run-1"
+        return SimpleNamespace(events=[event])
+
+    async def reset_workflow_execution(self, request: Any) -> None:
+        self.resets.append(request)
+
+
+def scene(api: FakeApi | None = None, temporal: FakeTemporal | None = None) -> tuple[Scene, Armed]:
+    """Returns a scene with one armed stop whose market moves soon."""
+    trader: Any = SimpleNamespace(api=api or FakeApi(), account_id="acc_1")
+    rule = Armed("rul_1", trader, "777", RulePlan(conditions=(STOP,)), now_ms(), [(STOP,)])
+    stage: Any = SimpleNamespace(
+        rules=[rule],
+        start_ms=now_ms(),
+        markets=[None],
+        token=lambda number: "777",
+        plan=SimpleNamespace(markets=[SimpleNamespace(crossing_ms=190)]),
+    )
+    stack: Any = None
+    fake: Any = temporal or FakeTemporal()
+    return Scene(stack, stage, Outages(4_000), fake), rule
+
+
+async def test_cancel_that_came_in_time_takes_the_rule_out() -> None:
+    on, rule = scene(FakeApi("canceled_with_residual"))
+    await cancel(on, NOW)
+    assert rule.touch is Touch.CANCELED
+
+
+async def test_cancel_that_lost_against_the_exit_leaves_the_rule_in() -> None:
+    on, rule = scene(FakeApi(refused="crossing_won"))
+    await cancel(on, NOW)
+    assert rule.touch is Touch.NONE
+
+
+async def test_patch_that_lost_against_the_exit_made_no_new_version() -> None:
+    on, rule = scene(FakeApi(refused="crossing_won"))
+    await patch(on, NOW)
+    assert rule.versions == [(STOP,)]
+
+
+async def test_termination_takes_the_rule_out() -> None:
+    on, rule = scene()
+    await terminate(on, NOW)
+    assert rule.touch is Touch.TERMINATED
+
+
+async def test_termination_of_a_rule_that_had_ended_leaves_it_in() -> None:
+    on, rule = scene(temporal=FakeTemporal(WorkflowExecutionStatus.COMPLETED))
+    await terminate(on, NOW)
+    assert rule.touch is Touch.NONE
+
+
+async def test_second_reset_aims_at_the_run_of_the_first_and_disturbs_this_rule_only() -> None:
+    temporal = FakeTemporal(run_id="run-2")
+    on, rule = scene(temporal=temporal)
+    await reset(on, NOW)
+    (request,) = temporal.resets
+    assert request.workflow_execution.run_id == "run-2"
+    (blow,) = on.outages.disturbances()
+    assert (blow.rule_id, blow.apart) == (rule.rule_id, False)
+
+
+def test_dead_simulator_stands_apart_and_a_dead_api_concerns_no_exit() -> None:
+    outages = Outages(4_000)
+    for part in (Part.API, Part.SIMULATOR, Part.WORKER_CORE_1):
+        outages.killed(part)
+    told = {disturbance.what: disturbance.apart for disturbance in outages.disturbances()}
+    assert told == {"kill simulator": True, "kill worker-core-1": False}
