@@ -219,6 +219,8 @@ def show(verdict: Verdict, console: Console) -> None:
     for name, (then, now) in {**stores, **verdict.table_bytes}.items():
         sizes.add_row(name, f"{then:,}", f"{now:,}")
     console.print(sizes)
+    for code, count in verdict.refused.items():
+        console.print(f"  not armed at once, {code}: {count} times", highlight=False, markup=False)
     for words in verdict.failures:
         console.print(words, style="red", markup=False)
     console.print("passed" if verdict.passed else "failed")

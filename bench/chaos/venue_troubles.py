@@ -111,13 +111,14 @@ async def cut_socket(scene: Scene, _: Act) -> None:
 
 
 async def silent_socket(scene: Scene, act: Act) -> None:
-    """A channel says nothing and answers PING."""
+    """A channel says nothing and answers PING; without the user's no exit is sent any later."""
     channel, since = ("market", "user")[act.chance % 2], now_ms()
     await patiently(lambda: scene.stage.admin.sockets(channel, "silence"))
     scene.note(f"the {channel} socket is silent for {act.lasts_ms} ms")
     await asyncio.sleep(act.lasts_ms / 1000)
     await patiently(lambda: scene.stage.admin.sockets(channel, "resume"))
-    scene.outages.excused("silent socket", since, blind=channel == "market", longer_ms=NOTICED_MS)
+    if channel == "market":
+        scene.outages.excused("silent socket", since, blind=True, longer_ms=NOTICED_MS)
 
 
 async def duplicated_events(scene: Scene, act: Act) -> None:
