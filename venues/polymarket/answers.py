@@ -14,7 +14,7 @@ from domain.ids import VenueOrderId
 from domain.money import from_micros
 from domain.orders import Answer, AnswerKind, Attempt, RebuildReason, Side, VenueOrderStatus
 from venues.polymarket.http import NetworkFault, Reply
-from venues.polymarket.limits import is_limiters
+from venues.polymarket.limits import LONGEST_PAUSE_MS, is_limiters
 from venues.polymarket.parsing import order_status, read_payload
 from venues.polymarket.schemas import PlacePayload
 from venues.polymarket.waiting import asked_wait_ms, refusal_of
@@ -25,6 +25,8 @@ _NOT_READY_WAIT_MS = 5_000
 _PAUSE_WAIT_MS = 5_000
 _RESTART_WAIT_MS = 1_000
 _FIREWALL_WAIT_MS = 30_000
+_LONGEST_WAIT_MS = {AnswerKind.UNKNOWN: 30_000, AnswerKind.TRANSIENT: 120_000}
+"""One wrong word must not silence an exit: restarts ask for seconds, the longest window is two minutes."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -168,7 +170,8 @@ def _by_status(status: int, *, is_json: bool) -> tuple[AnswerKind, str, int | No
 
 def _of_rate_limit(reply: Reply, words: str, wait_ms: int | None, venue_order_id: VenueOrderId) -> Answer:
     if is_limiters(reply):
-        return _answer(_K.TRANSIENT, "rate_limited", words, venue_order_id, wait_ms or _RESTART_WAIT_MS)
+        pause_ms = min(wait_ms or _RESTART_WAIT_MS, LONGEST_PAUSE_MS)
+        return _answer(_K.TRANSIENT, "rate_limited", words, venue_order_id, pause_ms)
     return _answer(_K.UNKNOWN, "rate_limited_by_another_hop", words, venue_order_id, wait_ms)
 
 
@@ -244,13 +247,19 @@ def _of_row(row: Row, words: str, wait_ms: int | None, venue_order_id: VenueOrde
         detail=words[:MAX_DETAIL],
         venue_order_id=venue_order_id,
         rebuild=row.rebuild,
-        wait_ms=wait_ms if wait_ms is not None else row.wait_ms,
+        wait_ms=_bounded(row.kind, wait_ms if wait_ms is not None else row.wait_ms),
     )
 
 
 def _answer(
     kind: AnswerKind, code: str, words: str, venue_order_id: VenueOrderId | None, wait_ms: int | None
 ) -> Answer:
+    wait_ms = _bounded(kind, wait_ms)
     return Answer(
         kind=kind, code=code, detail=words[:MAX_DETAIL], venue_order_id=venue_order_id, wait_ms=wait_ms
     )
+
+
+def _bounded(kind: AnswerKind, wait_ms: int | None) -> int | None:
+    longest = _LONGEST_WAIT_MS.get(kind)
+    return wait_ms if wait_ms is None or longest is None else min(wait_ms, longest)

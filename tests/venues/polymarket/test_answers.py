@@ -258,7 +258,7 @@ DATE_S = 1795272165
         ({"Date": DATE, "Poly-RateLimit-Reset": str(DATE_S + 4)}, 4_000),
         ({"Date": DATE, "Poly-RateLimit-Reset": str(DATE_S + 4), "Retry-After": "2"}, 2_000),
         ({"Date": DATE, "Poly-RateLimit-Reset": str(DATE_S + 4), "Retry-After": DATE}, 4_000),
-        ({"Date": DATE, "Poly-RateLimit-Reset": str(DATE_S + 86_400)}, 600_000),
+        ({"Date": DATE, "Poly-RateLimit-Reset": str(DATE_S + 86_400)}, 5_000),
         ({"Date": DATE, "Poly-RateLimit-Reset": str(DATE_S)}, 1_000),
         ({"Date": DATE, "Poly-RateLimit-Reset": str(DATE_S - 5)}, 1_000),
         ({"Date": DATE, "Poly-RateLimit-Reset": "soon"}, 1_000),
@@ -270,6 +270,23 @@ DATE_S = 1795272165
 def test_limiter_says_until_when_to_wait(headers: dict[str, str], wait_ms: int) -> None:
     answer = classify(429, b'{"error":"Too Many Requests"}', headers)
     assert (answer.kind, answer.code, answer.wait_ms) == (K.TRANSIENT, "rate_limited", wait_ms)
+
+
+@pytest.mark.parametrize(
+    ("status", "text", "wait_ms"),
+    [
+        (425, "service not ready", 30_000),
+        (500, "Internal server error", 30_000),
+        (502, "", 30_000),
+        (429, "Too Many Requests", 30_000),  # another hop's
+        (503, "Trading is currently cancel-only", 120_000),
+        (503, "post-only mode: only post-only orders and cancels are allowed", 120_000),
+        (403, None, 120_000),
+    ],
+)
+def test_absurd_wait_does_not_silence_an_exit(status: int, text: str | None, wait_ms: int) -> None:
+    body = b"<html>" if text is None else json.dumps({"error": text}).encode()
+    assert classify(status, body, {"Retry-After": "3600"}).wait_ms == wait_ms
 
 
 def test_reset_of_a_refusal_that_is_not_the_limiters_is_no_wait() -> None:
