@@ -16,10 +16,11 @@ import structlog
 from activities.feed_board import Moment, QuoteBoard, unix_ms
 from activities.feed_gaps import Blind
 from activities.feed_intake import QuoteIntake
-from activities.feed_replay import Outlet, Span, TapeReplay
+from activities.feed_replay import RULES_IN_ONE_GO, Outlet, Span, TapeReplay
 from domain.errors import StorageUnavailable
 from domain.messages import FeedShard, WatchRow
 from domain.rules.crossing import Crossing
+from domain.rules.watch import TrailMark
 from storage.repositories.tape import FeedGap, Tape, TapeEntry
 from storage.repositories.watches import SavedMarks, Watches
 
@@ -30,6 +31,7 @@ RECENT = timedelta(minutes=10)
 ROWS_AT_A_TIME = 1_000
 REST_S = 0.02
 RETRY_S = 0.5
+UPDATE_TAKES = timedelta(seconds=15)  # a silent token's book is confirmed that often by REST
 
 Since = Mapping[str, datetime]
 
@@ -86,7 +88,7 @@ class Recovery:
         # are as high as the price ever went, and a row from before that high would lie below a level that did
         # not stand yet, and sell for nothing.
         reached = [mark for mark in marks.reached if mark.rule_id not in replay.fired]
-        self._board.restore(reached, self._intake.now())
+        await self._restore(reached)
         return edge
 
     async def look_back(self) -> None:
@@ -105,7 +107,8 @@ class Recovery:
         last = self._began if blind is None else blind.since
         recent: dict[str, datetime] = {}
         for row in rows:
-            confirms = timedelta(milliseconds=row.resolved.confirm.ms)
+            confirm = row.resolved.confirm
+            confirms = max(timedelta(milliseconds=confirm.ms), confirm.updates * UPDATE_TAKES)
             recent[row.rule_id] = max(since[row.rule_id], last - max(RECENT, 2 * confirms))
         return recent
 
@@ -129,6 +132,16 @@ class Recovery:
         if shown:
             log.info("feed.tape_replayed", rows=shown, late=slowly)
         return replay
+
+    async def _restore(self, reached: Sequence[TrailMark]) -> None:
+        """Put saved marks back; those of one rule stand together."""
+        of_rules: dict[str, list[TrailMark]] = {}
+        for mark in reached:
+            of_rules.setdefault(mark.rule_id, []).append(mark)
+        for count, marks in enumerate(of_rules.values(), start=1):
+            self._board.restore(marks, self._intake.now())
+            if count % RULES_IN_ONE_GO == 0:
+                await asyncio.sleep(0)
 
     async def _slowly(self, oldest: Since) -> AsyncGenerator[Sequence[TapeEntry]]:
         """Yield the tape of before this recovery, with a rest after each page."""

@@ -13,7 +13,9 @@ from domain.rules.crossing import Crossing
 from domain.rules.watch import TrailMark
 from storage.repositories.tape import TapeEntry
 
+# What the loop does between two heartbeats, at most: a feed that stands still begins anew.
 ROWS_IN_ONE_GO = 1_000
+RULES_IN_ONE_GO = 200
 
 Span = tuple[int, int | None]
 """From and to in Unix milliseconds, the end excluded; without an end it lasts."""
@@ -74,19 +76,23 @@ class TapeReplay:
         for mark in carried:
             self._carried.setdefault(mark.rule_id, []).append(mark)
         for entry in standing:
+            await self._arm_until(self._wall_ms(entry))
             self._show(entry)
         async for page in pages:
             for start in range(0, len(page), ROWS_IN_ONE_GO):
                 await asyncio.sleep(0)  # heartbeats go on
                 for entry in page[start : start + ROWS_IN_ONE_GO]:
+                    if self._waiting:
+                        await self._arm_until(self._wall_ms(entry))
                     self._show(entry)
             shown += len(page)
-        self._arm_until(self._now.wall_ms)
+        await self._arm_until(self._now.wall_ms)
         self._run_timers(self._now.wall_ms)
         return shown
 
-    def _arm_until(self, wall_ms: int) -> None:
+    async def _arm_until(self, wall_ms: int) -> None:
         """Watch the rules that were armed by a time, each judged by what stood on its token then."""
+        armed = 0
         while self._waiting:
             row = self._waiting[0]
             armed_ms = min(unix_ms(self._armed[row.rule_id]), self._now.wall_ms)
@@ -98,10 +104,15 @@ class TapeReplay:
             self._board.add(row, self._carried.get(row.rule_id, ()), at)
             if self._when_seen(armed_ms) == armed_ms:  # else what stood was not seen to stand still
                 self._fire(self._board.evaluate(row, at))
+            armed += 1
+            if armed % RULES_IN_ONE_GO == 0:
+                await asyncio.sleep(0)
+
+    def _wall_ms(self, entry: TapeEntry) -> int:
+        return min(unix_ms(entry.ts), self._now.wall_ms)
 
     def _show(self, entry: TapeEntry) -> None:
-        wall_ms = min(unix_ms(entry.ts), self._now.wall_ms)
-        self._arm_until(wall_ms)
+        wall_ms = self._wall_ms(entry)
         self._run_timers(wall_ms)
         token_id = TokenId(entry.token_id)
         if self._board.is_change(token_id, entry.quote):  # a hand-over between feeds may have told it twice

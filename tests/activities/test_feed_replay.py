@@ -1,5 +1,6 @@
 """A feed that comes back: the tape fires what it would have fired, at its own times."""
 
+import asyncio
 from dataclasses import replace
 from datetime import timedelta
 
@@ -12,6 +13,7 @@ from tests.activities.feed_floor import SHARD, FeedFloor
 from tests.domain.builders import TOKEN, D
 
 STOP = {"type": "stop_loss", "price": "0.40"}
+TRAIL = {"type": "trailing_stop", "percent": "10"}
 FIVE_SECONDS = {"confirm": {"ms": 5_000}}
 
 
@@ -167,3 +169,18 @@ async def fired_by_fresh_book(floor):
     async with floor.running():
         await floor.until(lambda: floor.crossings)
         return list(floor.crossings)
+
+
+async def test_recovery_of_many_rules_lets_heartbeats_through(floor):
+    """At most 200 rules are armed, or their marks put back, in one go."""
+    for number in range(1_000):
+        row = floor.watch(TRAIL, rule=f"rul_{number}", armed_s=-60)
+        mark = TrailMark(rule_id=row.rule_id, generation=1, condition_index=0, mark=D("0.60"), active=True)
+        floor.saved_marks.append(mark)
+    async with floor.running(live=False) as session:
+        turns = 0
+        while not floor.reads:
+            turns += 1
+            await asyncio.sleep(0)
+        assert session.health().rules == 1_000
+    assert turns > 8
