@@ -65,7 +65,7 @@ class _Checks:
         """Whether the account's mode is one in which orders can go out."""
         account = self._account
         if account.mode is Mode.LIVE and not account.live_acknowledged:
-            fix = f"holdfast account mode {account.account_id} live --acknowledge-live"
+            fix = f"holdfast account mode live --acknowledge-live --account {account.account_id}"
             return _failed("mode", "live without an acknowledgement: nothing is sent", fix)
         return _passed("mode", f"{account.mode.value}, kill switch {account.kill_switch.value}")
 

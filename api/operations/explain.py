@@ -39,7 +39,7 @@ async def explain_rule(services: Services, context: AccountContext, rule_id: str
     own = context.in_mode(row.mode)
     tape, token_id = RecordedTape(services.database), TokenId(row.token_id)
     state = await tape.watch_of(row.rule_id)
-    resolved, stretch = levels_of(row, state), await stretch_of(services, row, state)
+    resolved, stretch = levels_of(row, state), await stretch_of(services, tape, row, state)
     instrument = await services.venues.market_data(row.venue).instrument(token_id)
     market = await market_now(services, instrument)
     window = await tape.window(row.venue, row.token_id, stretch.since, stretch.until, limit=EXPLAINED_ROWS)

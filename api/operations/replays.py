@@ -10,6 +10,7 @@ from api.operations.rules import rule_of
 from api.problems import conflict, invalid
 from api.schemas.explain import ReplayedAnswer, TapeAnswer, TapeRowAnswer
 from domain.messages import RuleRow
+from domain.rules.crossing import Crossing
 from domain.rules.replay import Arming, replay_resolved
 from domain.rules.resolved import ResolvedRule
 from domain.rules.tape import TapeRow
@@ -21,6 +22,8 @@ from storage.repositories.tape import TAPE_KEPT
 REPLAYED_ROWS = 50_000
 
 _MILLISECOND = timedelta(milliseconds=1)
+_WRITTEN_LATE = timedelta(seconds=1)
+_LATE_ROWS = 1_000
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -39,19 +42,29 @@ class Stretch:
     marks: Sequence[TrailMark] = ()
 
 
-async def stretch_of(services: Services, row: RuleRow, state: WatchState | None) -> Stretch:
+async def stretch_of(
+    services: Services, tape: RecordedTape, row: RuleRow, state: WatchState | None
+) -> Stretch:
     """Return since when a rule's levels were watched: until it fired, until it ended, else until now."""
     now = services.clock.now()
     if state is not None and state.armed:
         return _watched(state, max(now, state.armed_at))
     until = now
     if row.fired is not None:
-        until = from_ms(row.fired.observed_at_ms) + _MILLISECOND
+        until = await _behind(tape, row, row.fired)
     elif (ended_at := await services.rules.ended_at(row.account_id, row.rule_id)) is not None:
         until = min(ended_at, now)
     if state is not None and state.armed_at < until:
         return _watched(state, until)
     return Stretch(since=min(row.created_at, until), until=until)
+
+
+async def _behind(tape: RecordedTape, row: RuleRow, fired: Crossing) -> datetime:
+    """Return a time just behind what fired a rule: its quote is on the tape a moment after it was judged."""
+    observed = from_ms(fired.observed_at_ms)
+    late = await tape.window(row.venue, row.token_id, observed, observed + _WRITTEN_LATE, limit=_LATE_ROWS)
+    same = next((each.at for each in late.rows if each.quote == fired.quote), observed)
+    return same + _MILLISECOND
 
 
 def _watched(state: WatchState, until: datetime) -> Stretch:
@@ -74,10 +87,16 @@ def levels_of(row: RuleRow, state: WatchState | None) -> ResolvedRule:
 
 
 async def seen_since(tape: RecordedTape, row: RuleRow, window: TapeWindow, since: datetime) -> list[TapeRow]:
-    """Return a window's rows behind the quote that stood already: the feed judges a new watch by that."""
+    """Return a window's rows behind the quote that stood already: the feed judges a new watch by that.
+
+    A token that nobody watched has none, whatever the tape told of it long ago.
+    """
     rows = list(window.rows)
     first = None if window.capped else await tape.standing_at(row.venue, row.token_id, since)
-    if first is not None:
+    if first is not None and (
+        first.at >= row.created_at
+        or await tape.watched_by_another(row.venue, row.token_id, row.rule_id, since)
+    ):
         rows.insert(0, TapeRow(since.isoformat(), since, first.quote))
     return rows
 
@@ -102,7 +121,7 @@ async def replay_rule(
     row = await rule_of(services, context, rule_id)
     tape, now = RecordedTape(services.database), services.clock.now()
     state = await tape.watch_of(row.rule_id)
-    resolved, own = levels_of(row, state), await stretch_of(services, row, state)
+    resolved, own = levels_of(row, state), await stretch_of(services, tape, row, state)
     begin, end = since or own.since, until or (own.until if since is None else now)
     if end < begin:
         raise invalid("until", "must lie after the beginning of the span", "empty_span")

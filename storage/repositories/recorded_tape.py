@@ -64,6 +64,12 @@ _MARKS = """SELECT DISTINCT ON (condition_index) rule_id, generation, condition_
     FROM trail_marks WHERE rule_id = $1 AND generation <= $2
         AND generation >= (SELECT marks_from FROM watches WHERE rule_id = $1)
     ORDER BY condition_index, generation DESC"""
+# When an ended rule was last watched is not kept: its last row is written soon after.
+_WATCHED = """SELECT EXISTS (
+        SELECT 1 FROM watches AS w JOIN rules AS r USING (rule_id)
+        WHERE w.venue = $1 AND w.token_id = $2 AND w.rule_id <> $3 AND w.armed_at < $4
+            AND (w.armed OR r.updated_at > $4)
+    )"""
 
 
 class RecordedTape:
@@ -91,6 +97,14 @@ class RecordedTape:
             found = await connection.fetch(_BEFORE, venue, token_id, moment)
         changes = read_all(_CHANGE, found)
         return changes[0].row() if changes else None
+
+    async def watched_by_another(self, venue: str, token_id: str, rule_id: RuleId, moment: datetime) -> bool:
+        """Say whether a token was watched at a moment for the sake of another rule than this one.
+
+        Without any rule nobody looks at a token, and the tape's last change says nothing of what stands.
+        """
+        async with self._database.hot.connection() as connection:
+            return bool(await connection.fetchval(_WATCHED, venue, token_id, rule_id, moment))
 
     async def watch_of(self, rule_id: RuleId) -> WatchState | None:
         """Return what is watched for a rule, None while nothing ever was; whose it is the caller checks."""

@@ -34,7 +34,7 @@ RULES = "/api/v2/rules"
 STOP = {"token_id": YES, "conditions": [{"type": "stop_loss", "price": "0.40"}]}
 
 
-async def record(world: World, *rows: tuple[int, str, str], token: str = YES) -> None:
+async def record(world: World, *rows: tuple[float, str, str], token: str = YES) -> None:
     """Write changes of a book, each at so many seconds after now."""
     await Tape(world.database).append(
         [
@@ -57,9 +57,10 @@ async def armed(caller: Caller, body: dict[str, Any] = STOP) -> str:
 
 @pytest.fixture
 async def owner(world: World) -> Caller:
-    """An account with a rule's worth of shares, on a token whose tape nobody else writes."""
+    """An account with a rule's worth of shares, on a token that nobody else watches or writes to the tape."""
     async with world.database.hot.connection() as connection:
         await connection.execute("DELETE FROM tape WHERE token_id = $1", YES)
+        await connection.execute("DELETE FROM watches WHERE token_id = $1", YES)
     return await world.account()
 
 
@@ -195,14 +196,36 @@ async def test_observations_are_listed_with_events_and_samples_only_when_asked_f
     assert await types(f"{RULES}/events", type="rule.held_back") == ["rule.held_back"]
 
 
-async def test_tape_of_before_the_arming_does_not_count(world: World, owner: Caller) -> None:
+async def test_quote_that_stood_at_the_arming_counts_where_another_rule_watched_and_nothing_before_it(
+    world: World, owner: Caller
+) -> None:
     await record(world, (-60, "0.99", "0.99"), (-30, "0.45", "0.45"))
+    other = await armed(owner)
+    await watch(world, other, armed_at=NOW - timedelta(minutes=5))
     rule_id = await armed(owner)
 
     history = (await owner.get(f"{RULES}/{rule_id}/explain")).json()["history"]
 
-    # The quote that stood at arming is what the rule was first judged by.
     assert (history["highest"]["price"], history["rows"]) == ("0.45", 1)
+
+
+async def test_what_the_tape_told_of_a_token_that_nobody_watched_any_more_fires_nothing(
+    world: World, owner: Caller
+) -> None:
+    await record(world, (-60, "0.10", "0.10"))
+    other = await armed(owner)
+    await watch(world, other, armed_at=NOW - timedelta(minutes=5))
+    await ended(world, other, RuleStatus.CANCELED, NOW - timedelta(minutes=1))
+    await watch(world, other, version=3, armed=False)
+    rule_id = await armed(owner)
+    await record(world, (1, "0.50", "0.50"))
+    world.clock.time = NOW + timedelta(seconds=10)
+
+    history = (await owner.get(f"{RULES}/{rule_id}/explain")).json()["history"]
+    replayed = (await owner.post(f"{RULES}/{rule_id}/replay", {})).json()
+
+    assert (history["lowest"]["price"], history["rows"]) == ("0.5", 1)
+    assert (replayed["fired"], replayed["rows"]) == (None, 1)
 
 
 async def test_guard_that_holds_a_reached_level_is_named(world: World, owner: Caller) -> None:
@@ -497,7 +520,7 @@ async def test_replay_from_the_arming_goes_on_from_the_mark_and_the_quote_that_s
     rule_id = await armed(
         owner, {"token_id": YES, "conditions": [{"type": "trailing_stop", "percent": "10"}]}
     )
-    await record(world, (-5, "0.70", "0.70"), (8, "0.55", "0.55"), (12, "0.56", "0.56"))
+    await record(world, (-5, "0.70", "0.70"), (8, "0.55", "0.55"), (12, "0.56", "0.56"))  # watched since 0
     earlier = TrailMark(rule_id, 1, 0, Decimal("0.60"), True)
     await watch(world, rule_id, armed_at=NOW + timedelta(seconds=10), marks=[earlier])
     world.clock.time = NOW + timedelta(seconds=20)
@@ -528,11 +551,14 @@ async def test_replay_judges_the_quote_that_stood_at_the_arming_once_its_pause_i
     assert found["fired"]["at"] == (NOW + timedelta(seconds=13)).isoformat().replace("+00:00", "Z")
 
 
+@pytest.mark.parametrize("late_s", [0, 0.00026, 0.3], ids=["at once", "a moment later", "in a burst"])
 async def test_rule_that_fired_is_replayed_from_its_last_arming_until_then(
-    world: World, owner: Caller
+    world: World, owner: Caller, late_s: float
 ) -> None:
+    """The feed judges a quote first, and writes it to the tape with the time of the writing."""
     rule_id = await armed(owner)
-    await record(world, (1, "0.30", "0.30"), (2, "0.50", "0.50"), (12, "0.39", "0.39"), (13, "0.20", "0.20"))
+    await record(world, (1, "0.30", "0.30"), (2, "0.50", "0.50"))
+    await record(world, (12 + late_s, "0.38", "0.40"), (12.5, "0.38", "0.39"), (13, "0.20", "0.20"))
     await watch(world, rule_id, armed_at=NOW + timedelta(seconds=10))
     await world.rules.fire(RuleId(rule_id), crossed(rule_id, NOW + timedelta(seconds=12)))
     await watch(world, rule_id, version=3, armed=False)
@@ -541,8 +567,9 @@ async def test_rule_that_fired_is_replayed_from_its_last_arming_until_then(
     found = (await owner.post(f"{RULES}/{rule_id}/replay", {})).json()
     explained = (await owner.get(f"{RULES}/{rule_id}/explain")).json()
 
-    assert (found["fired"]["row"], found["fired"]["quote"]["bid"], found["rows"]) == (1, "0.39", 2)
+    assert (found["fired"]["row"], found["fired"]["quote"]["bid"], found["rows"]) == (1, "0.38", 2)
     assert explained["history"]["lowest"]["price"] == "0.39"
+    assert (explained["history"]["rows"], explained["history"]["near_misses"]) == (2, [])
 
 
 async def test_replay_of_a_span_looks_at_nothing_else(world: World, owner: Caller) -> None:
