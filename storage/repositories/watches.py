@@ -1,5 +1,6 @@
 """What the feed watches: read in full, then by a visible edge; and the marks of trailing conditions."""
 
+import asyncio
 from collections.abc import Callable, Collection, Iterable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
@@ -34,6 +35,8 @@ class _Armed:
     rule_id: str
     armed_at: datetime
 
+
+ROWS_IN_ONE_GO = 1_000
 
 _ROW = TypeAdapter(WatchRow)
 _MARK = TypeAdapter(TrailMark)
@@ -88,7 +91,8 @@ class Watches:
             StorageUnavailable: Postgres cannot be reached now.
         """
         async with self._database.hot.connection() as connection:
-            return _with_edge(await connection.fetch(_SNAPSHOT, venue, shard, shards))
+            rows = await connection.fetch(_SNAPSHOT, venue, shard, shards)
+        return await _with_edge(rows)
 
     async def changed_since(
         self, edge: int, venue: str, shard: int = 0, shards: int = 1
@@ -101,7 +105,8 @@ class Watches:
             StorageUnavailable: Postgres cannot be reached now.
         """
         async with self._database.hot.connection() as connection:
-            return _with_edge(await connection.fetch(_CHANGED, venue, shard, shards, str(edge)))
+            rows = await connection.fetch(_CHANGED, venue, shard, shards, str(edge))
+        return await _with_edge(rows)
 
     async def listen(self, on_hint: Callable[[], None]) -> None:
         """Call `on_hint` whenever watches may have changed; runs until cancelled, reconnecting by itself."""
@@ -146,6 +151,12 @@ class Watches:
         return removed if isinstance(removed, int) else 0
 
 
-def _with_edge(rows: Sequence[asyncpg.Record]) -> tuple[list[WatchRow], int]:
+async def _with_edge(rows: Sequence[asyncpg.Record]) -> tuple[list[WatchRow], int]:
+    """Return the watches and the edge; many of them are read in slices, so that a feed's heartbeats go on."""
     edge = int(str(rows[0]["edge"]))
-    return read_all(_ROW, [row for row in rows if row["rule_id"] is not None]), edge
+    found: list[WatchRow] = []
+    for start in range(0, len(rows), ROWS_IN_ONE_GO):
+        some = rows[start : start + ROWS_IN_ONE_GO]
+        found += read_all(_ROW, [row for row in some if row["rule_id"] is not None])
+        await asyncio.sleep(0)
+    return found, edge
