@@ -121,8 +121,9 @@ async def test_unsettled_trades_go_on_after_a_restart(tmp_path: Path, http: http
         await admin.settings(trade_mined_ms=0, trade_confirmed_ms=0)
         await first.kill()
     async with simulator_process(tmp_path) as second, SimulatorAdmin(second.admin_url) as admin:
-        while (await admin.trades())[0].status != "CONFIRMED":
-            pass
+        async with asyncio.timeout(30):
+            while (await admin.trades())[0].status != "CONFIRMED":
+                pass
 
 
 async def test_sigterm_ends_it_at_once_with_code_zero(tmp_path: Path) -> None:

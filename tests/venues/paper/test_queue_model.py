@@ -2,7 +2,7 @@
 
 import asyncio
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from datetime import datetime, timedelta
 from decimal import Decimal
 from itertools import count
@@ -11,9 +11,9 @@ from typing import TypeAlias
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from domain.ids import VenueOrderId
+from domain.ids import TokenId, VenueOrderId
 from domain.orders import AnswerKind, Side, TimeInForce
-from domain.paper import PaperOrder
+from domain.paper import DepthSeen, PaperAccount, PaperFill, PaperOrder, UsedDepth
 from domain.ports import Book, MarketTrade
 from domain.quotes import Level
 from tests.venues.builders import TOKEN
@@ -41,13 +41,35 @@ STEPS = st.lists(
 )
 
 
-class Play:
-    """One market told twice: to the naive queue, and to paper; `side` mirrors what paper sees."""
+class InTurns(PaperMemory):
+    """A ledger before whose answers another process may get its turn."""
 
-    def __init__(self, side: Side) -> None:
+    async def used_depth(self, account: PaperAccount, token_id: TokenId, since: datetime) -> UsedDepth:
+        await asyncio.sleep(0)
+        return await super().used_depth(account, token_id, since)
+
+    async def record(
+        self,
+        before: PaperOrder,
+        after: PaperOrder,
+        fills: Sequence[PaperFill],
+        seen: DepthSeen | None = None,
+    ) -> bool:
+        await asyncio.sleep(0)
+        return await super().record(before, after, fills, seen)
+
+
+class Play:
+    """One market told twice: to the naive queue, and to paper; `side` mirrors what paper sees.
+
+    `processes` follow it on paper, each of them told everything.
+    """
+
+    def __init__(self, side: Side, processes: int = 1) -> None:
         self.side = side
-        self.ledger = PaperMemory()
+        self.ledger = InTurns() if processes > 1 else PaperMemory()
         self.desk = Desk(self.ledger)
+        self.sessions = [self.desk.session() for _ in range(processes)]
         self.naive = NaiveMarket()
         self.orders: dict[VenueOrderId, tuple[Rested, int]] = {}
         self.names = count(1000)
@@ -101,9 +123,9 @@ class Play:
         naive.untold = naive.untold[len(told) :]
         snapshot = naive.past[-min(behind, len(naive.past))] if behind else naive.snapshot()
         naive.look_at(snapshot, naive.rested)
-        await self.desk.trading.meet(
-            Look(book=self.book(snapshot), trades=[self.trade(each) for each in told], at_ms=snapshot.at_ms)
-        )
+        trades = [self.trade(each) for each in told]
+        seen = Look(book=self.book(snapshot), trades=trades, at_ms=snapshot.at_ms)
+        await asyncio.gather(*(session.meet(seen) for session in self.sessions))
 
     async def judge(self) -> None:
         from_trades: Counter[VenueOrderId] = Counter()
@@ -178,3 +200,19 @@ def test_resting_orders_get_no_more_and_no_earlier_than_a_real_queue_gives(
 ) -> None:
     opening = [("bid", 50, ahead), ("rest", 50, 30)]
     asyncio.run(Play(side).run([*opening, *steps]))
+
+
+async def filled(play: Play, steps: list[Step]) -> list[Decimal]:
+    await play.run(steps)
+    orders = [await play.ledger.find(play.desk.account, order_id) for order_id in play.orders]
+    return [order.matched_shares for order in orders if order is not None]
+
+
+@settings(deadline=None, max_examples=60)
+@given(side=st.sampled_from(Side), ahead=st.integers(0, 30), steps=STEPS)
+def test_several_processes_that_follow_one_market_give_just_what_one_does(
+    side: Side, ahead: int, steps: list[Step]
+) -> None:
+    course = [("bid", 50, ahead), ("rest", 50, 30), *steps]
+    alone = asyncio.run(filled(Play(side), course))
+    assert asyncio.run(filled(Play(side, processes=3), course)) == alone
