@@ -5,7 +5,8 @@ from typing import Annotated
 import typer
 
 from cli.client import JsonObject, api, text
-from cli.output import Json, KeyOption, field, print_facts, print_json, print_table
+from cli.keys import account_of
+from cli.output import AccountOption, Json, KeyOption, field, print_facts, print_json, print_table
 from cli.rule_body import given
 
 app = typer.Typer(help="Accounts: each owns keys, credentials, rules and positions.", no_args_is_help=True)
@@ -46,30 +47,30 @@ def list_accounts(json_output: Json = False) -> None:
 
 @app.command()
 def mode(
-    account_id: str,
-    wanted: Annotated[str, typer.Argument(metavar="paper|live")],
+    wanted: Annotated[str, typer.Argument(metavar="paper|live", help="where orders go from now on")],
     acknowledge_live: Annotated[
         bool, typer.Option("--acknowledge-live", help="yes, orders go to the real venue")
     ] = False,
+    account: AccountOption = None,
     json_output: Json = False,
 ) -> None:
     """Choose where new rules and orders go; what exists keeps its mode."""
     body = given({"mode": wanted, "acknowledge_live": acknowledge_live})
-    with api() as client:
-        account = client.patch(f"{ACCOUNTS}/{account_id}", body)
-    _show(account, json_output)
+    with api(account) as client:
+        changed = client.patch(f"{ACCOUNTS}/{account_of(client)}", body)
+    _show(changed, json_output)
 
 
 @app.command()
 def kill(
-    account_id: str,
-    level: Annotated[str, typer.Argument(metavar="off|entries|all")] = "all",
+    level: Annotated[str, typer.Argument(metavar="off|entries|all", help="what is stopped")] = "all",
+    account: AccountOption = None,
     json_output: Json = False,
 ) -> None:
     """Throw the kill switch: `entries` stops opening, `all` stops every send; cancels always pass."""
-    with api() as client:
-        account = client.put(f"{ACCOUNTS}/{account_id}/kill-switch", {"level": level})
-    _show(account, json_output)
+    with api(account) as client:
+        changed = client.put(f"{ACCOUNTS}/{account_of(client)}/kill-switch", {"level": level})
+    _show(changed, json_output)
 
 
 def _show(account: JsonObject, json_output: bool) -> None:

@@ -8,7 +8,16 @@ from pydantic import JsonValue
 from rich.text import Text
 
 from cli.client import JsonObject, api, member, objects, text
-from cli.output import AccountOption, Json, console, field, print_facts, print_json, print_table
+from cli.output import (
+    AccountOption,
+    Json,
+    RuleArgument,
+    console,
+    field,
+    print_facts,
+    print_json,
+    print_table,
+)
 from cli.rule_body import RULES, given
 from cli.rule_options import RuleOptions, takes
 
@@ -18,7 +27,7 @@ SinceOption = Annotated[
 UntilOption = Annotated[str | None, typer.Option("--until", help="2026-12-31T23:00:00Z; now when left out")]
 
 
-def explain(rule_id: str, account: AccountOption = None, json_output: Json = False) -> None:
+def explain(rule_id: RuleArgument, account: AccountOption = None, json_output: Json = False) -> None:
     """Explain a rule: how far its levels are, what holds it back, what it would send now."""
     with api(account) as client:
         found = client.get(f"{RULES}/{rule_id}/explain")
@@ -55,7 +64,7 @@ def preview(options: RuleOptions, account: AccountOption = None, json_output: Js
 
 
 def replay_recorded(
-    rule_id: str,
+    rule_id: RuleArgument,
     since: SinceOption = None,
     until: UntilOption = None,
     account: AccountOption = None,

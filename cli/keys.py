@@ -61,7 +61,11 @@ def list_keys(account: AccountOption = None, json_output: Json = False) -> None:
 
 
 @app.command()
-def revoke(key_id: str, account: AccountOption = None, json_output: Json = False) -> None:
+def revoke(
+    key_id: Annotated[str, typer.Argument(help="id of the key, as `key list` shows it")],
+    account: AccountOption = None,
+    json_output: Json = False,
+) -> None:
     """Revoke a key; it stops working within seconds."""
     with api(account) as client:
         revoked = client.delete(f"{_path(client)}/{key_id}")

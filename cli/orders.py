@@ -9,6 +9,8 @@ from cli.output import (
     AccountOption,
     Json,
     KeyOption,
+    LimitOption,
+    OrderArgument,
     console,
     field,
     print_facts,
@@ -37,7 +39,7 @@ _COLUMNS = (
 def orders(
     state: Annotated[str | None, typer.Option(help="only in this state, such as resting")] = None,
     token: Annotated[str | None, typer.Option("--token", help="only this token's")] = None,
-    limit: Annotated[int, typer.Option(min=1)] = 50,
+    limit: LimitOption = 50,
     account: AccountOption = None,
     json_output: Json = False,
 ) -> None:
@@ -55,7 +57,7 @@ def create(
     token: Annotated[str, typer.Option("--token", help="token id")],
     side: Annotated[str, typer.Option("--side", help="buy or sell")],
     price: Annotated[str, typer.Option("--price", help="limit price, on the market's tick")],
-    shares: Annotated[str | None, typer.Option("--shares")] = None,
+    shares: Annotated[str | None, typer.Option("--shares", help="shares to sell or to buy")] = None,
     budget: Annotated[str | None, typer.Option("--budget", help="USD to spend, for buying")] = None,
     time_in_force: Annotated[str, typer.Option("--tif", help="FAK, FOK, GTC or GTD")] = "FAK",
     post_only: Annotated[bool, typer.Option("--post-only", help="never take")] = False,
@@ -83,7 +85,7 @@ def create(
 
 
 @app.command()
-def show(order_id: str, account: AccountOption = None, json_output: Json = False) -> None:
+def show(order_id: OrderArgument, account: AccountOption = None, json_output: Json = False) -> None:
     """Show one order."""
     with api(account) as client:
         order = client.get(f"{ORDERS}/{order_id}")
@@ -91,7 +93,7 @@ def show(order_id: str, account: AccountOption = None, json_output: Json = False
 
 
 @app.command()
-def cancel(order_id: str, account: AccountOption = None, json_output: Json = False) -> None:
+def cancel(order_id: OrderArgument, account: AccountOption = None, json_output: Json = False) -> None:
     """Cancel an order of your own."""
     with api(account) as client:
         order = client.delete(f"{ORDERS}/{order_id}")

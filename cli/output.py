@@ -21,6 +21,9 @@ KeyOption = Annotated[
     str | None,
     typer.Option("--idempotency-key", help="the same key is carried out once; made up when left out"),
 ]
+LimitOption = Annotated[int, typer.Option("--limit", min=1, help="how many, the newest")]
+RuleArgument = Annotated[str, typer.Argument(help="id of the rule")]
+OrderArgument = Annotated[str, typer.Argument(help="id of the order")]
 Column = tuple[str, Callable[[JsonObject], str]]
 
 _STATUS_STYLES = {

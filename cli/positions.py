@@ -5,7 +5,15 @@ from typing import Annotated
 import typer
 
 from cli.client import api
-from cli.output import AccountOption, Json, field, print_json, print_table, shortened
+from cli.output import (
+    AccountOption,
+    Json,
+    LimitOption,
+    field,
+    print_json,
+    print_table,
+    shortened,
+)
 from cli.positions_import import import_positions
 
 app = typer.Typer(help="What is held, and what protects it.", invoke_without_command=True)
@@ -58,7 +66,7 @@ def positions(
 @app.command()
 def adjustments(
     token: Annotated[str | None, typer.Option("--token", help="only this token's")] = None,
-    limit: Annotated[int, typer.Option(min=1)] = 50,
+    limit: LimitOption = 50,
     account: AccountOption = None,
     json_output: Json = False,
 ) -> None:

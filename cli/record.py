@@ -17,7 +17,7 @@ from domain.ids import TokenId
 def record(
     token: Annotated[str, typer.Option("--token", help="token id")],
     out: Annotated[Path, typer.Option("--out", help="tape file; appended to when it exists")],
-    venue: Annotated[str, typer.Option("--venue")] = "polymarket",
+    venue: Annotated[str, typer.Option("--venue", help="venue of the token")] = "polymarket",
     seconds: Annotated[float | None, typer.Option(min=0.1, help="until Ctrl-C when left out")] = None,
     json_output: Annotated[bool, typer.Option("--json", help="end with one JSON object")] = False,
 ) -> None:

@@ -11,6 +11,8 @@ from cli.output import (
     AccountOption,
     Json,
     KeyOption,
+    LimitOption,
+    RuleArgument,
     console,
     field,
     print_facts,
@@ -56,7 +58,7 @@ def create(
 def list_rules(
     status: Annotated[str | None, typer.Option(help="ACTIVE, TRIGGERED, CANCELED, EXPIRED or FAILED")] = None,
     token: Annotated[str | None, typer.Option("--token", help="only this token's")] = None,
-    limit: Annotated[int, typer.Option(min=1)] = 50,
+    limit: LimitOption = 50,
     account: AccountOption = None,
     json_output: Json = False,
 ) -> None:
@@ -70,7 +72,7 @@ def list_rules(
 
 
 @app.command()
-def show(rule_id: str, account: AccountOption = None, json_output: Json = False) -> None:
+def show(rule_id: RuleArgument, account: AccountOption = None, json_output: Json = False) -> None:
     """Show one rule and what happened to it."""
     with api(account) as client:
         rule = client.get(f"{RULES}/{rule_id}")
@@ -86,7 +88,7 @@ def show(rule_id: str, account: AccountOption = None, json_output: Json = False)
 @takes(LevelOptions)
 def patch(
     options: LevelOptions,
-    rule_id: str,
+    rule_id: RuleArgument,
     version: Annotated[int | None, typer.Option(help="refuse when the rule changed since")] = None,
     account: AccountOption = None,
     json_output: Json = False,
@@ -110,7 +112,7 @@ def patch(
 
 
 @app.command()
-def cancel(rule_id: str, account: AccountOption = None, json_output: Json = False) -> None:
+def cancel(rule_id: RuleArgument, account: AccountOption = None, json_output: Json = False) -> None:
     """Cancel a rule; says so when it had fired already."""
     with api(account) as client:
         rule = client.delete(f"{RULES}/{rule_id}")
@@ -119,7 +121,7 @@ def cancel(rule_id: str, account: AccountOption = None, json_output: Json = Fals
 
 @app.command()
 def adopt(
-    rule_id: str, key: KeyOption = None, account: AccountOption = None, json_output: Json = False
+    rule_id: RuleArgument, key: KeyOption = None, account: AccountOption = None, json_output: Json = False
 ) -> None:
     """Adopt an orphaned rule: one whose workflow was ended from outside. It goes on where it stood."""
     with api(account) as client:

@@ -120,6 +120,22 @@ async def test_story_of_an_account_from_its_making_to_a_cancelled_rule(
     assert {made.code, rule.code, listed.code, patched.code, shown.code, cancelled.code} == {0}
 
 
+async def test_account_is_switched_by_its_mode_alone_and_stopped_at_once(
+    world: World, holdfast: Terminal, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    made = await holdfast("account", "create", "desk", "--json", key=ADMIN_KEY)
+    account = made.json["id"]
+
+    live = await holdfast("account", "mode", "live", "--acknowledge-live", "--account", account, "--json")
+    monkeypatch.setenv("HOLDFAST_ACCOUNT", account)
+    paper = await holdfast("account", "mode", "paper", "--json")
+    stopped = await holdfast("account", "kill", "--json")
+    going = await holdfast("account", "kill", "off", "--json")
+
+    assert (live.json["mode"], live.json["live_acknowledged"], paper.json["mode"]) == ("live", True, "paper")
+    assert (stopped.json["kill_switch"], going.json["kill_switch"]) == ("all", "off")
+
+
 async def test_rule_of_a_file_takes_options_over_its_members(
     world: World, holdfast: Terminal, tmp_path: Path
 ) -> None:
