@@ -169,9 +169,12 @@ async def test_trade_is_not_lost_when_another_process_used_depth_meanwhile(desk:
     assert sum(total.values()) == 17
 
 
-async def test_trade_that_another_process_booked_is_not_given_to_those_behind(desk: Desk) -> None:
+@pytest.mark.parametrize("shares", ["20", "30"])  # the first is filled whole, or goes on to rest
+async def test_trade_that_another_process_booked_is_not_given_to_those_behind(
+    desk: Desk, shares: str
+) -> None:
     for _ in range(2):
-        await desk.trading.place(exit_of("20", "0.50", time_in_force=TimeInForce.GTC))
+        await desk.trading.place(exit_of(shares, "0.50", time_in_force=TimeInForce.GTC))
         desk.clock.at += timedelta(milliseconds=1)
     first, second = await desk.ledger.open_orders(desk.account, None)
     look = seen([], [], ("0.50", "20"), at_ms=5)
@@ -179,7 +182,8 @@ async def test_trade_that_another_process_booked_is_not_given_to_those_behind(de
     async def book_the_first() -> None:
         queue = QueuePlace(ahead=D(0), seen_ms=5)
         got = (Match(D(20), D("0.50"), None),)
-        after = replace(first, matched_shares=D(20), status=VenueOrderStatus.MATCHED, queue=queue)
+        status = VenueOrderStatus.MATCHED if shares == "20" else VenueOrderStatus.LIVE
+        after = replace(first, matched_shares=D(20), status=status, queue=queue)
         assert await desk.ledger.record(first, after, maker_fills(first, got, desk.clock.at))
 
     await look_during(desk, book_the_first, look)
