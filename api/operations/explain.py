@@ -70,6 +70,7 @@ async def explain_rule(services: Services, context: AccountContext, rule_id: str
         id=row.rule_id,
         status=row.status.value,
         phase=row.phase.value,
+        detail=row.detail,
         fired=None if row.fired is None else FiredAnswer.of(row.fired),
         sentence=describe(resolved),
         price_source=resolved.price_source.value,
@@ -78,6 +79,7 @@ async def explain_rule(services: Services, context: AccountContext, rule_id: str
         hindrances=await hindrances_now(services, own, instrument, wallet),
         history=HistoryAnswer.of(
             stretch.since,
+            stretch.until,
             traced,
             [logged_miss(event.data) for event in logged],
             complete=is_complete(window, stretch.since, market.now),

@@ -196,13 +196,14 @@ class ExtremeAnswer(Answer):
 
 
 class HistoryAnswer(Answer):
-    """What the tape shows since the rule was armed.
+    """What the tape shows since the rule was armed: until it fired or ended, else until now.
 
     `complete` is false where older rows are missing: they were more than one answer looks at, or are older
     than the tape is kept.
     """
 
     since: datetime
+    until: datetime
     rows: int
     complete: bool
     highest: ExtremeAnswer | None
@@ -212,11 +213,14 @@ class HistoryAnswer(Answer):
     )
 
     @classmethod
-    def of(cls, since: datetime, traced: Trace, logged: Sequence[LoggedMiss], *, complete: bool) -> Self:
+    def of(
+        cls, since: datetime, until: datetime, traced: Trace, logged: Sequence[LoggedMiss], *, complete: bool
+    ) -> Self:
         """Return the answer form of a trace, with near misses that the event log holds."""
         misses = last_misses(traced.near_misses, logged, NEAR_MISSES_KEPT)
         return cls(
             since=since,
+            until=until,
             rows=traced.rows,
             complete=complete,
             highest=ExtremeAnswer.of(traced.highest) if traced.highest else None,
@@ -241,6 +245,7 @@ class ExplanationAnswer(OutlookAnswer):
     id: str
     status: str
     phase: str
+    detail: str = Field(description="What it waits for, or how it ended; empty while it is simply armed")
     fired: FiredAnswer | None
     history: HistoryAnswer
 

@@ -197,6 +197,8 @@ def _way(standing: ConditionStanding) -> str:
 def _held(standing: ConditionStanding) -> str:
     if standing.guard is None:
         return ""
+    if standing.guard is Guard.NOT_ARMED:
+        return f"; {_GUARD_TEXTS[standing.guard]}"
     word = "held back" if standing.reached else "would be held back"
     return f"; {word}: {_GUARD_TEXTS[standing.guard]}"
 

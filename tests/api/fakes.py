@@ -412,12 +412,12 @@ class FakeRules:
             return None
         if self.answer is not None:
             return _answer(row, self.answer)
-        await self.end(rule_id, RuleStatus.CANCELED)
+        await self.end(rule_id, RuleStatus.CANCELED, "cancelled by its owner")
         return _answer(self.rows[rule_id], RuleOutcome.DONE)
 
-    async def end(self, rule_id: RuleId, status: RuleStatus) -> None:
+    async def end(self, rule_id: RuleId, status: RuleStatus, detail: str = "") -> None:
         """Let a rule end."""
-        await self._write(replace(self.rows[rule_id], status=status, phase=RulePhase.DONE))
+        await self._write(replace(self.rows[rule_id], status=status, phase=RulePhase.DONE, detail=detail))
 
     async def fire(self, rule_id: RuleId, crossing: Crossing | None = None) -> None:
         """Let a rule's exit be under way."""

@@ -300,8 +300,9 @@ async def test_finished_rule_is_explained_as_not_watched(world: World, owner: Ca
 
     found = (await owner.get(f"{RULES}/{rule_id}/explain")).json()
 
-    assert found["status"] == "CANCELED"
+    assert (found["status"], found["detail"]) == ("CANCELED", "cancelled by its owner")
     assert found["conditions"][0]["guard"]["code"] == "not_armed"
+    assert found["conditions"][0]["text"].endswith("11 ticks); the rule is not being watched.")
 
 
 async def watch(
@@ -355,7 +356,11 @@ async def test_ended_rule_is_explained_by_what_was_seen_until_its_end(world: Wor
 
     assert (history["lowest"]["price"], history["near_misses"]) == ("0.5", [])
     assert replayed["fired"] is None
-    assert replayed["until"] == (NOW + timedelta(seconds=15)).isoformat().replace("+00:00", "Z")
+    assert (
+        history["until"]
+        == replayed["until"]
+        == (NOW + timedelta(seconds=15)).isoformat().replace("+00:00", "Z")
+    )
 
 
 async def test_live_account_without_a_wallet_is_explained_and_told_what_is_missing(world: World) -> None:
