@@ -8,6 +8,7 @@ from temporalio import activity
 from temporalio.exceptions import ApplicationError
 
 from activities.ingest import Ingest
+from activities.stream_wakes import StreamWakes
 from activities.telemetry import UNMEASURED, Telemetry
 from domain.claims import ClaimAnswer, Claimed, Granted, Held, Reduced, Refused, StoredClaim
 from domain.errors import CredentialsMissing, StorageUnavailable, UnknownToken, VenueBlocked, VenueError
@@ -71,7 +72,7 @@ class TradingActivities:
         self._instruments = instruments
         self._ingest = ingest
         self._venues = venues
-        self._signals = signals
+        self._wakes = StreamWakes(signals, clock)
         self._clock = clock
         self._telemetry = telemetry
 
@@ -151,7 +152,7 @@ class TradingActivities:
             # breaker that did not hear of it needs one more.
             log.warning("claim.answer_not_recorded", order_id=attempt.order_id, error=str(error))
         if answer.kind in _STANDS or answer.kind is AnswerKind.UNKNOWN:
-            await self._wake_stream(attempt)
+            await self._wakes.wake(attempt.account_id, attempt.venue, attempt.mode)
         return _answered(stored, answer, doubt=doubt, now_ms=self._now_ms())
 
     async def _show(self, request: PlaceOrder) -> None:
@@ -161,13 +162,6 @@ class TradingActivities:
             self._telemetry.projected(request.rule)
         except StorageUnavailable as error:
             log.warning("step.not_written", order_id=request.attempt.order_id, error=str(error))
-
-    async def _wake_stream(self, attempt: Attempt) -> None:
-        """Make sure that somebody listens for fills; the host's own timer covers a failure here."""
-        try:
-            await self._signals.wake_stream(attempt.account_id, attempt.venue, attempt.mode)
-        except ConnectionError as error:
-            log.warning("stream.not_woken", account_id=attempt.account_id, error=str(error))
 
     async def _again(self, trading: Trading, request: PlaceOrder, claim: Granted) -> PlaceResult:
         """A send of this attempt began before: go by its answer, or look it up, or send the same bytes."""
