@@ -26,7 +26,7 @@ class StreamWakes:
         self._woken_ms: dict[tuple[AccountId, str, Mode], int] = {}
 
     async def wake(self, account_id: AccountId, venue: str, mode: Mode) -> None:
-        """Wake a stream; where Temporal is away the caller's own timer has to do, and the next wake is sent."""
+        """Wake a stream. While Temporal is away the order's own timer has to do; the next wake goes out."""
         place, now_ms = (account_id, venue, mode), self._clock.monotonic_ms()
         before_ms = self._woken_ms.get(place)
         if before_ms is not None and now_ms - before_ms < AWAKE_MS:
