@@ -71,13 +71,14 @@ def _duration(value: object) -> object:
 Duration = Annotated[timedelta, BeforeValidator(_duration), Field(gt=timedelta(0))]
 
 
-def _ring(value: SecretStr) -> SecretStr:
+def _ring(value: SecretStr | None) -> SecretStr | None:
     """Refuses a key ring that cannot be read."""
-    parse_key_ring(value)
+    if value is not None:
+        parse_key_ring(value)
     return value
 
 
-Ring = Annotated[SecretStr, AfterValidator(_ring)]
+Ring = Annotated[SecretStr | None, AfterValidator(_ring)]
 """Keys as `id:base64,id:base64`: the first one seals, all of them open."""
 
 
@@ -137,7 +138,7 @@ class TemporalSettings(Concern):
     tls_server_ca: Path | None = None
     tls_client_cert: Path | None = None
     tls_client_key: Path | None = None
-    payload_keys: Ring | None = None
+    payload_keys: Ring = None
     """Keys that encrypt payloads, as `id:base64,id:base64`: the first encrypts, all of them decrypt."""
     payload_encrypt: bool = True
     """False only decrypts: every process must know a key before the first one writes with it."""
@@ -270,7 +271,7 @@ class SecuritySettings(Concern):
 
     model_config = SettingsConfigDict(env_prefix="HOLDFAST_SECURITY_")
 
-    master_keys: Ring | None = None
+    master_keys: Ring = None
     api_key_pepper: SecretStr | None = None
 
     @field_validator("api_key_pepper")
