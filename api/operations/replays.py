@@ -127,7 +127,7 @@ async def replay_rule(
         raise invalid("until", "must lie after the beginning of the span", "empty_span")
     window = await tape.window(row.venue, row.token_id, begin, end, limit=REPLAYED_ROWS)
     rows = window.rows if since is not None else await seen_since(tape, row, window, begin)
-    arming = Arming() if since is not None or window.capped else own.arming
+    arming = own.arming if since is None else Arming()
     outcome = await asyncio.to_thread(replay_resolved, resolved, rows, until=end, arming=arming)
     return ReplayedAnswer.of(outcome, begin, end, complete=is_complete(window, begin, now))
 

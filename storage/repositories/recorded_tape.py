@@ -64,11 +64,13 @@ _MARKS = """SELECT DISTINCT ON (condition_index) rule_id, generation, condition_
     FROM trail_marks WHERE rule_id = $1 AND generation <= $2
         AND generation >= (SELECT marks_from FROM watches WHERE rule_id = $1)
     ORDER BY condition_index, generation DESC"""
-# When an ended rule was last watched is not kept: its last row is written soon after.
+# A rule was watched until it fired. When one that ended unfired was watched last is not kept: its last row is
+# written soon after.
 _WATCHED = """SELECT EXISTS (
         SELECT 1 FROM watches AS w JOIN rules AS r USING (rule_id)
         WHERE w.venue = $1 AND w.token_id = $2 AND w.rule_id <> $3 AND w.armed_at < $4
-            AND (w.armed OR r.updated_at > $4)
+            AND (w.armed
+                OR COALESCE(to_timestamp((r.fired->>'observed_at_ms')::numeric / 1000), r.updated_at) > $4)
     )"""
 
 

@@ -209,13 +209,17 @@ async def test_quote_that_stood_at_the_arming_counts_where_another_rule_watched_
     assert (history["highest"]["price"], history["rows"]) == ("0.45", 1)
 
 
+@pytest.mark.parametrize("fired", [False, True], ids=["ended", "sells still"])
 async def test_what_the_tape_told_of_a_token_that_nobody_watched_any_more_fires_nothing(
-    world: World, owner: Caller
+    world: World, owner: Caller, fired: bool
 ) -> None:
     await record(world, (-60, "0.10", "0.10"))
     other = await armed(owner)
     await watch(world, other, armed_at=NOW - timedelta(minutes=5))
-    await ended(world, other, RuleStatus.CANCELED, NOW - timedelta(minutes=1))
+    if fired:
+        await world.rules.fire(RuleId(other), crossed(other, NOW - timedelta(minutes=1)))
+    else:
+        await ended(world, other, RuleStatus.CANCELED, NOW - timedelta(minutes=1))
     await watch(world, other, version=3, armed=False)
     rule_id = await armed(owner)
     await record(world, (1, "0.50", "0.50"))
