@@ -75,6 +75,13 @@ class Journal:
         for (body,) in self._db.execute(query, (kind,)).fetchall():
             yield adapter.validate_json(body)
 
+    def load_under(self, kind: Kind, prefix: str, model: type[T]) -> Iterator[T]:
+        """Yields the stored records whose ids begin so, in the order of their ids."""
+        adapter = TypeAdapter(model)
+        query = "SELECT body FROM records WHERE kind = ? AND id >= ? AND id < ? ORDER BY id"
+        for (body,) in self._db.execute(query, (kind, prefix, prefix + "\U0010ffff")).fetchall():
+            yield adapter.validate_json(body)
+
     def load_one(self, kind: Kind, key: str, model: type[T]) -> Iterator[T]:
         """Yields the stored record of that id, if there is one."""
         query = "SELECT body FROM records WHERE kind = ? AND id = ?"

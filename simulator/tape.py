@@ -16,6 +16,8 @@ from simulator.publication import Print
 from simulator.sockets import Hub
 from simulator.tape_rows import TapeError, TapeRow, check_fits, parse_rows, read_lines
 
+FINISHED_KEPT = 100
+"""Finished tapes in memory; older ones are read from the journal when somebody asks for them."""
 LONGEST_WAIT_S = 1.0
 """Cap on a single pause when a tape runs faster than it was recorded."""
 
@@ -70,6 +72,11 @@ class Tape:
         """Whether it plays by itself at the moment."""
         return self.task is not None and not self.task.done()
 
+    @property
+    def finished(self) -> bool:
+        """Whether nothing of it will be played any more."""
+        return (self.done or self.record.stopped) and not self.running
+
 
 class TapePlayer:
     """Plays tapes into the house's quotes."""
@@ -81,7 +88,7 @@ class TapePlayer:
 
     def get(self, tape_id: str) -> Tape | None:
         """Returns a tape."""
-        return self._tapes.get(tape_id)
+        return self._tapes.get(tape_id) or self._revived(tape_id)
 
     def load(self, record: TapeRecord) -> Tape:
         """Registers a tape and starts it unless it is stepped by hand.
@@ -103,6 +110,7 @@ class TapePlayer:
             self._exchange.state.save_meta()
             self._exchange.state.journal.put(Kind.TAPE, record.tape_id, record)
         self._start(tape)
+        self._forget_finished()
         return tape
 
     def resume(self) -> None:
@@ -112,14 +120,34 @@ class TapePlayer:
         for frame in journal.load(Kind.FRAME, SentFrame):
             frames.setdefault(frame.tape_id, []).append(frame)
         for record in journal.load(Kind.TAPE, TapeRecord):
-            market = self._exchange.state.market_of_token[record.token_id]
-            rows = parse_rows(read_lines(Path(record.path)) if record.path else record.rows or [])
-            sent = frames.get(record.tape_id, [])
-            next_row = sent[-1].row + 1 if sent else record.start_row
-            stamps = [FrameStamp(frame.sent_monotonic_ns) for frame in sent]
-            tape = Tape(record, market, rows, next_row, sent, stamps)
-            self._tapes[record.tape_id] = tape
-            self._start(tape)
+            tape = self._tape_of(record, frames.get(record.tape_id, []))
+            if not tape.finished:
+                self._tapes[record.tape_id] = tape
+                self._start(tape)
+
+    def _tape_of(self, record: TapeRecord, sent: list[SentFrame]) -> Tape:
+        """Returns a tape as the journal has it."""
+        rows = parse_rows(read_lines(Path(record.path)) if record.path else record.rows or [])
+        next_row = sent[-1].row + 1 if sent else record.start_row
+        stamps = [FrameStamp(frame.sent_monotonic_ns) for frame in sent]
+        market = self._exchange.state.market_of_token[record.token_id]
+        return Tape(record, market, rows, next_row, sent, stamps)
+
+    def _revived(self, tape_id: str) -> Tape | None:
+        """Returns a finished tape that is no longer in memory."""
+        journal = self._exchange.state.journal
+        for record in journal.load_one(Kind.TAPE, tape_id, TapeRecord):
+            return self._tape_of(record, list(journal.load_under(Kind.FRAME, f"{tape_id}:", SentFrame)))
+        return None
+
+    def _forget_finished(self) -> None:
+        """Leaves to the journal what is finished, but for the newest: a long run must not fill the memory."""
+        finished = [tape for tape in self._tapes.values() if tape.finished]
+        with self._exchange.transaction():
+            for tape in finished[:-FINISHED_KEPT]:
+                self._collect_stamps(tape)
+                self._save_frames(tape, tape.frames[-2:])
+                del self._tapes[tape.record.tape_id]
 
     async def step(self, tape: Tape, count: int) -> list[SentFrame]:
         """Plays rows by hand; returns their frames once these were handed to the sockets."""

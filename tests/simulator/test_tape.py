@@ -8,7 +8,7 @@ import pytest
 
 from simulator.app import Running
 from simulator.client import SimulatorAdmin, SimulatorRefusedError
-from simulator.tape import pause_s
+from simulator.tape import FINISHED_KEPT, pause_s
 from simulator.tape_rows import parse_rows
 from tests.simulator.socket_client import ClientBook, market_feed
 from tests.simulator.trader import Trader
@@ -164,6 +164,18 @@ async def test_tape_at_full_speed_ends_by_itself_and_maps_frames_to_rows(
     assert [frame.timestamp_ms for frame in state.frames] == stamps[30:]
     assert (state.row, state.rows, state.done) == (39, 40, True)
     assert all(frame.sent_monotonic_ns for frame in state.frames)
+
+
+async def test_tape_that_is_long_finished_is_still_told_frame_by_frame(
+    admin: SimulatorAdmin, token: str
+) -> None:
+    first = await admin.load_tape(token, rows=[row(second, "0.50", "0.52") for second in range(3)])
+    await admin.step_tape(first, 3)
+    told = await admin.tape(first)
+    for _ in range(FINISHED_KEPT + 1):
+        newer = await admin.load_tape(token, rows=[row(0, "0.50", "0.52")])
+        await admin.step_tape(newer)
+    assert await admin.tape(first) == told
 
 
 @pytest.mark.parametrize(
