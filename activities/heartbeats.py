@@ -14,10 +14,12 @@ BEATS_PER_TIMEOUT = 3
 async def beating() -> AsyncGenerator[None]:
     """Beat while the block runs, in the rhythm that the activity's heartbeat time-out asks for; else never.
 
+    Also a decorator of activities.
+
     The beats say that the process and its loop live, not that the work gets on: for that there is
     start-to-close.
     """
-    limit = activity.info().heartbeat_timeout
+    limit = activity.info().heartbeat_timeout if activity.in_activity() else None
     if limit is None:
         yield
         return

@@ -9,6 +9,7 @@ from decimal import Decimal
 import structlog
 from temporalio import activity
 
+from activities.heartbeats import beating
 from activities.ingest import Ingest
 from domain.errors import CredentialsMissing, VenueError
 from domain.ids import MarketId, TokenId
@@ -91,11 +92,13 @@ class HoldingsActivities:
         self._limit = tokens_in_one_pass
 
     @activity.defn
+    @beating()
     async def holdings_places(self) -> HoldingsPlaces:
         """Return the accounts and venues to compare."""
         return HoldingsPlaces(places=tuple(await self._holdings.places()))
 
     @activity.defn
+    @beating()
     async def compare_holdings(self, request: CompareHoldings) -> ComparedHoldings:
         """Compare one account's holdings at a venue; book the differences that count.
 

@@ -7,6 +7,7 @@ import structlog
 from temporalio import activity
 from temporalio.exceptions import ApplicationError
 
+from activities.heartbeats import beating
 from activities.ingest import Ingest
 from activities.stream_wakes import StreamWakes
 from activities.telemetry import UNMEASURED, Telemetry
@@ -212,6 +213,7 @@ class TradingActivities:
     # -- following ------------------------------------------------------------------------------
 
     @activity.defn
+    @beating()
     async def follow_order(self, request: FollowOrder) -> OrderFacts:
         """Return what is known of an attempt, asking the venue first when told to."""
         looked_up, blocked = False, ""
@@ -236,6 +238,7 @@ class TradingActivities:
         return True
 
     @activity.defn
+    @beating()
     async def confirm_absent(self, ref: OrderRef) -> bool:
         """Whether the venue has nothing of this attempt, and its refreshed balance equals the ledger."""
         try:
@@ -259,6 +262,7 @@ class TradingActivities:
     # -- reading and cancelling -------------------------------------------------------------------
 
     @activity.defn
+    @beating()
     async def read_market(self, request: ReadMarket) -> FreshRead:
         """Return the instrument, a fresh book and the holding, for building an attempt.
 
@@ -283,6 +287,7 @@ class TradingActivities:
         )
 
     @activity.defn
+    @beating()
     async def cancel_order(self, ref: OrderRef) -> CancelOutcome:
         """Cancel at the venue, then book what the venue says of the order (a cancel's answer has no size).
 
@@ -298,6 +303,7 @@ class TradingActivities:
         return outcome
 
     @activity.defn
+    @beating()
     async def release_shares(self, request: ReleaseShares) -> int:
         """Cancel the resting sells that stand in an exit's way; return how many there were.
 

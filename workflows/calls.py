@@ -119,6 +119,7 @@ class OrderCalls:
                 token_id=identity.token_id,
             ),
             start_to_close_timeout=policies.READ_TIMEOUT,
+            heartbeat_timeout=policies.READ_HEARTBEAT,
             schedule_to_close_timeout=policies.READ_LIMIT,
             retry_policy=policies.READ,
         )
@@ -142,6 +143,7 @@ class OrderCalls:
             TradingActivities.follow_order,
             request,
             start_to_close_timeout=policies.READ_TIMEOUT,
+            heartbeat_timeout=policies.READ_HEARTBEAT,
             retry_policy=policies.READ,
         )
 
@@ -152,6 +154,7 @@ class OrderCalls:
                 TradingActivities.confirm_absent,
                 self._ref(record),
                 start_to_close_timeout=policies.READ_TIMEOUT,
+                heartbeat_timeout=policies.READ_HEARTBEAT,
                 schedule_to_close_timeout=policies.READ_LIMIT,
                 retry_policy=policies.READ,
             )
@@ -167,6 +170,7 @@ class OrderCalls:
                 TradingActivities.cancel_order,
                 self._ref(record),
                 start_to_close_timeout=policies.READ_TIMEOUT,
+                heartbeat_timeout=policies.READ_HEARTBEAT,
                 schedule_to_close_timeout=policies.READ_LIMIT,
                 retry_policy=policies.READ,
             )
@@ -191,6 +195,7 @@ class OrderCalls:
                     held_by=held_by,
                 ),
                 start_to_close_timeout=policies.READ_TIMEOUT,
+                heartbeat_timeout=policies.READ_HEARTBEAT,
                 schedule_to_close_timeout=policies.READ_LIMIT,
                 retry_policy=policies.READ,
             )

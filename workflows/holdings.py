@@ -15,6 +15,8 @@ with workflow.unsafe.imports_passed_through():
 from workflows import policies
 
 PLACE_TIMEOUT = timedelta(seconds=60)
+# A comparison that is lost with its worker would keep the next pass from starting.
+PLACE_HEARTBEAT = timedelta(seconds=6)
 PLACES_AT_ONCE = 4
 # A place that cannot be compared now has its turn in the next pass.
 _FEW = RetryPolicy(maximum_attempts=2)
@@ -35,6 +37,7 @@ class HoldingsPass:
         found = await workflow.execute_activity_method(
             HoldingsActivities.holdings_places,
             start_to_close_timeout=policies.READ_TIMEOUT,
+            heartbeat_timeout=policies.READ_HEARTBEAT,
             retry_policy=policies.READ,
         )
         turns = asyncio.Semaphore(PLACES_AT_ONCE)
@@ -56,6 +59,7 @@ async def _compare(place: HoldingsPlace, before: ComparedHoldings | None) -> Com
             HoldingsActivities.compare_holdings,
             CompareHoldings(place=place, sightings=sightings, after=after),
             start_to_close_timeout=PLACE_TIMEOUT,
+            heartbeat_timeout=PLACE_HEARTBEAT,
             retry_policy=_FEW,
         )
     except ActivityError as error:
