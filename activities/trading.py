@@ -28,7 +28,7 @@ from domain.messages import (
     RecallOrder,
     ReleaseShares,
 )
-from domain.orders import Answer, AnswerKind, Attempt, Side
+from domain.orders import Answer, AnswerKind, Attempt, Side, WalletHolding
 from domain.ports import Book, CancelOutcome, Clock, MarketData, Signals, Trading, Venues
 from domain.positions import PositionKey
 from domain.quotes import MAX_LADDER_LEVELS
@@ -276,6 +276,7 @@ class TradingActivities:
             data.instrument(request.token_id), _book_if_any(data, request.token_id)
         )
         await self._instruments.put(instrument)
+        holder = await self._holder(request) if request.holder else None
         if book is None and not instrument.state.is_final:
             raise UnknownToken("the venue keeps no book for this token")
         return FreshRead(
@@ -284,7 +285,18 @@ class TradingActivities:
             asks=book.asks[:MAX_LADDER_LEVELS] if book is not None else (),
             last=book.last if book is not None else None,
             holding=await self._ledger.holding(_key_of(request)),
+            holder=holder,
         )
+
+    async def _holder(self, request: ReadMarket) -> WalletHolding | None:
+        """Return the wallet that holds most of the token; None without credentials, which the claim shows."""
+        place = (request.account_id, request.venue, request.mode)
+        try:
+            wallet = await self._venues.wallet(*place, holding=request.token_id)
+            trading = await self._venues.trading(*place, wallet.wallet_id)
+        except CredentialsMissing:
+            return None
+        return WalletHolding(wallet=wallet, shares=(await trading.holding(request.token_id)).amount)
 
     @activity.defn
     @beating()

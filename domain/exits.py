@@ -23,7 +23,17 @@ from domain.amounts import (
 from domain.errors import InvalidInput
 from domain.ids import AccountId, OrderId, attempt_salt
 from domain.money import EXACT, Price, Shares, Usd, ceil_to_tick, floor_to_tick, is_on_tick, plain
-from domain.orders import RESTING, Attempt, Instrument, Mode, Purpose, Side, TimeInForce, WalletIdentity
+from domain.orders import (
+    RESTING,
+    Attempt,
+    Instrument,
+    Mode,
+    Purpose,
+    Side,
+    TimeInForce,
+    WalletHolding,
+    WalletIdentity,
+)
 from domain.quotes import Ladder
 
 _ZERO = Decimal(0)
@@ -91,6 +101,25 @@ class ExitRequest:
     lowest: Price | None
     timestamp_ms: int
     min_notional_usd: Usd = _ZERO
+
+
+def sold_by(
+    wallet: WalletIdentity, available: Shares | None, holder: WalletHolding | None
+) -> tuple[WalletIdentity, Shares | None]:
+    """Return who signs an exit's attempt, and how many shares may be asked of that wallet.
+
+    Shares stay with the wallet that bought them, and no order can take from two: where the venue refused for
+    want of shares, the wallet that holds most sells what it has, and the next attempt asks for the rest.
+
+    Args:
+        wallet: who signs as long as nobody knows better.
+        available: what no other unsettled sell holds; None for all.
+        holder: the wallet that holds most, None when nobody asked. One that holds nothing is not believed:
+            the venue's balances lag.
+    """
+    if holder is None or not sellable_shares(holder.shares):
+        return wallet, available
+    return holder.wallet, holder.shares if available is None else min(available, holder.shares)
 
 
 def build_exit(request: ExitRequest) -> ExitBuild:

@@ -21,6 +21,7 @@ from domain.orders import (
     Side,
     TimeInForce,
     VenueOrderStatus,
+    WalletHolding,
     WalletIdentity,
 )
 from domain.quotes import Ladder, Level
@@ -381,6 +382,7 @@ class FreshRead:
     asks: tuple[Level, ...]
     last: Decimal | None
     holding: Holding
+    holder: WalletHolding | None = None  # who holds most of the token, where that was asked
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -412,13 +414,18 @@ class OrderStart:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ReadMarket:
-    """Argument of `read_market`."""
+    """Argument of `read_market`.
+
+    Attributes:
+        holder: whether to ask, too, which of the account's wallets can sell most of the token.
+    """
 
     account_id: AccountId
     venue: str
     mode: Mode
     market_id: MarketId
     token_id: TokenId
+    holder: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -249,6 +249,14 @@ def can_become(state: OrderState, following: OrderState) -> bool:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class WalletHolding:
+    """What one wallet holds of a token by the venue's own word. Shares."""
+
+    wallet: WalletIdentity
+    shares: Decimal
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class OrderRow:
     """The projection of an order: written by its host alone, guarded by `version` (microseconds)."""
 

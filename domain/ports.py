@@ -280,6 +280,10 @@ class Venues(Protocol):
         """
         ...
 
+    def wallets_changed(self, account_id: AccountId, venue: str) -> None:
+        """Take in that an account's wallets are others now; what this process knows of them is old."""
+        ...
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Region:

@@ -187,6 +187,10 @@ class AccountVenues:
         held = [((await session.holding(holding)).amount, wallet) for wallet, session in sessions]
         return max(held, key=lambda pair: pair[0])[1]  # the first of equals: the one of new orders
 
+    def wallets_changed(self, account_id: AccountId, venue: str) -> None:
+        """Look again at the wallets before the next order; other processes do so within a minute."""
+        self._holders.pop((account_id, venue), None)
+
     def _paper_session(self, place: Place) -> PaperTrading:
         account_id, venue = place
         data = self.market_data(venue)

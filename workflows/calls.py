@@ -106,8 +106,8 @@ class OrderCalls:
         self._identity = identity
         self._tuning = tuning
 
-    def read_market(self) -> ActivityHandle[FreshRead]:
-        """Start to read the book, the instrument and the holding. Fails after a limit."""
+    def read_market(self, *, holder: bool) -> ActivityHandle[FreshRead]:
+        """Start to read book, instrument and holding, and who holds most if asked. Fails after a limit."""
         identity = self._identity
         return workflow.start_activity_method(
             TradingActivities.read_market,
@@ -117,6 +117,7 @@ class OrderCalls:
                 mode=identity.mode,
                 market_id=identity.market_id,
                 token_id=identity.token_id,
+                holder=holder,
             ),
             start_to_close_timeout=policies.READ_TIMEOUT,
             heartbeat_timeout=policies.READ_HEARTBEAT,

@@ -214,13 +214,14 @@ class OrderExecution:
                 ladder=desk.ladder or Ladder(()),
                 available=desk.available,
                 timestamp_ms=now_ms(),
+                holder=desk.holder,
             )
         )
 
     async def _read_book(self) -> bool:
         """Read the book; False when the venue could not be asked, or a cancel was first."""
         desk = self._desk
-        reading = desk.calls.read_market()
+        reading = desk.calls.read_market(holder=desk.asks_holder)
         await workflow.wait_condition(lambda: reading.done() or desk.cancel_requested)
         if not reading.done():
             reading.cancel()
@@ -234,6 +235,7 @@ class OrderExecution:
                 raise
             return False
         desk.host.learned(read, read.holding)
+        desk.holder = read.holder
         levels = read.bids if desk.identity.side is Side.SELL else read.asks
         desk.ladder, desk.ladder_at_ms = Ladder(levels), now_ms()
         return True

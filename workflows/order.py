@@ -18,6 +18,7 @@ with workflow.unsafe.imports_passed_through():
         build_exit,
         build_order,
         gtd_expiration_s,
+        sold_by,
     )
     from domain.messages import (
         ORDER_REVISION,
@@ -136,16 +137,17 @@ class Order:
         start, wanted = self._start, self._rest()
         if self._holding is not None:
             wanted = max(min(self._holding.shares, wanted), ZERO)
+        wallet, available = sold_by(start.wallet, request.available, request.holder)
         return ExitRequest(
             order_id=start.order_id,
             attempt=request.attempt,
             account_id=start.account_id,
             venue=start.venue,
             mode=start.mode,
-            wallet=start.wallet,
+            wallet=wallet,
             instrument=self._instrument,
             wanted_shares=wanted,
-            available_shares=wanted if request.available is None else request.available,
+            available_shares=wanted if available is None else available,
             ladder=request.ladder,
             reference_price=None,
             slippage_points=Decimal(start.tuning.slippage_points),

@@ -19,7 +19,7 @@ with workflow.unsafe.imports_passed_through():
         RuleProjection,
         Tuning,
     )
-    from domain.orders import OrderState
+    from domain.orders import OrderState, WalletHolding
     from domain.quotes import Ladder
     from domain.settlement import backoff_ms
 
@@ -37,6 +37,7 @@ class BuildRequest:
     ladder: Ladder
     available: Decimal | None
     timestamp_ms: int
+    holder: WalletHolding | None = None
 
 
 class ExecutionHost(Protocol):
@@ -91,6 +92,8 @@ class OrderDesk:
         self.fruitless = carry.fruitless if carry else 0  # looks and attempts in a row that filled nothing
         self.refused = ""  # the latest reason why nothing was filled
         self.available: Decimal | None = None  # what a claim left free of the shares that are wanted
+        self.asks_holder = False  # the venue refused for want of shares: another wallet may hold the rest
+        self.holder: WalletHolding | None = None
         self.ladder: Ladder | None = None
         self.ladder_at_ms = 0
         self._updates = 0

@@ -166,6 +166,7 @@ class Placing:
             await desk.wait_for_person(desk.refused)
             return step
         if _is_short(result):
+            desk.asks_holder = True
             await desk.calls.release_shares(())
         await desk.wait_fruitlessly(desk.refused or "nothing matched")
         return step

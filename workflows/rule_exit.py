@@ -54,7 +54,9 @@ class RuleExit:
         state = self._state
         state.sold_now = self.sold
         built = build_exit(
-            state.exit_request(request.attempt, request.ladder, request.available, request.timestamp_ms)
+            state.exit_request(
+                request.attempt, request.ladder, request.available, request.timestamp_ms, request.holder
+            )
         )
         if state.fired is None and not isinstance(built, NoOrder):
             # An exit that was found under way, begun by a condition that nobody remembers: what is left of

@@ -7,7 +7,7 @@ from decimal import Decimal
 from temporalio import workflow
 
 with workflow.unsafe.imports_passed_through():
-    from domain.exits import ExitRequest
+    from domain.exits import ExitRequest, sold_by
     from domain.ids import OrderId, exit_order_id
     from domain.messages import (
         EventRow,
@@ -21,7 +21,7 @@ with workflow.unsafe.imports_passed_through():
         RuleStatus,
         Severity,
     )
-    from domain.orders import Instrument
+    from domain.orders import Instrument, WalletHolding
     from domain.quotes import Ladder, price_rules_of
     from domain.rules.crossing import Crossing
     from domain.rules.definition import RuleDefinition
@@ -242,16 +242,22 @@ class RuleState:
         return lowest_price_fired(self.fired, self.resolved)
 
     def exit_request(
-        self, attempt: int, ladder: Ladder, available: Decimal | None, now_ms: int
+        self,
+        attempt: int,
+        ladder: Ladder,
+        available: Decimal | None,
+        now_ms: int,
+        holder: WalletHolding | None = None,
     ) -> ExitRequest:
         """Return what the next exit attempt is built from."""
         start = self.start
+        wallet, available = sold_by(start.wallet, available, holder)
         seller = Seller(
             order_id=self.exit_order_id,
             account_id=start.account_id,
             venue=start.venue,
             mode=start.mode,
-            wallet=start.wallet,
+            wallet=wallet,
             instrument=self.instrument,
             held_shares=self.holding.shares,
             sold_shares=self.sold.shares,

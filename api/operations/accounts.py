@@ -68,6 +68,7 @@ async def store_credentials(
         funder=body.funder,
         actor=caller.key_id,
     )
+    services.venues.wallets_changed(account.account_id, body.venue)
     return CredentialsAnswer(
         venue=body.venue,
         wallet_id=wallet.wallet_id,

@@ -242,6 +242,9 @@ class FakeVenues:
     paper: dict[AccountId, FakeSession] = field(default_factory=dict)
     live: dict[AccountId, dict[WalletIdentity, FakeSession]] = field(default_factory=dict)
 
+    def wallets_changed(self, account_id: AccountId, venue: str) -> None:
+        """Nothing is cached here."""
+
     def give(self, account_id: AccountId, **holdings: str) -> FakeSession:
         """Give an account a new wallet, in use from now on, with holdings named `t<token>`; its session."""
         wallets = self.live.setdefault(account_id, {})

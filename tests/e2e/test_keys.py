@@ -1,10 +1,13 @@
 """Credentials that change while an exit is under way: it goes on with new ones, or waits for a person."""
 
 import asyncio
+import secrets
 
+from eth_account import Account
 from py_clob_client_v2 import ClobClient
 
-from tests.e2e.scene import IN_THE_STACKS_LOOP, Holdfast, Trader, posts_by_id
+from tests.e2e.scene import IN_THE_STACKS_LOOP, START_USD, Holdfast, Trader, posts_by_id, stop_at
+from tests.e2e.waiting import until
 
 pytestmark = IN_THE_STACKS_LOOP
 
@@ -53,3 +56,21 @@ async def test_exit_whose_key_was_revoked_waits_blocked_with_an_alarm_and_sells_
     await scene.rule.done()
     assert len(await scene.market.orders()) == 1
     await scene.audit()
+
+
+async def test_shares_that_two_wallets_hold_are_all_sold_each_by_its_own(holdfast: Holdfast) -> None:
+    trader, market = await holdfast.open_trader(), await holdfast.open_market()
+    await trader.buy(market, "30")
+    second = Account.from_key(secrets.token_bytes(32))
+    await holdfast.admin.set_wallet(second.address, collateral=START_USD)
+    trader.key = "0x" + bytes(second.key).hex()
+    await trader.store_key()
+    await trader.order(market, "BUY", "10", "0.60")
+    await until(lambda: trader.position(market), lambda p: p["shares"] == "40", "both purchases")
+    rule = await trader.arm(market, stop_at("0.50"))
+    await market.watched()
+    await market.quote("0.40")
+    row = await rule.done()
+    assert row["sold_shares"] == "40"
+    sold = {order.maker_address.lower(): order.size_matched for order in await market.orders()}
+    assert sold == {trader.address.lower(): "30", second.address.lower(): "10"}

@@ -29,7 +29,16 @@ from domain.messages import (
     ReleaseShares,
     Severity,
 )
-from domain.orders import Answer, AnswerKind, Attempt, OrderRow, RebuildReason, Side, VenueOrderStatus
+from domain.orders import (
+    Answer,
+    AnswerKind,
+    Attempt,
+    OrderRow,
+    RebuildReason,
+    Side,
+    VenueOrderStatus,
+    WalletHolding,
+)
 from domain.ports import CancelOutcome
 from domain.quotes import Level
 from tests.domain.builders import START, make_instrument
@@ -66,6 +75,7 @@ class FakeExchange:
         self.replies: deque[Reply] = deque()
         self.absent = True  # what `confirm_absent` finds
         self.refuses_cancel = 0
+        self.holders: deque[WalletHolding] = deque()  # what the venue says, one after the other, when asked
         self.unreadable = 0  # reads of the book that fail from now on
         self.keyless = 0  # look-ups from now on for which the account has no key
         self.signals = True  # a stream tells hosts of fills
@@ -261,6 +271,7 @@ class FakeExchange:
             asks=(),
             last=None,
             holding=self.holding(),
+            holder=self.holders.popleft() if request.holder and self.holders else None,
         )
 
     @activity.defn

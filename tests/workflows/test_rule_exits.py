@@ -4,9 +4,11 @@ from dataclasses import replace
 from decimal import Decimal
 
 from domain import messages
+from domain.ids import WalletId
 from domain.messages import RulePhase, RuleStatus
-from domain.orders import AnswerKind, MarketState, OrderState, RebuildReason
+from domain.orders import AnswerKind, MarketState, OrderState, RebuildReason, WalletHolding
 from domain.quotes import Quote
+from tests.domain.builders import WALLET
 from tests.fakes.exchange import FakeExchange, accepts, answers, fills, held, reduced, refused
 from tests.workflows.floor import STOP, TARGET, Floor, now_ms, quick
 
@@ -90,6 +92,33 @@ async def test_an_attempt_absent_everywhere_is_settled_after_its_time(floor: Flo
 
     assert [attempt.attempt for attempt in exchange.attempts] == [1, 1, 2]
     assert exchange.calls["confirm_absent"] == 1
+
+
+async def test_shares_in_two_wallets_are_sold_by_each_in_turn(floor: Floor, exchange: FakeExchange):
+    other = replace(WALLET, wallet_id=WalletId("wal_2"))
+    exchange.script(answers(AnswerKind.REBUILD, rebuild=RebuildReason.BALANCE_SHORT))
+    exchange.holders.extend(
+        (WalletHolding(wallet=other, shares=D(7)), WalletHolding(wallet=WALLET, shares=D(3)))
+    )
+    rule = await floor.arm()
+    await rule.cross("0.39")
+    await rule.result()
+
+    asked = [(attempt.shares, attempt.wallet.wallet_id) for attempt in exchange.attempts]
+    assert asked == [(D(10), "wal_1"), (D(7), "wal_2"), (D(3), "wal_1")]
+    assert exchange.sold == D(10)
+
+
+async def test_a_wallet_that_seems_empty_after_a_refusal_is_asked_for_all_again(
+    floor: Floor, exchange: FakeExchange
+):
+    exchange.script(answers(AnswerKind.REBUILD, rebuild=RebuildReason.BALANCE_SHORT))
+    exchange.holders.append(WalletHolding(wallet=WALLET, shares=D(0)))
+    rule = await floor.arm()
+    await rule.cross("0.39")
+    await rule.result()
+
+    assert [attempt.shares for attempt in exchange.attempts] == [D(10), D(10)]
 
 
 async def test_a_blocked_exit_waits_alarms_once_and_goes_on(floor: Floor, exchange: FakeExchange):
