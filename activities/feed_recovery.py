@@ -31,6 +31,9 @@ RECENT = timedelta(minutes=10)
 ROWS_AT_A_TIME = 1_000
 REST_S = 0.02
 RETRY_S = 0.5
+# What stood on a token before its first rule was armed was seen to stand only if somebody watched the token.
+# Nobody knows that afterwards, so it is believed for as long as a quote may be old.
+STANDS_FOR = timedelta(seconds=20)
 UPDATE_TAKES = timedelta(seconds=15)  # a silent token's book is confirmed that often by REST
 
 Since = Mapping[str, datetime]
@@ -38,10 +41,16 @@ Since = Mapping[str, datetime]
 
 @dataclass(frozen=True, slots=True)
 class _Armed:
-    """The watches with which a recovery began."""
+    """The watches with which a recovery began.
+
+    Attributes:
+        since: From when on each is shown the tape.
+        armed_at: When each was armed; earlier where it is shown only the last minutes.
+    """
 
     rows: Sequence[WatchRow]
     since: Since
+    armed_at: Since
     marks: SavedMarks
     blind: Blind | None
 
@@ -82,8 +91,8 @@ class Recovery:
         since = await self._watches.armed_since([row.rule_id for row in rows])
         recent = self._recent(rows, since, blind)
         old = [row for row in rows if recent[row.rule_id] > since[row.rule_id]]
-        self._unshown = _Armed(old, since, marks, blind) if old else None
-        replay = await self._replay(self._board, self._intake, _Armed(rows, recent, marks, blind))
+        self._unshown = _Armed(old, since, since, marks, blind) if old else None
+        replay = await self._replay(self._board, self._intake, _Armed(rows, recent, since, marks, blind))
         # A rule begins with the marks that its generation was armed with. Those reached since come last: they
         # are as high as the price ever went, and a row from before that high would lie below a level that did
         # not stand yet, and sell for nothing.
@@ -121,11 +130,9 @@ class Recovery:
         slowly: bool = False,
     ) -> TapeReplay:
         """Put watches on a board and show each the tape since its time, by the very same index."""
-        oldest: dict[str, datetime] = {}
-        for row in armed.rows:
-            began = armed.since[row.rule_id]
-            oldest[row.token_id] = min(began, oldest.get(row.token_id, began))
-        standing = await self._tape.standing(self._shard.venue, oldest)
+        oldest, first = _oldest(armed.rows, armed.since), _oldest(armed.rows, armed.armed_at)
+        found = await self._tape.standing(self._shard.venue, oldest)
+        standing = [entry for entry in found if entry.ts >= first[entry.token_id] - STANDS_FOR]
         replay = TapeReplay(board, outlet, await self._unseen(oldest, armed.blind))
         pages = self._slowly(oldest) if slowly else self._tape.pages(self._shard.venue, oldest)
         shown = await replay.run(armed.rows, armed.since, armed.marks.carried, standing, pages)
@@ -185,6 +192,14 @@ class _Late:
     def deliver(self, crossings: Sequence[Crossing]) -> None:
         """Hand out what still concerns its rule."""
         self._intake.deliver_late(crossings)
+
+
+def _oldest(rows: Sequence[WatchRow], times: Since) -> dict[str, datetime]:
+    """Return the earliest time of each token's rules."""
+    oldest: dict[str, datetime] = {}
+    for row in rows:
+        oldest[row.token_id] = min(times[row.rule_id], oldest.get(row.token_id, times[row.rule_id]))
+    return oldest
 
 
 def _wall_time(moment: Moment) -> datetime:

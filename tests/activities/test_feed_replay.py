@@ -125,6 +125,21 @@ async def test_price_that_stood_beyond_when_the_rule_was_armed_is_confirmed_from
     assert (crossing.beyond_since_ms, crossing.observed_at_ms) == (floor.unix_ms(-20), floor.unix_ms(-15))
 
 
+async def test_high_of_before_a_token_was_watched_again_is_no_mark(floor):
+    floor.taped(-86_400, "0.90", "0.92")
+    floor.watch(TRAIL, armed_s=-60)
+    floor.taped(-50, "0.60", "0.62")
+    assert await replayed(floor) == []
+
+
+async def test_high_that_stood_quietly_since_the_arming_is_the_mark(floor):
+    floor.watch(TRAIL, armed_s=-3_600)
+    floor.taped(-1_800, "0.90", "0.92")
+    floor.taped(-50, "0.60", "0.62")
+    (crossing,) = await replayed(floor)
+    assert crossing.mark == D("0.91")
+
+
 async def test_rule_armed_while_no_feed_ran_is_not_judged_by_what_stood_before(floor):
     floor.taped(-30, "0.39", "0.40")
     floor.watch(STOP, armed_s=-20)
