@@ -171,6 +171,8 @@ class Database:
                 },
             },
         )
+        # One statement is its own transaction: begin and commit would be round trips of their own.
+        self._reading = self._engine.execution_options(isolation_level="AUTOCOMMIT")
         self.hot = HotPool(
             self._dsn,
             size=hot_pool_size,
@@ -187,6 +189,22 @@ class Database:
         """
         try:
             async with self._engine.begin() as connection:
+                yield connection
+        except BaseException as error:
+            failure = storage_unavailable(error)
+            if failure is None:
+                raise
+            raise failure from error
+
+    @asynccontextmanager
+    async def reading(self) -> AsyncGenerator[AsyncConnection]:
+        """Lend an ordinary connection for single reads, each of which sees a moment of its own.
+
+        Raises:
+            StorageUnavailable: Postgres cannot be reached now.
+        """
+        try:
+            async with self._reading.connect() as connection:
                 yield connection
         except BaseException as error:
             failure = storage_unavailable(error)

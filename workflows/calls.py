@@ -6,7 +6,7 @@ from datetime import timedelta
 from typing import TypeVar
 
 from temporalio import workflow
-from temporalio.exceptions import ActivityError, is_cancelled_exception
+from temporalio.exceptions import ActivityError, FailureError, is_cancelled_exception
 from temporalio.workflow import ActivityCancellationType, ActivityHandle
 
 with workflow.unsafe.imports_passed_through():
@@ -48,7 +48,9 @@ async def at_once(
         return await workflow.execute_local_activity_method(
             method, argument, schedule_to_close_timeout=policies.LOCAL_LIMIT, retry_policy=policies.LOCAL
         )
-    except ActivityError as error:
+    except FailureError as error:
+        # Not only an ActivityError: one that timed out comes back from history as the bare time-out, and
+        # a replay that let it pass would end the workflow where it had gone on.
         if is_cancelled_exception(error):
             raise
     return await _surely(method, argument)

@@ -3,10 +3,13 @@
 All of it is read, nothing is written; whoever is refused here has changed nothing.
 """
 
-from collections.abc import Sequence
+import asyncio
+from collections.abc import AsyncGenerator, Coroutine, Sequence
+from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from datetime import datetime
 from decimal import Decimal
+from typing import TypeVar
 
 from api.deps import AccountContext, Services
 from api.problems import FieldError, Invalid, invalid
@@ -22,6 +25,8 @@ from domain.rules.index import TriggerIndex
 from domain.rules.levels import ResolvedRule, UnresolvableRule, resolve
 from domain.rules.resolved import FiringTime
 from domain.rules.watch import Watch
+
+T = TypeVar("T")
 
 _PROBE = "probe"
 
@@ -80,16 +85,35 @@ async def check_rule(
         CredentialsMissing: The venue cannot be asked what the account holds.
         VenueError: The venue could not answer.
     """
-    found = await judge_rule(services, context, definition, now)
-    if found.unasked is not None:
-        raise found.unasked
-    errors, checked = found.errors, found.checked
-    if checked is not None and not (errors or definition.allow_immediate):
-        book = await services.venues.market_data(definition.venue).book(checked.instrument.token_id)
-        errors += immediate_errors(checked.resolved, book.quote)
-    if errors or checked is None:
-        raise Invalid(errors)
-    return checked
+    # Read beside everything else, since the venue is far away; heeded only when all else is well.
+    async with _beside(_present_quote(services, definition)) as present:
+        found = await judge_rule(services, context, definition, now)
+        if found.unasked is not None:
+            raise found.unasked
+        errors, checked = found.errors, found.checked
+        if checked is not None and not (errors or definition.allow_immediate):
+            errors += immediate_errors(checked.resolved, await present)
+        if errors or checked is None:
+            raise Invalid(errors)
+        return checked
+
+
+@asynccontextmanager
+async def _beside(work: Coroutine[object, object, T]) -> AsyncGenerator[asyncio.Task[T]]:
+    """Run something beside a block; what comes of it counts only where the block awaits it."""
+    task = asyncio.create_task(work)
+    try:
+        yield task
+    finally:
+        task.cancel()
+        await asyncio.gather(task, return_exceptions=True)
+
+
+async def _present_quote(services: Services, definition: RuleDefinition) -> Quote:
+    if definition.allow_immediate or not _is_plausible(definition.token_id):
+        return Quote(None, None, None)
+    book = await services.venues.market_data(definition.venue).book(TokenId(definition.token_id))
+    return book.quote
 
 
 async def judge_rule(
@@ -101,10 +125,12 @@ async def judge_rule(
         Invalid: The venue or the token is unknown, or the market never trades again.
         VenueError: The venue could not answer.
     """
-    instrument = await tradable_instrument(services, definition.venue, definition.token_id)
+    instrument, holding = await asyncio.gather(
+        tradable_instrument(services, definition.venue, definition.token_id),
+        _holding(services, context, definition),
+    )
     faults, refusals = _market_errors(definition, instrument), list[FieldError]()
     named = definition.model_copy(update={"market_id": instrument.market_id})
-    holding = await _holding(services, context, named)
     held, unasked = holding.shares, None
     try:
         held = await _held(services, context, named, holding)
@@ -129,12 +155,12 @@ async def tradable_instrument(services: Services, venue: str, token_id: str) -> 
     Raises:
         Invalid: The venue or the token is unknown, or the market never trades again.
     """
-    if not (token_id and token_id.isprintable() and token_id.isascii() and " " not in token_id):
+    if not _is_plausible(token_id):
         raise invalid(
             "token_id", "name the token to watch" if not token_id else _UNKNOWN_TOKEN, "unknown_token"
         )
     try:
-        instrument = await services.venues.market_data(venue).instrument(TokenId(token_id))
+        instrument = await services.instruments.instrument(venue, TokenId(token_id))
     except UnknownVenue:
         raise invalid("venue", "there is no venue of this name", "unknown_venue") from None
     except UnknownToken:
@@ -144,6 +170,10 @@ async def tradable_instrument(services: Services, venue: str, token_id: str) -> 
         code, reason = ("market_resolved", "is resolved") if resolved else ("market_closed", "is closed")
         raise invalid("token_id", f"the market of this token {reason}: nothing can be sold any more", code)
     return instrument
+
+
+def _is_plausible(token_id: str) -> bool:
+    return bool(token_id) and token_id.isprintable() and token_id.isascii() and " " not in token_id
 
 
 _UNKNOWN_TOKEN = "the venue knows no such token"  # noqa: S105 - a sentence, not a secret

@@ -57,7 +57,7 @@ class Accounts:
 
     async def get(self, account_id: AccountId) -> Account | None:
         """Return an account, None when there is none."""
-        async with self._database.transaction() as connection:
+        async with self._database.reading() as connection:
             rows = await read_rows(
                 connection, select(_TABLE).where(AccountRecord.account_id == account_id), _ACCOUNT
             )

@@ -96,7 +96,7 @@ class Rules:
         Raises:
             StorageUnavailable: Postgres cannot be reached now.
         """
-        async with self._database.transaction() as connection:
+        async with self._database.reading() as connection:
             rows = await read_rows(
                 connection, _readable(account_id).where(RuleRecord.rule_id == rule_id), _RULE
             )

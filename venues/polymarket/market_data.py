@@ -3,6 +3,7 @@
 import asyncio
 from collections.abc import Sequence
 from contextlib import AbstractAsyncContextManager
+from typing import TypeAlias
 
 import orjson
 import structlog
@@ -27,6 +28,9 @@ from venues.polymarket.schemas import (
 
 _log = structlog.get_logger(__name__)
 _NOT_FOUND = frozenset({400, 404})
+
+MarketForms: TypeAlias = tuple[ClobMarketPayload | None, CompactMarketPayload | None]
+"""A market in the CLOB's long and its compact form; None for what it does not list."""
 
 
 class PolymarketMarketData:
@@ -64,13 +68,11 @@ class PolymarketMarketData:
         """
         if not token_id.isdecimal():
             raise UnknownToken("a token id is a decimal number")
-        (gamma, readable), condition = await asyncio.gather(
-            self._gamma_market(token_id), self._condition_of(token_id)
+        (gamma, readable), (market, compact) = await asyncio.gather(
+            self._gamma_market(token_id), self._listed(token_id)
         )
-        condition = condition or (gamma.condition_id if gamma is not None else None)
-        if condition is None:
-            raise _unlisted(readable)
-        market, compact = await asyncio.gather(self._market(condition), self._compact_market(condition))
+        if market is None and gamma is not None:
+            market, compact = await self._market_forms(gamma.condition_id)
         if market is None or not market.tokens:
             if gamma is None:
                 raise _unlisted(readable)
@@ -133,6 +135,14 @@ class PolymarketMarketData:
         condition = parsing.read_payload(MarketOfTokenPayload, checked(reply).body).condition_id
         self._conditions[token_id] = condition
         return condition
+
+    async def _listed(self, token_id: TokenId) -> MarketForms:
+        """Return the market that the CLOB lists for a token."""
+        condition = await self._condition_of(token_id)
+        return (None, None) if condition is None else await self._market_forms(condition)
+
+    async def _market_forms(self, condition: str) -> MarketForms:
+        return await asyncio.gather(self._market(condition), self._compact_market(condition))
 
     async def _market(self, condition: str) -> ClobMarketPayload | None:
         reply = await send(self._clob, "GET", f"/markets/{condition}")
