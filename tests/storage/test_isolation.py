@@ -6,7 +6,7 @@ from collections.abc import Awaitable, Callable
 import pytest
 
 from domain.ids import AccountId, OrderId, RuleId
-from domain.messages import OrderProjection
+from domain.messages import OrderProjection, RulePhase, RuleStatus
 from domain.orders import Mode
 from domain.positions import PositionKey
 from storage.records import Page
@@ -34,21 +34,24 @@ SYSTEM_READS = {
 class Owned:
     """What one account has in every table that accounts read."""
 
-    def __init__(self, store: Store, rule: RuleId, order: OrderId) -> None:
-        self.store, self.rule, self.order = store, rule, order
+    def __init__(self, store: Store, rule: RuleId, order: OrderId, ended: RuleId) -> None:
+        self.store, self.rule, self.order, self.ended = store, rule, order, ended
 
 
 @pytest.fixture
 async def owned(store: Store) -> Owned:
-    rule, order = rule_id(), order_id()
+    rule, order, ended = rule_id(), order_id(), rule_id()
     await store.hold("10")
     await store.projections.apply(
         store.rule_projection(rule, events=(store.event("e", rule=rule),)),
         OrderProjection(order=store.order_row(order), events=(store.event("e", order=order),)),
     )
+    await store.projections.apply(
+        store.rule_projection(ended, status=RuleStatus.CANCELED, phase=RulePhase.DONE, armed=None)
+    )
     await store.granted(store.attempt(order_id(), "1"))
     await pass_visible_edge(store.database)
-    return Owned(store, rule, order)
+    return Owned(store, rule, order, ended)
 
 
 @pytest.fixture
@@ -65,6 +68,7 @@ def _key(owned: Owned, account: AccountId) -> PositionKey:
 
 READS: dict[str, Read] = {
     "Rules.get": lambda o, a: Rules(o.store.database).get(a, o.rule),
+    "Rules.ended_at": lambda o, a: Rules(o.store.database).ended_at(a, o.ended),
     "Rules.page": lambda o, a: Rules(o.store.database).page(a),
     "Rules.count_by_status": lambda o, a: Rules(o.store.database).count_by_status(a),
     "Rules.count_by_phase": lambda o, a: Rules(o.store.database).count_by_phase(a),
