@@ -23,6 +23,7 @@ from bench.chaos.evidence import (
     VenueOrder,
 )
 from bench.chaos.outages import Outages
+from bench.chaos.paths import CENT, START
 from bench.chaos.stage import AT_ONCE, START_USD, Armed, Stage, now_ms
 from domain.ids import RuleId, rule_workflow_id
 from domain.messages import RuleAnswer
@@ -115,8 +116,7 @@ async def _tape(stage: Stage, token: str, market: int) -> tuple[Sight, ...]:
     """Join the plan's rows with the moments at which the venue showed them."""
     state = await stage.admin.tape(stage.tapes[token])
     rows = stage.plan.markets[market].rows
-    first = rows[0]
-    before = Sight(0, first.bid, first.ask, first.last)  # the book at the entry price, until the tape began
+    before = Sight(0, START * CENT, (START + 1) * CENT, None)  # the entry's book, until the tape began
     shown = [
         Sight(frame.timestamp_ms, rows[frame.row].bid, rows[frame.row].ask, rows[frame.row].last)
         for frame in state.frames
