@@ -73,6 +73,6 @@ class PositionNews:
 
     async def _tell_rules(self, key: PositionKey, word: _Word) -> None:
         change = PositionChanged(holding=word.holding)
-        for rule_id in await self._rules.open_rules_on(key):
+        for rule_id in await self._rules.concerned_by(key):
             if rule_workflow_id(rule_id) not in word.heard:
                 await self._signals.position_changed(rule_id, change)

@@ -70,18 +70,28 @@ _PHASE_COUNT = TypeAdapter(_PhaseCount)
 
 
 # What an armed rule watches for follows from the position as `RuleState.wanted_shares` has it.
-_UNTOLD_SELECT = """SELECT r.rule_id,
+_KNOWS_ANOTHER = """(p.episode <> r.episode OR w.shares <> LEAST(
+            GREATEST(p.shares, 0),
+            CASE WHEN r.definition->'action'->>'type' = 'SELL_PARTIAL'
+                THEN GREATEST((r.definition->'action'->>'amount')::numeric - r.sold_shares, 0) END
+        ))"""
+# An exit under way waits for any news; an armed rule needs none that leaves it what it has to sell.
+_CONCERNED = f"""SELECT r.rule_id
+    FROM positions AS p JOIN rules AS r
+        ON r.account_id = p.account_id AND r.venue = p.venue AND r.mode = p.mode AND r.token_id = p.token_id
+    LEFT JOIN watches AS w USING (rule_id)
+    WHERE p.account_id = $1 AND p.venue = $2 AND p.mode = $3 AND p.token_id = $4
+        AND r.{OPEN}
+        AND (r.phase <> 'armed' OR w.rule_id IS NULL OR p.shares <= 0 OR {_KNOWS_ANOTHER})
+    ORDER BY r.rule_id"""  # noqa: S608 - fixed text
+_UNTOLD_SELECT = f"""SELECT r.rule_id,
         p.shares, p.average_entry, p.opened_at, p.episode, p.unconfirmed_shares, p.version
     FROM rules AS r JOIN watches AS w USING (rule_id) JOIN positions AS p
         ON p.account_id = r.account_id AND p.venue = r.venue AND p.mode = r.mode AND p.token_id = r.token_id
     WHERE r.phase = 'armed' AND r.status = 'ACTIVE' AND p.episode > 0
         AND r.updated_at < $1 AND p.updated_at < $1
-        AND (p.episode <> r.episode OR w.shares <> LEAST(
-            GREATEST(p.shares, 0),
-            CASE WHEN r.definition->'action'->>'type' = 'SELL_PARTIAL'
-                THEN GREATEST((r.definition->'action'->>'amount')::numeric - r.sold_shares, 0) END
-        ))
-    ORDER BY r.rule_id"""
+        AND {_KNOWS_ANOTHER}
+    ORDER BY r.rule_id"""  # noqa: S608 - fixed text
 
 
 class Rules:
@@ -160,6 +170,16 @@ class Rules:
         async with self._database.transaction() as connection:
             found = await connection.scalars(statement)
             return [RuleId(rule_id) for rule_id in found]
+
+    async def concerned_by(self, key: PositionKey) -> list[RuleId]:
+        """Return the open rules that need to hear what a position holds now.
+
+        Raises:
+            StorageUnavailable: Postgres cannot be reached now.
+        """
+        place = (key.account_id, key.venue, key.mode.value, key.token_id)
+        async with self._database.hot.connection() as connection:
+            return [RuleId(str(row["rule_id"])) for row in await connection.fetch(_CONCERNED, *place)]
 
     async def all_open(
         self, *, after: RuleId | None = None, limit: int = 1000, quiet_since: datetime | None = None

@@ -287,7 +287,7 @@ class FakeRules:
         self.open = []
         self.rows = {}
 
-    async def open_rules_on(self, key):
+    async def concerned_by(self, key):
         return list(self.open)
 
     async def find_any(self, rule_id):

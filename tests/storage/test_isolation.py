@@ -26,6 +26,7 @@ SYSTEM_READS = {
     "find_any",
     "watch_of",
     "untold",
+    "concerned_by",
     "listen",
     "busy_accounts",
 }

@@ -6,7 +6,7 @@ from decimal import Decimal
 
 from domain.ids import TokenId
 from domain.messages import OrderProjection, RulePhase, RuleStatus, Severity
-from domain.orders import Mode, OrderState
+from domain.orders import Mode, OrderState, Side
 from domain.rules.definition import SellPartial
 from storage.repositories.events import EventFilter, Events
 from storage.repositories.orders import OrderFilter, Orders
@@ -88,6 +88,27 @@ async def test_rules_that_watch_another_size_than_is_held_were_not_told(store: S
     found = {u.rule_id: u.holding.shares for u in await rules.untold(later)}
     assert {r: s for r, s in found.items() if r in (all_of_it, part, told)} == {all_of_it: 10, part: 10}
     assert all_of_it not in {u.rule_id for u in await rules.untold(later - timedelta(minutes=2))}
+
+
+async def test_rules_hear_of_a_position_only_where_it_changes_what_they_have_to_sell(store: Store) -> None:
+    rules, part, whole, exiting = Rules(store.database), rule_id(), rule_id(), rule_id()
+    action = SellPartial(type="SELL_PARTIAL", amount=Decimal(7))
+    partly = store.definition().model_copy(update={"action": action})
+    await store.hold("10")
+    for projection, watched in (
+        (store.rule_projection(part, definition=partly), "7"),
+        (store.rule_projection(whole), "10"),
+        (store.rule_projection(exiting, status=RuleStatus.TRIGGERED, phase=RulePhase.EXITING), "10"),
+    ):
+        assert projection.watch is not None
+        watch = replace(projection.watch, shares=Decimal(watched))
+        await store.projections.apply(replace(projection, watch=watch))
+
+    assert await rules.concerned_by(store.key) == [exiting]
+    await store.book(store.fill("sold 2", "2", side=Side.SELL))
+    assert await rules.concerned_by(store.key) == sorted([exiting, whole])
+    await store.book(store.fill("sold 8", "8", side=Side.SELL))
+    assert await rules.concerned_by(store.key) == sorted([exiting, whole, part])
 
 
 async def test_orders_are_filtered_by_state_and_rule(store: Store) -> None:
