@@ -20,7 +20,7 @@ else
 INSTALL := $(UV) pip install --quiet --compile-bytecode --python $(BIN)/python
 endif
 
-.PHONY: help setup demo demo-cluster up test test-slow lint format types bench bench-full soak chaos lock clean
+.PHONY: help setup demo demo-cluster up test test-slow lint format types bench bench-full soak day chaos lock clean
 
 help: ## List the targets
 	@printf 'Holdfast: durable trade protection on Temporal\n\nUsage: make <target>\n\n'
@@ -115,6 +115,9 @@ $(VENV)/.plots: bench/requirements.lock | $(VENV)/.packages
 
 soak: setup ## Let 2,000 idle rules stand an hour under moving prices; nothing may grow
 	@$(BIN)/python -m bench.soak $(ARGS)
+
+day: setup ## Play a day of prices in twenty minutes under rules that end and begin anew; nothing may grow
+	@$(BIN)/python -m bench.day $(ARGS)
 
 chaos: setup ## Kill everything at random under 1,000 exits, then compare venue, Postgres and Temporal
 	@$(BIN)/python -m bench.chaos --exits 1000 --recovery-budget 10 $(ARGS)
