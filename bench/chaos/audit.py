@@ -6,9 +6,19 @@ from dataclasses import dataclass
 from decimal import Decimal
 from enum import StrEnum
 
-from bench.chaos.evidence import Claim, Evidence, RuleEvidence, Sent, Span, Touch, Traded, VenueOrder
+from bench.chaos.evidence import (
+    Claim,
+    Evidence,
+    Post,
+    RuleEvidence,
+    Sent,
+    Span,
+    Touch,
+    Traded,
+    VenueOrder,
+)
 from bench.chaos.oracle import Fate, Tape, fate
-from bench.chaos.recovery import Circumstance, Recovery, recoveries
+from bench.chaos.recovery import ACCEPTED, Recovery, apart_share, recoveries
 
 DUST = Decimal("0.01")
 _ZERO = Decimal(0)
@@ -46,6 +56,8 @@ class Report:
     findings: tuple[Finding, ...]
     recoveries: tuple[Recovery, ...]
     began_ms: int = 0
+    apart_share: float = 0.0
+    """Of the time for which prices moved: how much of it stood apart for every exit."""
 
     def count(self, fault: Fault) -> int:
         """Return how many findings are of a kind."""
@@ -53,14 +65,13 @@ class Report:
 
     @property
     def recovery_s_max(self) -> float:
-        """The longest recovery of an exit that met anything, in seconds; 0 when nothing had to recover."""
-        met = (r.seconds for r in self.recoveries if r.circumstance is not Circumstance.UNDISTURBED)
-        return max(met, default=0.0)
+        """The longest wait of any exit, before or after a kill, in seconds, without what stood apart."""
+        return max((recovery.longest_s for recovery in self.recoveries), default=0.0)
 
     def late(self, budget_s: float) -> tuple[Recovery, ...]:
         """Return the exits that waited longer than a budget, undisturbed ones too, the slowest first."""
         late = (recovery for recovery in self.recoveries if recovery.is_late(budget_s))
-        return tuple(sorted(late, key=lambda r: -max(r.seconds, r.before_s)))
+        return tuple(sorted(late, key=lambda r: -r.longest_s))
 
 
 def audit(evidence: Evidence) -> Report:
@@ -77,6 +88,7 @@ def audit(evidence: Evidence) -> Report:
             recoveries(evidence.disturbances, evidence.rules, run.crossed_at_ms, run.posts_of_rule)
         ),
         began_ms=evidence.began_ms,
+        apart_share=apart_share(evidence.disturbances, Span(evidence.began_ms, evidence.ended_ms)),
     )
 
 
@@ -100,12 +112,16 @@ class _Audit:
         self._traded: defaultdict[tuple[str, str, str], Traded] = defaultdict(Traded)
         for order in evidence.venue_orders:
             self._traded[order.address.lower(), order.token_id, order.side] += order.traded
-        posts: defaultdict[str, list[int]] = defaultdict(list)
+        posts: defaultdict[str, list[Post]] = defaultdict(list)
         for post in evidence.posts:
-            posts[post.venue_order_id].append(post.at_ms)
+            posts[post.venue_order_id].append(post)
         self.posts_of_rule = {
             rule_id: sorted(
-                (Sent(at, claim.order_id) for claim in claims for at in posts[claim.venue_order_id]),
+                (
+                    Sent(post.at_ms, claim.order_id, claim.venue_order_id, post.outcome)
+                    for claim in claims
+                    for post in posts[claim.venue_order_id]
+                ),
                 key=lambda sent: sent.at_ms,
             )
             for rule_id, claims in self._claims_of_rule.items()
@@ -141,6 +157,7 @@ class _Audit:
 
     def findings(self) -> Iterator[Finding]:
         """Yield every difference."""
+        yield from self._fallen()
         yield from self._registered_twice()
         yield from self._sent_in_silence()
         yield from self._unclaimed()
@@ -153,10 +170,17 @@ class _Audit:
         yield from self._order_rows()
         yield from self._holdings()
 
+    def _fallen(self) -> Iterator[Finding]:
+        """What dies by itself is no excuse, and its gaps hide crossings that it had to see."""
+        for part, span in self._evidence.fallen:
+            from_s, to_s = ((at - self._evidence.began_ms) / 1000 for at in (span.from_ms, span.to_ms))
+            words = f"was down by itself from {from_s:.1f} to {to_s:.1f} s"
+            yield Finding(Fault.WRONG_FINAL_STATE, part, words)
+
     def _registered_twice(self) -> Iterator[Finding]:
         accepted: set[str] = set()
         for post in self._evidence.posts:
-            if post.outcome == "accepted":
+            if post.outcome == ACCEPTED:
                 if post.venue_order_id in accepted:
                     yield Finding(Fault.DUPLICATES, post.venue_order_id, "the venue accepted it twice")
                 accepted.add(post.venue_order_id)

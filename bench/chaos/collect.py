@@ -79,7 +79,9 @@ async def collect(stage: Stage, outages: Outages, database_url: str, temporal: C
         gaps=outages.gaps(),
         disturbances=(
             *outages.disturbances(),
-            *open_breakers(map(_breaker_change, breakers), until_ms, outages.returning_ms),
+            *open_breakers(
+                map(_breaker_change, breakers), outages.venue_faults(), until_ms, outages.returning_ms
+            ),
         ),
         holders=tuple([await _holder(stage, number) for number in range(len(stage.traders))]),
         rules=tuple(
@@ -104,6 +106,8 @@ async def collect(stage: Stage, outages: Outages, database_url: str, temporal: C
         fills={str(row["venue_order_id"]): _traded(row) for row in fills},
         silences=tuple(outages.silences),
         began_ms=stage.start_ms,
+        ended_ms=stage.start_ms + stage.plan.length_ms,
+        fallen=outages.unexplained(),
         prints=_prints(trades),
     )
 

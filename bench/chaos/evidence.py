@@ -28,6 +28,10 @@ class Span:
         """Say whether a moment lies within."""
         return self.from_ms <= at_ms <= self.to_ms
 
+    def touches(self, other: "Span") -> bool:
+        """Say whether a moment lies within both."""
+        return self.from_ms <= other.to_ms and other.from_ms <= self.to_ms
+
 
 @dataclass(frozen=True, slots=True)
 class Disturbance:
@@ -76,7 +80,7 @@ class RuleEvidence:
     Attributes:
         versions: Its condition lists, the first as armed, further ones as patched; `at_ms` is Unix time.
         touch: What a person did to it.
-        status, phase, detail, sold_shares, generation: Its row in Postgres.
+        status, phase, detail, sold_shares: Its row in Postgres; one that vanished is `MISSING`.
         result: Its workflow.
     """
 
@@ -117,10 +121,12 @@ class Post:
 
 @dataclass(frozen=True, slots=True)
 class Sent:
-    """One POST of an exit: when it arrived at the venue."""
+    """One POST of an exit: when it arrived at the venue, of which signed order, and what came of it."""
 
     at_ms: int
     order_id: str
+    venue_order_id: str
+    outcome: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -183,7 +189,7 @@ class Evidence:
 
     Attributes:
         seed: Of the run.
-        began_ms: When prices began to move; 0 where nobody asks.
+        began_ms, ended_ms: When prices began to move and when they stopped; 0 where nobody asks.
         until_ms: When the ledgers were read.
         tapes: Quotes of each token as the venue showed them.
         gaps: When the feed could not see (restarts, cut sockets).
@@ -191,6 +197,7 @@ class Evidence:
         fills: Standing fills of the fills ledger, summed by venue order.
         silences: When the kill switch forbade every send.
         prints: Moments and prices of trades of each token at the venue.
+        fallen: Parts that were down by themselves, and when.
     """
 
     seed: int
@@ -208,6 +215,8 @@ class Evidence:
     fills: dict[str, Traded]
     silences: tuple[Span, ...] = ()
     began_ms: int = 0
+    ended_ms: int = 0
+    fallen: tuple[tuple[str, Span], ...] = ()
     prints: dict[str, tuple[tuple[int, Decimal], ...]] = field(
         default_factory=dict[str, tuple[tuple[int, Decimal], ...]]
     )

@@ -3,6 +3,7 @@
 import asyncio
 
 from bench.chaos.options import Trouble
+from bench.chaos.outages import NEEDED_BY_NO_EXIT
 from bench.chaos.plan import Act
 from bench.chaos.scene import Scene
 from bench.chaos.stage import now_ms
@@ -20,6 +21,7 @@ BEGIN PERFORM pg_sleep(0.3); RETURN NEW; END $$
 
 WITH_A_SPARE = frozenset({Part.WORKER_CORE_1, Part.WORKER_CORE_2})
 """While one of these stands still, the other takes over: no excuse for a late exit."""
+LOOK_S = 0.05
 
 
 async def kill(scene: Scene, act: Act) -> None:
@@ -42,16 +44,20 @@ async def pause(scene: Scene, act: Act) -> None:
     supervisor.pause(part)
     scene.note(f"pause {part} for {act.lasts_ms} ms")
     try:
-        await asyncio.sleep(act.lasts_ms / 1000)
+        while now_ms() - since < act.lasts_ms:
+            if supervisor.pid(part) != pid:
+                break  # it was killed, and stands still no longer
+            await asyncio.sleep(LOOK_S)
     finally:
         if supervisor.pid(part) == pid and supervisor.state(part) is PartState.PAUSED:
             try:
                 supervisor.resume(part)
             except PartFailed:
                 scene.note(f"{part} died while it stood still")
+    scene.outages.paused(part, since)
     if part in WITH_A_SPARE:
         scene.outages.struck(f"pause {part}", since)
-    else:
+    elif part not in NEEDED_BY_NO_EXIT:
         scene.outages.excused(f"pause {part}", since, blind=part in (Part.WORKER_FEED, Part.TEMPORAL))
 
 
@@ -87,7 +93,7 @@ async def slow_postgres(scene: Scene, act: Act) -> None:
     scene.note(f"Postgres is slow for {act.lasts_ms} ms")
     await asyncio.sleep(act.lasts_ms / 1000)
     await scene.execute(*(f"DROP TRIGGER IF EXISTS chaos_slow ON {table}" for table in tables))
-    scene.outages.excused("slow Postgres", since)
+    scene.outages.struck("slow Postgres", since)
 
 
 MACHINE = {

@@ -9,6 +9,10 @@ from runtime.embedded.supervisor import PartEvent, PartState
 
 BLINDING = frozenset({Part.WORKER_FEED, Part.TEMPORAL, Part.SIMULATOR})
 """Without these no price reaches a rule. Temporal is one of them: its return restarts the feed."""
+FOUNDATIONS = (Part.TEMPORAL, Part.POSTGRES)
+"""A part may die with one of these."""
+NEEDED_BY_NO_EXIT = frozenset({Part.API, Part.WORKER_IO})
+"""The first POST of an exit comes from a core worker; these keep books and answer people."""
 BEFORE_MS = 2_000
 """The feed's own tape is written once a second: what it saw just before it died, nobody knows."""
 
@@ -21,8 +25,11 @@ class Outages:
     """How long after a part is healthy the feed may still be on its way back."""
     kills: list[tuple[int, Part]] = field(default_factory=list[tuple[int, Part]])
     spans: list[tuple[str, Span]] = field(default_factory=list[tuple[str, Span]])
+    pauses: list[tuple[Part, Span]] = field(default_factory=list[tuple[Part, Span]])
     noted: list[Disturbance] = field(default_factory=list[Disturbance])
     """What happened beside kills."""
+    faults: list[Span] = field(default_factory=list[Span])
+    """When the venue had a fault that may open a breaker."""
     blindness: list[Span] = field(default_factory=list[Span])
     forgetful: list[Span] = field(default_factory=list[Span])
     """When nothing could be written to the feed's tape."""
@@ -46,11 +53,23 @@ class Outages:
         self._down.setdefault(part, at_ms)
 
     def excused(self, what: str, from_ms: int, *, blind: bool = False, longer_ms: int = 0) -> None:
-        """Note what the product could not help, over by now; `longer_ms` is what blindness outlasts it."""
-        span = Span(from_ms, now_ms() + longer_ms)
+        """Note what held every send or sight back, over by now; `longer_ms` is what blindness outlasts it."""
+        span = Span(from_ms, now_ms())
         self.noted.append(Disturbance(span, what, span.to_ms + self.returning_ms, apart=True))
         if blind:
-            self.blindness.append(span)
+            self.blindness.append(Span(from_ms, span.to_ms + longer_ms))
+
+    def blinded(self, from_ms: int) -> None:
+        """Note a time, over by now, of which the feed may know nothing; nobody is excused by it."""
+        self.blindness.append(Span(from_ms, now_ms()))
+
+    def faulty(self, from_ms: int) -> None:
+        """Note a fault of the venue, over by now, that may have opened a breaker."""
+        self.faults.append(Span(from_ms, now_ms()))
+
+    def paused(self, part: Part, from_ms: int) -> None:
+        """Note that a part stood still, or was killed so, until now."""
+        self.pauses.append((part, Span(from_ms, now_ms())))
 
     def struck(self, what: str, from_ms: int, *, rule_id: str | None = None) -> None:
         """Note a blow, over by now, from which the product has to recover; `rule_id` is whom alone it met."""
@@ -78,10 +97,10 @@ class Outages:
         return _merged(wide, others)
 
     def disturbances(self) -> tuple[Disturbance, ...]:
-        """Return what may have delayed a POST. No exit needs the API: its death is none of them."""
+        """Return what may have delayed a POST; the death of what no exit needs is none of it."""
         found = list(self.noted)
         for at_ms, part in self.kills:
-            if part is Part.API:
+            if part in NEEDED_BY_NO_EXIT:
                 continue
             back = next((s.to_ms for p, s in self.spans if p == part and s.to_ms >= at_ms), at_ms)
             felt_until_ms = back + self.returning_ms
@@ -89,6 +108,23 @@ class Outages:
                 Disturbance(Span(at_ms, back), f"kill {part}", felt_until_ms, apart=part is Part.SIMULATOR)
             )
         return tuple(sorted(found, key=lambda d: d.span.from_ms))
+
+    def venue_faults(self) -> tuple[Span, ...]:
+        """Return when sends failed by the venue's fault."""
+        return (*self.faults, *(span for part, span in self.spans if part == Part.SIMULATOR))
+
+    def unexplained(self) -> tuple[tuple[str, Span], ...]:
+        """Return the times for which a part was down by itself: nobody struck it, or what it stands on."""
+        still = [(part, Span(since, now_ms())) for part, since in self._down.items()]
+        return tuple((part, span) for part, span in [*self.spans, *still] if not self._is_struck(part, span))
+
+    def _is_struck(self, part: str, down: Span) -> bool:
+        struck = [(other, Span(at_ms, at_ms)) for at_ms, other in self.kills] + self.pauses
+        fallen = [(other, span) for other, span in [*self.spans, *self.pauses] if other in FOUNDATIONS]
+        return any(other == part and span.touches(down) for other, span in struck) or any(
+            other != part and Span(span.from_ms, span.to_ms + self.returning_ms).touches(down)
+            for other, span in fallen
+        )
 
 
 def _merged(gaps: list[Span], others: list[Span]) -> tuple[Span, ...]:

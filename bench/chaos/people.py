@@ -103,11 +103,13 @@ async def roll_back(scene: Scene, _: Act) -> None:
     for suffix in ("-wal", "-shm"):
         database.with_name(database.name + suffix).unlink(missing_ok=True)
     copy.replace(database)
+    struck_ms = now_ms()
     scene.outages.killed(Part.TEMPORAL)
     scene.stack.kill(Part.TEMPORAL)
     scene.note("Temporal's file rolled back two seconds")
     await scene.stack.wait_healthy(Part.TEMPORAL, after=generation)
-    scene.outages.excused("roll-back", since, blind=True)
+    scene.outages.struck("roll-back", struck_ms)
+    scene.outages.blinded(since)
 
 
 def _copy(database: Path, copy: Path) -> None:

@@ -6,11 +6,16 @@ from enum import StrEnum
 
 from bench.chaos.evidence import Disturbance, RuleEvidence, Sent, Span
 
+ACCEPTED = "accepted"
+"""The outcome of a POST by which the venue registered an order."""
+
 
 class Circumstance(StrEnum):
     """What an exit met between its crossing and its POST; the values are keys of the report."""
 
     KILLED = "after_kills"
+    FELT = "shortly_after_kills"
+    """Crossed when all that was killed was healthy again, but perhaps not yet at work."""
     APART = "apart"
     UNDISTURBED = "undisturbed"
     EARLY = "early"
@@ -23,9 +28,11 @@ class Recovery:
 
     Attributes:
         rule_id, order_id: The rule and its exit.
-        crossed_ms, sent_ms: When its level was crossed for certain, and when its first POST arrived.
+        crossed_ms, sent_ms: When its level was crossed for certain, and when its first POST arrived that
+            did not follow a sale by the price of a trade.
         kills: What struck the product meanwhile, or so shortly before that it was not back.
         apart: What the product could not help meanwhile: faults of the venue, an open breaker, a switch.
+        waited_s: From the crossing to the POST, nothing taken out.
         apart_s: How much of the time that took; it is in none of the following figures.
         seconds: To the POST from the later of crossing and first kill; without a kill, from the crossing.
         before_s: From the crossing to the first kill, 0 where there was none.
@@ -38,6 +45,7 @@ class Recovery:
     sent_ms: int
     kills: tuple[Disturbance, ...]
     apart: tuple[Disturbance, ...]
+    waited_s: float
     apart_s: float
     seconds: float
     before_s: float
@@ -48,13 +56,21 @@ class Recovery:
         """Say in which column of the report this exit belongs."""
         if self.sent_ms < self.crossed_ms:
             return Circumstance.EARLY
-        if self.kills:
+        waited = Span(self.crossed_ms, self.sent_ms)
+        if any(kill.span.touches(waited) for kill in self.kills):
             return Circumstance.KILLED
+        if self.kills:
+            return Circumstance.FELT
         return Circumstance.APART if self.apart else Circumstance.UNDISTURBED
+
+    @property
+    def longest_s(self) -> float:
+        """The longer of its two waits, the one before a kill and the one after it, which a budget bounds."""
+        return max(self.seconds, self.before_s)
 
     def is_late(self, budget_s: float) -> bool:
         """Say whether it waited too long, after the kill or already before it."""
-        return max(self.seconds, self.before_s) > budget_s
+        return self.longest_s > budget_s
 
 
 def recoveries(
@@ -77,7 +93,25 @@ def recoveries(
     for rule in rules:
         crossed_ms, sent = crossed_at_ms.get(rule.rule_id), sends.get(rule.rule_id)
         if crossed_ms is not None and sent:
-            yield _recovery(rule, crossed_ms, sent[0], disturbances)
+            yield _recovery(rule, crossed_ms, _first(sent, crossed_ms), disturbances)
+
+
+def apart_share(disturbances: Iterable[Disturbance], run: Span) -> float:
+    """Return the share of a run for which something held everybody's sends back, 0 to 1."""
+    spans = (d.span for d in disturbances if d.apart and d.rule_id is None and d.account_id is None)
+    length_ms = run.to_ms - run.from_ms
+    return _covered_ms(spans, run) / length_ms if length_ms > 0 else 0.0
+
+
+def _first(sent: Sequence[Sent], crossed_ms: int) -> Sent:
+    """Return the POST that ended the wait.
+
+    What the venue took before the certain crossing sold by the price of a trade; another order after the
+    crossing shows that it did not sell everything, and that order's wait is the one that counts.
+    """
+    taken = {s.venue_order_id for s in sent if s.at_ms < crossed_ms and s.outcome == ACCEPTED}
+    later = (s for s in sent if s.at_ms >= crossed_ms and s.venue_order_id not in taken)
+    return next(later, sent[0])
 
 
 def _recovery(
@@ -100,6 +134,7 @@ def _recovery(
         sent_ms=sent.at_ms,
         kills=kills,
         apart=apart,
+        waited_s=whole_s,
         apart_s=whole_s - waited_s(begun_ms, sent.at_ms),
         seconds=waited_s(min(struck), sent.at_ms),
         before_s=waited_s(begun_ms, min(struck)),

@@ -10,11 +10,15 @@ from bench.chaos.recovery import Circumstance, Recovery
 from bench.figures import percentile
 
 WORDS = {
-    Circumstance.KILLED: "crossed around a kill",
+    Circumstance.KILLED: "stood crossed while a part was down",
+    Circumstance.FELT: "crossed when what was killed had just come back",
     Circumstance.APART: "met faults of the venue or an open breaker only",
     Circumstance.UNDISTURBED: "met nothing",
     Circumstance.EARLY: "were sent by the price of a trade, before the tape crossed their level",
 }
+
+MEASURED_WELL_SHARE = 0.3
+"""Where more of a run stood apart than this, too few exits were timed in full."""
 
 
 def recovery_figures(report: Report, budget_s: float) -> dict[str, JsonValue]:
@@ -23,17 +27,23 @@ def recovery_figures(report: Report, budget_s: float) -> dict[str, JsonValue]:
         circumstance.value: _column(report, circumstance, budget_s) for circumstance in Circumstance
     }
     late = [_late(recovery, report.began_ms) for recovery in report.late(budget_s)]
-    return {"budget_s": budget_s, **columns, "over_budget": len(late), "late": [*late]}
+    share = round(report.apart_share, 3)
+    return {"budget_s": budget_s, "apart_share": share, **columns, "over_budget": len(late), "late": [*late]}
 
 
 def recovery_lines(report: Report, budget_s: float) -> Iterator[str]:
     """Yield the same as text; moments are seconds since prices began to move, as in the list of deeds."""
+    share = f"{report.apart_share:.0%} of the time in which prices moved stood apart"
+    if report.apart_share > MEASURED_WELL_SHARE:
+        share += ": recovery was not measured well; fewer faults, or more minutes, tell more"
+    yield share
     for circumstance, words in WORDS.items():
         column = _column(report, circumstance, budget_s)
         if column["exits"]:
             yield (
                 f"{column['exits']} exits {words}: sent after {column['s_p50']} s at the median, "
-                f"{column['s_max']} s at most, {column['over_budget']} after more than {budget_s:g} s"
+                f"{column['s_max']} s at most, {column['over_budget']} after more than {budget_s:g} s; "
+                f"nothing taken out, {column['raw_s_p50']} s and {column['raw_s_max']} s"
             )
     for recovery in report.late(budget_s):
         yield _line(recovery, report.began_ms)
@@ -41,11 +51,13 @@ def recovery_lines(report: Report, budget_s: float) -> Iterator[str]:
 
 def _column(report: Report, circumstance: Circumstance, budget_s: float) -> dict[str, JsonValue]:
     chosen = [r for r in report.recoveries if r.circumstance is circumstance]
-    seconds = sorted(r.seconds for r in chosen)
+    seconds, raw = sorted(r.longest_s for r in chosen), sorted(r.waited_s for r in chosen)
     return {
         "exits": len(chosen),
         "s_p50": round(percentile(seconds, 50), 3) if seconds else None,
         "s_max": round(seconds[-1], 3) if seconds else None,
+        "raw_s_p50": round(percentile(raw, 50), 3) if raw else None,
+        "raw_s_max": round(raw[-1], 3) if raw else None,
         "over_budget": sum(r.is_late(budget_s) for r in chosen),
     }
 
@@ -57,6 +69,7 @@ def _late(recovery: Recovery, began_ms: int) -> dict[str, JsonValue]:
         "circumstance": recovery.circumstance.value,
         "crossed_at_s": (recovery.crossed_ms - began_ms) / 1000,
         "sent_at_s": (recovery.sent_ms - began_ms) / 1000,
+        "waited_s": round(recovery.waited_s, 3),
         "seconds": round(recovery.seconds, 3),
         "before_kill_s": round(recovery.before_s, 3),
         "after_last_kill_s": round(recovery.after_last_s, 3),
@@ -70,7 +83,8 @@ def _line(recovery: Recovery, began_ms: int) -> str:
     crossed_s, sent_s = ((at - began_ms) / 1000 for at in (recovery.crossed_ms, recovery.sent_ms))
     met = ", ".join(_told(disturbance, began_ms) for disturbance in recovery.kills) or "no kill"
     words = (
-        f"late: {recovery.rule_id} {recovery.order_id}: crossed {crossed_s:.1f}, sent {sent_s:.1f}: "
+        f"late: {recovery.rule_id} {recovery.order_id}: crossed {crossed_s:.1f}, sent {sent_s:.1f} "
+        f"after {recovery.waited_s:.1f} s: "
         f"{recovery.seconds:.1f} s, {recovery.before_s:.1f} s before the first kill, "
         f"{recovery.after_last_s:.1f} s after the last ({met})"
     )

@@ -27,6 +27,8 @@ _FAULTS: dict[Trouble, tuple[tuple[str, dict[str, JsonValue]], ...]] = {
     ),
     Trouble.POST_ONLY: (("post_only_window", {"times": None, "retry_after_s": 1}),),
 }
+_HOLDS_EVERY_SEND = frozenset({Trouble.NOT_READY, Trouble.POST_ONLY})
+"""What is timed is the first POST that arrives. Other faults meet a few of them, or what comes after."""
 
 
 async def fault(scene: Scene, act: Act) -> None:
@@ -59,12 +61,14 @@ async def _planted(scene: Scene, act: Act, *faults: tuple[str, dict[str, JsonVal
     yield
     # All of them go, also those that other acts planted: a dead simulator has forgotten its faults' ids.
     await patiently(admin.clear_faults)
-    scene.outages.excused(str(act.trouble), since)
+    scene.outages.faulty(since)
+    if act.trouble in _HOLDS_EVERY_SEND:
+        scene.outages.excused(str(act.trouble), since)
 
 
 async def failed_trades(scene: Scene, act: Act) -> None:
     """Trades stay MATCHED for a while; then one of the sales fails and the others are confirmed."""
-    admin, since = scene.stage.admin, now_ms()
+    admin = scene.stage.admin
     await patiently(lambda: admin.settings(trade_mode="manual"))
     await asyncio.sleep(act.lasts_ms / 1000)
     await patiently(lambda: admin.settings(trade_mode="auto"))
@@ -78,7 +82,6 @@ async def failed_trades(scene: Scene, act: Act) -> None:
         except SimulatorRefusedError:
             scene.note(f"trade {trade.id} had gone on by itself")
     scene.note(f"a sale failed after it was matched: {failed}")
-    scene.outages.excused("failed trades", since)
 
 
 async def late_trades(scene: Scene, act: Act) -> None:

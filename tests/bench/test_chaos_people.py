@@ -16,7 +16,6 @@ from bench.chaos.plan import Act, ConditionKind, ConditionPlan, RulePlan
 from bench.chaos.scene import Scene
 from bench.chaos.stage import Armed, now_ms
 from bench.client import Refused
-from runtime.embedded.stack import Part
 
 STOP = ConditionPlan(kind=ConditionKind.STOP, level=Decimal("0.50"))
 NOW = Act(at_ms=0, trouble=None)
@@ -122,11 +121,3 @@ async def test_second_reset_aims_at_the_run_of_the_first_and_disturbs_this_rule_
     assert request.workflow_execution.run_id == "run-2"
     (blow,) = on.outages.disturbances()
     assert (blow.rule_id, blow.apart) == (rule.rule_id, False)
-
-
-def test_dead_simulator_stands_apart_and_a_dead_api_concerns_no_exit() -> None:
-    outages = Outages(4_000)
-    for part in (Part.API, Part.SIMULATOR, Part.WORKER_CORE_1):
-        outages.killed(part)
-    told = {disturbance.what: disturbance.apart for disturbance in outages.disturbances()}
-    assert told == {"kill simulator": True, "kill worker-core-1": False}

@@ -4,12 +4,12 @@ import json
 from dataclasses import replace
 
 from bench.chaos.audit import Report, audit
-from bench.chaos.breakers import BreakerChange, open_breakers
+from bench.chaos.breakers import PROBE_MS, BreakerChange, open_breakers
 from bench.chaos.evidence import Disturbance, Post, Span
-from bench.chaos.recovery import Circumstance, Recovery
+from bench.chaos.recovery import Circumstance, Recovery, apart_share
 from bench.chaos.recovery_report import recovery_lines
 from bench.chaos.report import as_json
-from tests.bench.books import ACCOUNT, CROSSED_MS, RULE, books
+from tests.bench.books import ACCOUNT, CROSSED_MS, RULE, books, claim
 
 BUDGET_S = 10.0
 FELT_MS = 4_000
@@ -46,7 +46,7 @@ def test_kill_after_the_crossing_starts_the_clock() -> None:
 
 def test_kill_that_is_still_felt_at_the_crossing_counts_from_the_crossing() -> None:
     told = recovery(2_500, kill(-4_000))
-    assert (told.circumstance, told.seconds) == (Circumstance.KILLED, 2.5)
+    assert (told.circumstance, told.seconds) == (Circumstance.FELT, 2.5)
 
 
 def test_second_kill_does_not_restart_the_clock() -> None:
@@ -85,24 +85,81 @@ def test_open_breaker_of_this_account_stands_apart() -> None:
         BreakerChange(ACCOUNT, CROSSED_MS + 6_000, opened=False),
         BreakerChange(ACCOUNT, CROSSED_MS + 1_000, opened=True),
     )
-    told = recovery(6_500, *open_breakers(changes, CROSSED_MS + 60_000, FELT_MS))
+    venue = (Span(CROSSED_MS, CROSSED_MS + 2_000),)
+    told = recovery(6_500, *open_breakers(changes, venue, CROSSED_MS + 60_000, FELT_MS))
     assert (told.circumstance, told.seconds, told.apart_s) == (Circumstance.APART, 1.5, 5.0)
 
 
-def test_breaker_that_never_closed_was_open_until_the_end_and_the_venues_concerns_all() -> None:
-    (only,) = open_breakers((BreakerChange("", 5, opened=True),), 90, FELT_MS)
-    assert (only.span, only.account_id) == (Span(5, 90), None)
+def test_breaker_that_never_closed_is_excused_for_one_probe_after_the_fault_and_the_venues_for_all() -> None:
+    (only,) = open_breakers((BreakerChange("", 5, opened=True),), (Span(0, 7),), 90_000, FELT_MS)
+    assert (only.span, only.account_id) == (Span(5, 7 + PROBE_MS), None)
 
 
-def test_undisturbed_exit_is_measured_but_is_no_recovery() -> None:
+def test_breaker_that_opened_without_a_fault_of_the_venue_excuses_nobody() -> None:
+    assert not list(open_breakers((BreakerChange("", 9_000, opened=True),), (Span(0, 7),), 90_000, FELT_MS))
+
+
+def test_wait_is_told_raw_beside_what_is_left_of_it() -> None:
+    told = report(60_000, fault(0, 53_000))
+    assert (told.recoveries[0].waited_s, told.recoveries[0].seconds) == (60.0, 7.0)
+    figures = json.loads(as_json(told, BUDGET_S))["recovery"]["apart"]
+    assert (figures["raw_s_max"], figures["s_max"]) == (60.0, 7.0)
+
+
+def test_run_of_which_much_stood_apart_says_that_it_measured_badly() -> None:
+    posts = (books().posts[0], Post(CROSSED_MS + 20, "0xsell", "accepted"))
+    run = books(
+        posts=posts, disturbances=(fault(0, 4_000),), began_ms=CROSSED_MS, ended_ms=CROSSED_MS + 10_000
+    )
+    told = audit(run)
+    assert told.apart_share == 0.4
+    assert next(recovery_lines(told, BUDGET_S)).startswith("40% of the time")
+    assert "not measured well" in next(recovery_lines(told, BUDGET_S))
+    calm = replace(told, apart_share=0.3)
+    assert "not measured well" not in next(recovery_lines(calm, BUDGET_S))
+
+
+def test_breaker_of_one_account_is_no_part_of_the_share() -> None:
+    run = Span(0, 10_000)
+    one = Disturbance(Span(0, 5_000), "breaker", 5_000, apart=True, account_id=ACCOUNT)
+    assert apart_share([one], run) == 0
+
+
+def test_undisturbed_exit_counts_for_the_longest_recovery() -> None:
     told = report(11_000)
-    assert told.recovery_s_max == 0
+    assert told.recovery_s_max == 11.0
     assert [late.seconds for late in told.late(BUDGET_S)] == [11.0]
 
 
 def test_exit_that_was_sent_before_the_certain_crossing_waited_for_nothing() -> None:
     told = recovery(-50)
     assert (told.circumstance, told.seconds, told.is_late(0)) == (Circumstance.EARLY, 0, False)
+
+
+def test_early_exit_that_sold_not_everything_is_timed_by_the_order_that_followed() -> None:
+    early = Post(CROSSED_MS - 50, "0xsell", "accepted")
+    again = Post(CROSSED_MS + 12_000, "0xagain", "accepted")
+    claims = (*books().claims, replace(claim("ord_sell", "0xagain", RULE), attempt=2))
+    (told,) = audit(books(posts=(books().posts[0], early, again), claims=claims)).recoveries
+    assert (told.circumstance, told.seconds, told.is_late(BUDGET_S)) == (Circumstance.UNDISTURBED, 12.0, True)
+
+
+def test_early_exit_that_was_only_asked_about_again_stays_early() -> None:
+    early = Post(CROSSED_MS - 50, "0xsell", "accepted")
+    again = Post(CROSSED_MS + 12_000, "0xsell", "duplicate")
+    (told,) = audit(books(posts=(books().posts[0], early, again))).recoveries
+    assert told.circumstance is Circumstance.EARLY
+
+
+def test_early_exit_that_the_venue_refused_waits_for_its_next_post() -> None:
+    early = Post(CROSSED_MS - 50, "0xsell", "fault")
+    again = Post(CROSSED_MS + 12_000, "0xsell", "accepted")
+    (told,) = audit(books(posts=(books().posts[0], early, again))).recoveries
+    assert told.seconds == 12.0
+
+
+def test_wait_before_a_kill_counts_for_the_longest_recovery() -> None:
+    assert report(15_000, kill(14_000)).recovery_s_max == 14.0
 
 
 def test_report_names_the_late_exit_with_what_it_met() -> None:
