@@ -145,11 +145,12 @@ class FeedSession:
             else:
                 group.create_task(self._books.poll(settings.poll_interval_s))
             group.create_task(self._flush_often())
-            group.create_task(self._fire_timers())
             group.create_task(self._notices.run())
             group.create_task(self._follower.follow(edge, settings.reread_s))
             group.create_task(self._follower.listen())
             await self._go_live()
+            # What ran out while nobody saw waits for the books, which say whether the price still stands.
+            group.create_task(self._fire_timers())
             await self._recovery.look_back()
 
     async def until_live(self) -> None:

@@ -9,12 +9,13 @@ from decimal import Decimal
 import structlog
 from temporalio import activity
 
+from activities.balances import venue_shares
 from activities.heartbeats import beating
 from activities.ingest import Ingest
 from domain.errors import CredentialsMissing, VenueError
 from domain.ids import MarketId, TokenId
 from domain.messages import Holding
-from domain.money import EXACT, plain
+from domain.money import plain
 from domain.orders import Mode
 from domain.outside import (
     ComparedHoldings,
@@ -177,11 +178,7 @@ class HoldingsActivities:
         An order that was sent before the venue was read is then unsettled, unconfirmed or booked; one that is
         sent later changes the ledger before anything is adjusted, which `Ledger.adjust` notices.
         """
-        shares = Decimal(0)
-        for session in desk.sessions:
-            await session.refresh_holding(token_id)
-            shares = EXACT.add(shares, (await session.holding(token_id)).amount)
-        place = desk.place
+        shares, place = await venue_shares(desk.sessions, token_id), desk.place
         unsettled = await self._ledger.unsettled_orders(place.account_id, place.venue, Mode.LIVE)
         return Comparison(
             token_id=token_id,

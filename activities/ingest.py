@@ -87,12 +87,16 @@ class Ingest:
     async def tell(self, booked: Booked) -> None:
         """Signal what a booking changed; what cannot be told now is told after a later one."""
         waiting, self._untold = [*self._untold, booked], []
-        for facts in waiting:
+        while waiting:
+            facts = waiting.pop(0)
             try:
                 await self._tell_hosts(facts)
             except (ConnectionError, VenueError, CredentialsMissing, StorageUnavailable) as error:
                 log.warning("facts.not_told", error=str(error))
                 self._untold.append(facts)
+            except BaseException:  # cut off: a reversal is booked only once, and must not be forgotten
+                self._untold += [facts, *waiting]
+                raise
         try:
             await self._news.tell()
         except (ConnectionError, StorageUnavailable) as error:

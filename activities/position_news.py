@@ -1,13 +1,17 @@
 """What rules are told of the positions that they stand on: the latest word, never one word for each fill."""
 
+import asyncio
 from collections.abc import Collection
 from dataclasses import dataclass
 
-from domain.ids import rule_workflow_id
+from domain.ids import RuleId, rule_workflow_id
 from domain.messages import Holding, PositionChanged
 from domain.ports import Signals
 from domain.positions import PositionKey
 from storage.repositories.rules import Rules
+
+ROWS_FOLLOW_S = 15.0
+"""Longer than a worker that was killed needs to come back: until then a rule's rows may lag behind it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,6 +36,7 @@ class PositionNews:
         self._signals = signals
         self._words: dict[PositionKey, _Word] = {}
         self._telling: set[PositionKey] = set()
+        self._told: dict[PositionKey, dict[RuleId, float]] = {}
 
     def take(self, key: PositionKey, holding: Holding, heard: Collection[str]) -> None:
         """Take in what a position holds now.
@@ -73,6 +78,19 @@ class PositionNews:
 
     async def _tell_rules(self, key: PositionKey, word: _Word) -> None:
         change = PositionChanged(holding=word.holding)
-        for rule_id in await self._rules.concerned_by(key):
+        lately = self._told_lately(key)
+        for rule_id in sorted({*await self._rules.concerned_by(key), *lately}):
             if rule_workflow_id(rule_id) not in word.heard:
                 await self._signals.position_changed(rule_id, change)
+                lately[rule_id] = asyncio.get_running_loop().time()
+
+    def _told_lately(self, key: PositionKey) -> dict[RuleId, float]:
+        """Return who was told of a position within moments: their rows may not show yet what they know."""
+        since = asyncio.get_running_loop().time() - ROWS_FOLLOW_S
+        for place, told in list(self._told.items()):
+            fresh = {rule_id: at for rule_id, at in told.items() if at > since}
+            if fresh:
+                self._told[place] = fresh
+            else:
+                del self._told[place]
+        return self._told.setdefault(key, {})

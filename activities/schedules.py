@@ -152,6 +152,7 @@ class _Pass:
         try:
             return await part()
         except Exception as error:
+            log.exception("pass.part_failed", part=part.__qualname__)
             self._failures.append(error)
             return 0
 

@@ -2,11 +2,13 @@
 
 import asyncio
 from dataclasses import replace
+from decimal import Decimal
 
 import structlog
 from temporalio import activity
 from temporalio.exceptions import ApplicationError
 
+from activities.balances import venue_shares
 from activities.heartbeats import beating
 from activities.ingest import Ingest
 from activities.stream_wakes import StreamWakes
@@ -240,18 +242,20 @@ class TradingActivities:
     @activity.defn
     @beating()
     async def confirm_absent(self, ref: OrderRef) -> bool:
-        """Whether the venue has nothing of this attempt, and its refreshed balance equals the ledger."""
+        """Whether the venue has nothing of this attempt, and its refreshed balance equals the ledger.
+
+        The ledger counts what all wallets hold, so all of them are asked.
+        """
         try:
-            trading = await self._venues.trading(ref.account_id, ref.venue, ref.mode, ref.wallet_id)
+            sessions = await self._venues.sessions(ref.account_id, ref.venue, ref.mode)
+            if await self._ingest.look_up(ref) is not None:
+                return False
         except CredentialsMissing:
             return False  # nobody can say; the next look-up tells why
-        await trading.refresh_holding(ref.token_id)
-        if await self._ingest.look_up(ref) is not None:
-            return False
         facts = await self._ledger.order_facts(ref, looked_up=True)
-        balance = await trading.holding(ref.token_id)
+        shares = await venue_shares(sessions, ref.token_id)
         held = await self._ledger.holding(_key_of(ref))
-        return facts.booked_shares == 0 and balance.amount == held.shares
+        return facts.booked_shares == 0 and shares == held.shares
 
     @activity.defn
     async def recall_order(self, request: RecallOrder) -> RecalledOrder:
@@ -289,14 +293,15 @@ class TradingActivities:
         )
 
     async def _holder(self, request: ReadMarket) -> WalletHolding | None:
-        """Return the wallet that holds most of the token; None without credentials, which the claim shows."""
+        """Return the wallet that holds most of the token; None where nobody can say: it is advice."""
         place = (request.account_id, request.venue, request.mode)
         try:
             wallet = await self._venues.wallet(*place, holding=request.token_id)
             trading = await self._venues.trading(*place, wallet.wallet_id)
-        except CredentialsMissing:
+            return WalletHolding(wallet=wallet, shares=(await trading.holding(request.token_id)).amount)
+        except (CredentialsMissing, VenueError) as error:
+            log.warning("holder.unknown", account_id=request.account_id, code=error.code)
             return None
-        return WalletHolding(wallet=wallet, shares=(await trading.holding(request.token_id)).amount)
 
     @activity.defn
     @beating()
@@ -332,9 +337,10 @@ class TradingActivities:
             return await self._release_ours(request)
         claim = await self._claims.latest_of(request.for_order_id)
         wallet_id = claim.attempt.wallet.wallet_id if claim is not None else None
-        trading = await self._venues.trading(request.account_id, request.venue, request.mode, wallet_id)
-        await trading.refresh_holding(request.token_id)
-        return await self._release_whatever_rests(trading, request)
+        place = (request.account_id, request.venue, request.mode)
+        trading = await self._venues.trading(*place, wallet_id)
+        shares = await venue_shares(await self._venues.sessions(*place), request.token_id)
+        return await self._release_whatever_rests(trading, request, shares)
 
     async def _release_ours(self, request: ReleaseShares) -> int:
         """Cancel the orders that hold shares by our claims, and book how they ended."""
@@ -347,14 +353,18 @@ class TradingActivities:
             await self._ingest.look_up(_ref_of(claim.attempt, claim))
         return len(claims)
 
-    async def _release_whatever_rests(self, trading: Trading, request: ReleaseShares) -> int:
+    async def _release_whatever_rests(self, trading: Trading, request: ReleaseShares, shares: Decimal) -> int:
         """The venue said that the balance is short though no claim of ours binds it.
 
         A venue that sees less than the ledger only lags behind a purchase: no cancel would help then.
+
+        Args:
+            trading: The session of the wallet that was refused.
+            request: The exit.
+            shares: What the venue sees in all wallets.
         """
-        seen = await trading.holding(request.token_id)
         held = await self._ledger.holding(_key_of(request))
-        if seen.amount < held.shares:
+        if shares < held.shares:
             return 0
         resting = [o for o in await trading.open_orders(request.token_id) if o.side is Side.SELL]
         await trading.cancel_many([order.venue_order_id for order in resting])

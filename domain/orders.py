@@ -170,6 +170,11 @@ class VenueOrderStatus(StrEnum):
     EXPIRED = "expired"
     INVALID = "invalid"
 
+    @classmethod
+    def _missing_(cls, value: object) -> "VenueOrderStatus | None":
+        """Read an earlier word for an order that rests after its hold: histories may hold it."""
+        return cls.LIVE if value == "unmatched" else None
+
     @property
     def is_terminal(self) -> bool:
         """Whether the venue will never fill more of it."""

@@ -3,17 +3,18 @@
 from datetime import timedelta
 
 from temporalio import workflow
+from temporalio.common import RetryPolicy
 
 with workflow.unsafe.imports_passed_through():
     from activities.schedules import ScheduleActivities
     from domain import messages
     from domain.messages import ReconcileReport
 
-from workflows import policies
-
 PASS_TIMEOUT = timedelta(seconds=50)
 # A pass that is lost with its worker would keep the next ones from starting.
 PASS_HEARTBEAT = timedelta(seconds=6)
+# What one pass could not do is the next one's: a minute is soon enough, and all of it would be told again.
+_FEW = RetryPolicy(maximum_attempts=4)
 
 
 @workflow.defn(name=messages.RECONCILE)
@@ -27,7 +28,7 @@ class Reconcile:
             ScheduleActivities.reconcile,
             start_to_close_timeout=PASS_TIMEOUT,
             heartbeat_timeout=PASS_HEARTBEAT,
-            retry_policy=policies.READ,
+            retry_policy=_FEW,
         )
         workflow.set_current_details(report.story)
         return report

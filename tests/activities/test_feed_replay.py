@@ -7,6 +7,7 @@ from datetime import timedelta
 import pytest
 
 from activities.feed_gaps import GapReason
+from activities.feed_session import TIMER_STEP_S
 from domain.rules.watch import TrailMark
 from storage.repositories.tape import FeedGap
 from tests.activities.feed_floor import SHARD, FeedFloor
@@ -65,6 +66,20 @@ async def test_time_without_a_feed_confirms_nothing(floor):
     floor.watch(STOP, armed_s=-60, **FIVE_SECONDS)
     floor.taped(-8, "0.39", "0.40")
     assert await replayed(floor, blind_s=-7) == []
+
+
+async def test_what_ran_out_while_no_feed_saw_waits_for_the_fresh_book(floor):
+    floor.watch(STOP, armed_s=-60, **FIVE_SECONDS)
+    floor.taped(-8, "0.39", "0.40")
+    floor.held[TOKEN] = asyncio.Event()
+    floor.leases.change(seen_until=floor.clock.now() + timedelta(seconds=-7))
+    async with floor.running(live=False):
+        await floor.until(lambda: floor.reads)
+        await asyncio.sleep(3 * TIMER_STEP_S)  # timers would have fired by now
+        assert floor.crossings == []
+        floor.held[TOKEN].set()
+        await floor.until(lambda: floor.recorded)
+        assert floor.crossings == []
 
 
 async def test_earlier_gap_confirms_nothing_when_its_fresh_books_were_back(floor):

@@ -6,13 +6,13 @@ from decimal import Decimal
 import pytest
 from temporalio.exceptions import ApplicationError
 
-from domain.errors import CredentialsMissing, UnknownToken
+from domain.errors import CredentialsMissing, UnknownToken, VenueBlocked
 from domain.messages import FollowOrder, ReadMarket, RecallOrder, ReleaseShares
 from domain.orders import Answer, AnswerKind, MarketState, Mode, Side, TimeInForce, VenueOrderStatus
 from domain.quotes import MAX_LADDER_LEVELS
 from tests.activities.floor import Desk, make_ref
 from tests.domain.builders import ACCOUNT, MARKET, TOKEN, make_attempt
-from tests.fakes.trading import make_holding, make_order, venue_id
+from tests.fakes.trading import FakeTrading, make_holding, make_order, venue_id
 
 RESTING = make_attempt("ord_resting", time_in_force=TimeInForce.GTC)
 
@@ -143,10 +143,36 @@ async def test_an_order_in_flight_is_followed_with_the_wallet_that_signed_it(des
     ref = replace(make_ref(), wallet_id="wal_former")
     await desk.activities.follow_order(FollowOrder(ref=ref, look_up=True))
     await desk.activities.cancel_order(ref)
-    await desk.activities.confirm_absent(ref)
 
     assert desk.venues.wallets[0] == RESTING.wallet.wallet_id
     assert set(desk.venues.wallets[1:]) == {"wal_former"}
+
+
+async def test_an_attempt_is_absent_once_all_wallets_together_hold_what_the_ledger_says(desk: Desk):
+    former = FakeTrading()
+    desk.trading.seen, former.seen = Decimal(60), Decimal(39)
+    desk.venues.others = [former]
+    desk.ledger.held = make_holding("100")
+    assert not await desk.activities.confirm_absent(make_ref())
+    former.seen = Decimal(40)
+    assert await desk.activities.confirm_absent(make_ref())
+    assert former.refreshed == 2
+
+
+async def test_a_wallet_that_nobody_can_ask_costs_no_read_of_the_book(desk: Desk):
+    desk.trading.unaskable = VenueBlocked("the key was revoked")
+    request = ReadMarket(
+        account_id=ACCOUNT,
+        venue="polymarket",
+        mode=Mode.LIVE,
+        market_id=MARKET,
+        token_id=TOKEN,
+        holder=True,
+    )
+    read = await desk.activities.read_market(request)
+
+    assert read.holder is None
+    assert read.instrument == desk.data.token
 
 
 async def test_a_holder_that_is_gone_already_is_booked_as_it_ended(desk: Desk):

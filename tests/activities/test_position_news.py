@@ -65,6 +65,20 @@ async def test_a_host_that_heard_of_one_change_of_two_is_told_of_both():
     assert [rule for rule, _ in signals.positions] == ["rul_1"]
 
 
+async def test_a_rule_that_was_just_told_hears_that_its_size_is_back():
+    """Its rows still show the first size, so that by them it is not concerned."""
+    signals, found = FakeSignals(), FakeRules()
+    found.open = ["rul_1"]
+    news = PositionNews(found, signals)
+    news.take(KEY, make_holding("0", version=1), set())
+    await news.tell()
+    found.open = []
+    news.take(KEY, make_holding("10", version=2), set())
+    await news.tell()
+
+    assert [holding.version for _, holding in signals.positions] == [1, 2]
+
+
 async def test_what_temporal_did_not_take_is_told_with_the_next_change():
     signals = FakeSignals()
     news = make_news(signals, "rul_1")

@@ -71,6 +71,7 @@ class FakeTrading:
         self.away = 0  # look-ups that fail from now on
         self.seen = Decimal(10)
         self.refreshed = 0
+        self.unaskable = None  # raised by whoever asks for the balance
 
     def prepare(self, attempt):
         """Nothing to sign."""
@@ -104,6 +105,8 @@ class FakeTrading:
         return [order for order in self.known.values() if order.status is VenueOrderStatus.LIVE]
 
     async def holding(self, token_id):
+        if self.unaskable is not None:
+            raise self.unaskable
         return Balance(amount=self.seen, allowance=self.seen)
 
     async def refresh_holding(self, token_id):
