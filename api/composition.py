@@ -9,7 +9,7 @@ from activities.found_holdings import FoundHoldings
 from activities.ingest import Ingest
 from api.codec_access import CodecAccess, CodecSessions, origin_of
 from api.deps import Services, TradeManager
-from api.recent_instruments import RecentInstruments
+from api.shared_reads import SharedReads
 from api.temporal_gateway import TemporalGateway
 from api.wallet_opener import VenueWallets
 from api.wallet_vault import WalletVault
@@ -84,7 +84,7 @@ def _services(settings: Settings, parts: Parts, exposition: Exposition | None) -
         events=Events(database),
         feeds=feeds,
         idempotency=Idempotency(database),
-        instruments=RecentInstruments(parts.venues, parts.clock),
+        instruments=SharedReads(parts.venues),
         found_holdings=FoundHoldings(ledger, ingest, parts.venues),
         ledger=ledger,
         orders=Orders(database),

@@ -16,7 +16,7 @@ from activities.found_holdings import FoundHoldings
 from api.codec_access import CodecAccess
 from api.ports import MetricsSource, RegionProbe
 from api.problems import Problem, not_found
-from api.recent_instruments import RecentInstruments
+from api.shared_reads import SharedReads
 from api.starters import OrderStarter, RuleStarter, TemporalProbe
 from api.wallet_vault import WalletVault
 from domain.accounts import Account
@@ -72,7 +72,7 @@ class Services:
     feeds: FeedStatuses
     found_holdings: FoundHoldings
     idempotency: Idempotency
-    instruments: RecentInstruments
+    instruments: SharedReads
     ledger: Ledger
     orders: Orders
     positions: Positions

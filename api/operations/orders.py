@@ -41,7 +41,8 @@ async def place_order(services: Services, context: AccountContext, body: OrderBo
         await services.idempotency.reserve(context.account_id, ROUTE, key, mark, order_id)
         return Placement(order_id=order_id, row=standing, repeated=True)
     context.must_be_enabled()
-    if body.side is Side.BUY:
+    # A key that is reserved passed this before: its order may be under way, and must not be called unplaced.
+    if body.side is Side.BUY and await services.idempotency.find(context.account_id, ROUTE, key) is None:
         await check_entry(services, context, body.venue)
     start = await checked_order(services, context, body, order_id, mark, services.clock.now())
     await services.idempotency.reserve(context.account_id, ROUTE, key, mark, order_id)

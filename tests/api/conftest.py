@@ -22,7 +22,7 @@ from activities.ingest import Ingest
 from api.app import create_app
 from api.codec_access import CodecAccess, CodecSessions
 from api.deps import Services, TradeManager
-from api.recent_instruments import RecentInstruments
+from api.shared_reads import SharedReads
 from api.wallet_vault import WalletVault
 from domain.fills import Fill, FillState
 from domain.ids import AccountId, TokenId, VenueOrderId
@@ -202,7 +202,7 @@ async def opened_world(
         events=Events(database),
         feeds=FeedStatuses(database),
         idempotency=Idempotency(database),
-        instruments=RecentInstruments(venues, clock, recent_ms=0),
+        instruments=SharedReads(venues),
         found_holdings=FoundHoldings(ledger, Ingest(ledger, all_rules, venues, signals, projections), venues),
         ledger=ledger,
         orders=Orders(database),
