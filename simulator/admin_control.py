@@ -115,7 +115,10 @@ def _tape_routes(controls: Controls) -> APIRouter:
     router, tapes = APIRouter(), controls.tapes
 
     def tape_of(tape_id: str) -> Tape:
-        tape = tapes.get(tape_id)
+        try:
+            tape = tapes.get(tape_id)
+        except TapeError as error:  # one that finished long ago, and whose file is gone
+            raise HTTPException(404, str(error)) from error
         if tape is None:
             raise HTTPException(404, "unknown tape")
         return tape

@@ -146,7 +146,7 @@ class TapePlayer:
         with self._exchange.transaction():
             for tape in finished[:-FINISHED_KEPT]:
                 self._collect_stamps(tape)
-                self._save_frames(tape, tape.frames[-2:])
+                self._save_frames(tape, tape.frames)
                 del self._tapes[tape.record.tape_id]
 
     async def step(self, tape: Tape, count: int) -> list[SentFrame]:

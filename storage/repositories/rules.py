@@ -119,7 +119,7 @@ class Rules:
             RuleRecord.rule_id == rule_id,
             RuleRecord.phase == RulePhase.DONE.value,
         )
-        async with self._database.transaction() as connection:
+        async with self._database.reading() as connection:
             return await connection.scalar(statement)
 
     async def page(

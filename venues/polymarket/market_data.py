@@ -68,10 +68,10 @@ class PolymarketMarketData:
         """
         if not token_id.isdecimal():
             raise UnknownToken("a token id is a decimal number")
-        (gamma, readable), (market, compact) = await asyncio.gather(
+        (gamma, readable), (condition, market, compact) = await asyncio.gather(
             self._gamma_market(token_id), self._listed(token_id)
         )
-        if market is None and gamma is not None:
+        if condition is None and gamma is not None:
             market, compact = await self._market_forms(gamma.condition_id)
         if market is None or not market.tokens:
             if gamma is None:
@@ -136,10 +136,14 @@ class PolymarketMarketData:
         self._conditions[token_id] = condition
         return condition
 
-    async def _listed(self, token_id: TokenId) -> MarketForms:
-        """Return the market that the CLOB lists for a token."""
+    async def _listed(
+        self, token_id: TokenId
+    ) -> tuple[str | None, ClobMarketPayload | None, CompactMarketPayload | None]:
+        """Return the condition and the market that the CLOB lists for a token."""
         condition = await self._condition_of(token_id)
-        return (None, None) if condition is None else await self._market_forms(condition)
+        if condition is None:
+            return None, None, None
+        return condition, *(await self._market_forms(condition))
 
     async def _market_forms(self, condition: str) -> MarketForms:
         return await asyncio.gather(self._market(condition), self._compact_market(condition))

@@ -305,7 +305,7 @@ def hold_ms(market: ClobMarketPayload, compact: CompactMarketPayload | None) -> 
     """
     seconds = max(market.seconds_delay or 0, (compact.seconds_delay or 0) if compact is not None else 0)
     if seconds > 0:
-        return seconds * 1000
+        return int(seconds * 1000)
     return SHORT_HOLD_MS if compact is not None and compact.short_hold else 0
 
 

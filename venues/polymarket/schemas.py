@@ -38,9 +38,10 @@ def _text_or_blank(value: object) -> object:
 
 def _number_or_none(value: object) -> object:
     try:
-        return Decimal(str(value))
+        number = Decimal(str(value))
     except InvalidOperation:
         return None
+    return number if number.is_finite() else None
 
 
 def _null_is_empty(value: object) -> object:
@@ -150,7 +151,7 @@ class ClobMarketPayload(Payload):
     neg_risk: bool = False
     end_date_iso: str | None = None
     is_50_50_outcome: bool = False
-    seconds_delay: int | None = None
+    seconds_delay: LooseDecimal = None
     tokens: tuple[ClobTokenPayload, ...] = ()
 
 
@@ -168,8 +169,8 @@ class CompactMarketPayload(Payload):
     min_shares: OptionalDecimal = Field(default=None, alias="mos")
     neg_risk: bool = Field(default=False, alias="nr")
     fee: FeeDetailPayload | None = Field(default=None, alias="fd")
-    seconds_delay: int | None = Field(default=None, alias="sd")
-    short_hold: bool = Field(default=False, alias="itode")
+    seconds_delay: LooseDecimal = Field(default=None, alias="sd")
+    short_hold: bool | None = Field(default=None, alias="itode")
 
 
 class MarketOfTokenPayload(Payload):

@@ -56,6 +56,8 @@ _CLOSED_ONLY = "/auth/ban-status/closed-only"
 _SIGNED_AHEAD = 256
 LISTS_LAG_S = 30
 """How long an order that has traded may stand though the venue's look-ups do not show it."""
+SALES_LAG_S = 5
+"""The same for a sale: an exit waits for it, and the venue itself refuses shares that are not there."""
 _SECOND_LOOK_S = 1.0  # a POST and this look must fit into one try of the activity
 _NOT_FOUND = frozenset({400, 404})
 _log = structlog.get_logger(__name__)
@@ -289,12 +291,12 @@ class PolymarketTrading:
     def _status_by_trades(self, own: Sequence[Fill]) -> VenueOrderStatus:
         """Return what an order is that trades and stands in no list: it works no more.
 
-        A BUY is believed to only some time after its last trade. Lists may lag, and the rest of one that
-        still stands would be bought twice; a SELL's shares are kept by the venue itself.
+        It is believed to only some time after its last trade, since lists and trades may lag: the rest of
+        a BUY that still stands would be bought twice, trades of a SELL that come late would be sold again.
         """
         age_s = self._now_s() - max(fill.traded_at for fill in own).timestamp()
-        lags = own[0].side is Side.BUY and age_s < LISTS_LAG_S
-        return VenueOrderStatus.LIVE if lags else VenueOrderStatus.MATCHED
+        lag_s = LISTS_LAG_S if own[0].side is Side.BUY else SALES_LAG_S
+        return VenueOrderStatus.LIVE if age_s < lag_s else VenueOrderStatus.MATCHED
 
     async def _orders(self, params: Mapping[str, str]) -> list[OrderPayload]:
         found: list[OrderPayload] = []

@@ -22,7 +22,7 @@ from tests.venues.polymarket.test_signing import NoMarketData, credentials
 from tests.venues.recording_server import Prepared, RawRequest, recording_server
 from venues.polymarket.authentication import wallet_identity
 from venues.polymarket.config import PolymarketConfig
-from venues.polymarket.trading import LISTS_LAG_S, PolymarketTrading
+from venues.polymarket.trading import LISTS_LAG_S, SALES_LAG_S, PolymarketTrading
 
 D = Decimal
 
@@ -119,7 +119,8 @@ TRADED_AT = 1725868859
 @pytest.mark.parametrize(
     ("side", "age_s", "status"),
     [
-        ("SELL", 0, VenueOrderStatus.MATCHED),
+        ("SELL", SALES_LAG_S - 1, VenueOrderStatus.LIVE),  # later trades of it must not be sold again
+        ("SELL", SALES_LAG_S, VenueOrderStatus.MATCHED),
         ("BUY", 0, VenueOrderStatus.LIVE),  # lists may lag: its rest must not be bought twice
         ("BUY", LISTS_LAG_S - 1, VenueOrderStatus.LIVE),
         ("BUY", LISTS_LAG_S, VenueOrderStatus.MATCHED),
