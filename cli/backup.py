@@ -1,6 +1,7 @@
 """`holdfast backup` and `holdfast restore`: the two stores of the stack on this machine."""
 
 import asyncio
+import shlex
 from collections.abc import Iterable
 from pathlib import Path
 from typing import Annotated
@@ -67,7 +68,7 @@ def _without_simulator(parts: Iterable[Part]) -> list[Part]:
 
 
 def _up(data: DataDir, parts: Iterable[Part] = ()) -> str:
-    named = f" --data-dir {data.root}" if data.root != _data(None).root else ""
+    named = f" --data-dir {shlex.quote(str(data.root))}" if data.root != _data(None).root else ""
     return "holdfast up" + named + "".join(f" --part {part}" for part in parts)
 
 

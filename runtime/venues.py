@@ -8,6 +8,7 @@ of it.
 
 import asyncio
 import time
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import timedelta
@@ -99,6 +100,7 @@ class AccountVenues:
         self._cache_s = credential_cache.total_seconds()
         self._data: dict[str, ClosableMarketData] = {}
         self._holders: dict[Place, _Holder] = {}
+        self._changes: Counter[Place] = Counter()
         self._live: dict[tuple[AccountId, str, WalletId], _Session] = {}
         self._paper: dict[Place, PaperTrading] = {}
         self._opening = asyncio.Lock()
@@ -189,7 +191,9 @@ class AccountVenues:
 
     def wallets_changed(self, account_id: AccountId, venue: str) -> None:
         """Look again at the wallets before the next order; other processes do so within a minute."""
-        self._holders.pop((account_id, venue), None)
+        place = (account_id, venue)
+        self._changes[place] += 1  # a look that is under way has seen the former ones
+        self._holders.pop(place, None)
 
     def _paper_session(self, place: Place) -> PaperTrading:
         account_id, venue = place
@@ -217,13 +221,14 @@ class AccountVenues:
             return await self._look(place)
 
     async def _look(self, place: Place) -> _Holder:
-        began = time.monotonic()
+        began, changes = time.monotonic(), self._changes[place]
         account_id, venue = place
         # Secrets are stored before their wallet is, so whoever sees the wallet sees them too.
         wallets = await self._wallets.all_of(account_id, venue)
         facts = await self._credentials.of_account(account_id)
         holder = _Holder(tuple(wallets), {fact.record_id: fact.version for fact in facts}, began)
-        self._holders[place] = holder
+        if changes == self._changes[place]:
+            self._holders[place] = holder
         return holder
 
     async def _session(self, place: Place, holder: _Holder, wallet: WalletIdentity) -> ClosableTrading:

@@ -11,8 +11,9 @@ The secrets are no part of it: whoever has the backup and the env file has the w
 import asyncio
 import hashlib
 import os
+import re
 import sqlite3
-from collections.abc import AsyncGenerator, Iterable
+from collections.abc import AsyncGenerator, Iterator
 from contextlib import asynccontextmanager, closing
 from datetime import UTC, datetime
 from pathlib import Path
@@ -90,9 +91,7 @@ async def back_up(data_dir: DataDir, folder: Path) -> Manifest:
             holdfast=await _copied(dump, holdfast_at),
             revision=await _revision(cluster),
             master_keys=await _master_keys(cluster),
-            payload_keys=await asyncio.to_thread(
-                payload_keys_in, folder / TEMPORAL_COPY, payload_key_ids(data_dir)
-            ),
+            payload_keys=await asyncio.to_thread(payload_keys_in, folder / TEMPORAL_COPY),
         )
     _write(folder, manifest)
     return manifest
@@ -125,11 +124,13 @@ def copy_sqlite(source: Path, target: Path) -> None:
         raise BackupUnusable(f"the copy of {source} is damaged: {sound}")
 
 
-def payload_keys_in(copy: Path, ring: Iterable[str]) -> tuple[str, ...]:
-    """Returns which payload keys of a ring, by their ids, a copy of Temporal's file needs.
+def payload_keys_in(copy: Path) -> tuple[str, ...]:
+    """Returns the ids of the payload keys that a copy of Temporal's file needs, whatever ring is known here.
 
     An encrypted payload names its key in clear, and Temporal stores payloads within its records as they come.
     """
+    mark = Payload.MetadataEntry(key=KEY_ID).SerializeToString()
+    found: set[str] = set()
     with closing(sqlite3.connect(copy)) as connection:
         places = connection.execute(
             "SELECT tables.name, columns.name FROM sqlite_schema AS tables, "
@@ -137,17 +138,17 @@ def payload_keys_in(copy: Path, ring: Iterable[str]) -> tuple[str, ...]:
             "WHERE tables.type = 'table' AND columns.type LIKE '%BLOB%'"
         ).fetchall()
 
-        def needed(key_id: str) -> bool:
-            entry = Payload.MetadataEntry(key=KEY_ID, value=key_id.encode()).SerializeToString()
-            return any(
-                connection.execute(
-                    f'SELECT EXISTS (SELECT 1 FROM "{table}" WHERE instr("{column}", ?) > 0)',  # noqa: S608
-                    [entry],
-                ).fetchone()[0]
-                for table, column in places
-            )
+        for table, column in places:
+            query = f'SELECT "{column}" FROM "{table}" WHERE instr("{column}", ?) > 0'  # noqa: S608
+            for (record,) in connection.execute(query, [mark]):
+                found.update(_values_behind(mark, record))
+    return tuple(sorted(found))
 
-        return tuple(key_id for key_id in ring if needed(key_id))
+
+def _values_behind(mark: bytes, record: bytes) -> Iterator[str]:
+    """Yields the values of a map's entries in a protobuf record: each follows its key, behind its length."""
+    for match in re.finditer(re.escape(mark) + rb"\x12(.)", record, re.DOTALL):
+        yield record[match.end() : match.end() + match[1][0]].decode(errors="replace")
 
 
 def payload_key_ids(data_dir: DataDir) -> tuple[str, ...]:

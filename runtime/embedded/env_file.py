@@ -54,6 +54,8 @@ def write_env_file(path: Path, variables: Mapping[str, str]) -> None:
     descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
     with os.fdopen(descriptor, "w") as file:
         file.write(_with(present, variables))
+        file.flush()
+        os.fsync(file.fileno())  # the keys of everything that is sealed stand in it
     temporary.replace(path)
 
 

@@ -61,7 +61,7 @@ class Pace:
     probe_interval: float = 0.05
     first_backoff: float = 0.05
     longest_backoff: float = 2.0
-    """An exit may wait for the part that dies: more than a pause would cost seconds of ten."""
+    """Exits have ten seconds after a kill: a longer pause would use them up."""
     steady_after: float = 10.0
     """A part that was healthy this long starts its backoff anew."""
 
