@@ -7,7 +7,7 @@ from collections.abc import Collection, Mapping
 import httpx2
 from pydantic import JsonValue, TypeAdapter
 
-from bench.waiting import BenchFailed
+from bench.waiting import NeverCame
 
 Json = dict[str, JsonValue]
 _OBJECT = TypeAdapter(Json)
@@ -93,7 +93,7 @@ class Api:
         Raises:
             Refused: The request was refused; a patient caller hears only what asking again does not change.
             httpx2.TransportError: Nobody answered an impatient caller.
-            BenchFailed: Nobody answered a patient one within the limit.
+            NeverCame: Nobody answered a patient one within the limit.
         """
         request = self._http.build_request(
             method, path, json=body, params=query or None, headers=self._headers_of(method, key)
@@ -112,7 +112,7 @@ class Api:
                             raise
                     await asyncio.sleep(PAUSE_S)
         except TimeoutError:
-            raise BenchFailed(f"{method} {path}: no answer within {LIMIT_S:.0f} s") from None
+            raise NeverCame(f"{method} {path}: no answer within {LIMIT_S:.0f} s") from None
 
     async def _once(self, request: httpx2.Request) -> Json:
         answer = await self._http.send(request)

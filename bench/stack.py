@@ -9,6 +9,7 @@ from runtime.embedded.ports import Ports
 from runtime.embedded.stack import EmbeddedStack, StackOptions
 
 SYNCHRONOUS = "normal"
+NOT_STARTED = "the stack did not start"
 
 
 def measured(folder: Path, overrides: Mapping[str, str] | None = None) -> StackOptions:
@@ -29,7 +30,7 @@ async def running(options: StackOptions) -> AsyncGenerator[EmbeddedStack]:
     try:
         await stack.start()
     except Exception as error:
-        raise BenchFailed(f"the stack did not start: {type(error).__name__}: {error}") from error
+        raise BenchFailed(f"{NOT_STARTED}: {type(error).__name__}: {error}") from error
     try:
         yield stack
     finally:

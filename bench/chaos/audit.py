@@ -7,6 +7,7 @@ from decimal import Decimal
 from enum import StrEnum
 
 from bench.chaos.evidence import (
+    NOT_FOUND,
     Claim,
     Evidence,
     Post,
@@ -136,7 +137,7 @@ class _Audit:
         evidence = self._evidence
         prints = evidence.prints.get(rule.token_id, ())
         tape = Tape(evidence.tapes.get(rule.token_id, ()), evidence.gaps, evidence.until_ms, prints)
-        return fate(rule.versions, rule.source, rule.armed_at_ms, tape)
+        return fate(rule.versions, rule.source, rule.armed_at_ms, tape, rule.patched_at_ms)
 
     # -- figures --------------------------------------------------------------------------------
 
@@ -248,6 +249,8 @@ class _Audit:
 
     def _state_of_rule(self, rule: RuleEvidence) -> Iterator[Finding]:
         shown = f"{rule.status} {rule.phase} ({rule.detail}), workflow {rule.result.workflow_status}"
+        if rule.result.workflow_status == NOT_FOUND:
+            yield Finding(Fault.WRONG_FINAL_STATE, rule.rule_id, f"its workflow vanished: {shown}")
         if rule.touch is Touch.TERMINATED:
             if rule.phase not in ("orphaned", "done"):
                 yield Finding(Fault.WRONG_FINAL_STATE, rule.rule_id, f"terminated by hand, but {shown}")
@@ -255,7 +258,7 @@ class _Audit:
         if rule.phase not in ("armed", "done"):
             yield Finding(Fault.STUCK, rule.rule_id, shown)
             return
-        if rule.result.workflow_status != ("COMPLETED" if rule.phase == "done" else "RUNNING"):
+        if rule.result.workflow_status not in (NOT_FOUND, "COMPLETED" if rule.phase == "done" else "RUNNING"):
             yield Finding(Fault.WRONG_FINAL_STATE, rule.rule_id, shown)
         wrong = self._unexpected_end(rule)
         if wrong:
@@ -264,17 +267,20 @@ class _Audit:
     def _unexpected_end(self, rule: RuleEvidence) -> str | None:
         """Say what is wrong with a rule's end, None when it fits its fate."""
         its_fate = self._fates[rule.rule_id]
+        if rule.touch is Touch.CANCELED and rule.status != "CANCELED":
+            return "cancelled by its answer"
         emptied = self._left(rule) <= DUST
         if rule.status == "TRIGGERED":
             if not its_fate.may_fire:
                 return "fired though nothing was crossed"
             return None if rule.sold_shares > 0 else "fired and sold nothing"
         if rule.status == "CANCELED":
-            return None if rule.touch is Touch.CANCELED or emptied else "canceled by nobody"
+            asked = rule.touch in (Touch.CANCELED, Touch.ASKED_TO_CANCEL)
+            return None if asked or emptied else "canceled by nobody"
         if rule.status != "ACTIVE":
             return "ended by nobody"
-        if rule.touch is Touch.CANCELED:
-            return None  # the answer said whether it was; an unanswered cancel may not have arrived
+        if rule.touch is Touch.ASKED_TO_CANCEL:
+            return None  # the question may not have arrived
         if emptied:
             return "stands over a position that is gone"
         return "stands though its level was crossed" if rule.rule_id in self.crossed_at_ms else None

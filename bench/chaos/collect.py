@@ -7,9 +7,12 @@ from decimal import Decimal
 
 import asyncpg
 from temporalio.client import Client, WorkflowExecutionStatus
+from temporalio.service import RPCError, RPCStatusCode
 
 from bench.chaos.breakers import BreakerChange, open_breakers
 from bench.chaos.evidence import (
+    MISSING,
+    NOT_FOUND,
     Claim,
     Evidence,
     Holder,
@@ -85,7 +88,8 @@ async def collect(stage: Stage, outages: Outages, database_url: str, temporal: C
         ),
         holders=tuple([await _holder(stage, number) for number in range(len(stage.traders))]),
         rules=tuple(
-            _rule(rule, rows[rule.rule_id], result) for rule, result in zip(stage.rules, results, strict=True)
+            _rule(rule, rows.get(rule.rule_id), result)
+            for rule, result in zip(stage.rules, results, strict=True)
         ),
         posts=await _posts(stage),
         venue_orders=await _venue_orders(stage, trades),
@@ -135,7 +139,7 @@ async def _holder(stage: Stage, number: int) -> Holder:
     return Holder(trader.account_id, trader.address, START_USD, Decimal(wallet.collateral), tokens)
 
 
-def _rule(rule: Armed, row: asyncpg.Record, result: Result) -> RuleEvidence:
+def _rule(rule: Armed, row: asyncpg.Record | None, result: Result) -> RuleEvidence:
     return RuleEvidence(
         rule_id=rule.rule_id,
         account_id=rule.trader.account_id,
@@ -145,10 +149,11 @@ def _rule(rule: Armed, row: asyncpg.Record, result: Result) -> RuleEvidence:
         source=rule.plan.source,
         armed_at_ms=rule.armed_at_ms,
         touch=rule.touch,
-        status=str(row["status"]),
-        phase=str(row["phase"]),
-        detail=str(row["detail"]),
-        sold_shares=Decimal(str(row["sold"])),
+        patched_at_ms=rule.patched_at_ms,
+        status=MISSING if row is None else str(row["status"]),
+        phase="missing" if row is None else str(row["phase"]),
+        detail="" if row is None else str(row["detail"]),
+        sold_shares=Decimal(0) if row is None else Decimal(str(row["sold"])),
         result=result,
     )
 
@@ -161,7 +166,12 @@ async def _results(temporal: Client, rules: Sequence[Armed]) -> list[Result]:
             handle = temporal.get_workflow_handle(
                 rule_workflow_id(RuleId(rule.rule_id)), result_type=RuleAnswer
             )
-            status = (await handle.describe()).status
+            try:
+                status = (await handle.describe()).status
+            except RPCError as error:
+                if error.status is not RPCStatusCode.NOT_FOUND:
+                    raise
+                return Result(NOT_FOUND)
             name = "UNKNOWN" if status is None else status.name
             if status is not WorkflowExecutionStatus.COMPLETED:
                 return Result(name)

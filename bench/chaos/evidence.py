@@ -56,6 +56,12 @@ class Disturbance:
     account_id: str | None = None
 
 
+NOT_FOUND = "NOT_FOUND"
+"""The status of a workflow of which Temporal knows nothing."""
+MISSING = "MISSING"
+"""The status of a rule of which Postgres knows nothing."""
+
+
 @dataclass(frozen=True, slots=True)
 class Result:
     """A rule's workflow: how Temporal shows it, and what it returned (None while it runs)."""
@@ -69,7 +75,8 @@ class Touch(StrEnum):
     """Who changed a rule's fate from outside."""
 
     NONE = "none"
-    CANCELED = "canceled"
+    ASKED_TO_CANCEL = "asked_to_cancel"  # no clear answer came: it may have arrived
+    CANCELED = "canceled"  # the answer said that it was
     TERMINATED = "terminated"
 
 
@@ -80,6 +87,7 @@ class RuleEvidence:
     Attributes:
         versions: Its condition lists, the first as armed, further ones as patched; `at_ms` is Unix time.
         touch: What a person did to it.
+        patched_at_ms: When the answer said that its last version replaced the others; None: none said so.
         status, phase, detail, sold_shares: Its row in Postgres; one that vanished is `MISSING`.
         result: Its workflow.
     """
@@ -92,6 +100,7 @@ class RuleEvidence:
     source: Source
     armed_at_ms: int
     touch: Touch
+    patched_at_ms: int | None = None
     status: str
     phase: str
     detail: str

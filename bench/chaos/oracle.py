@@ -44,16 +44,39 @@ class Tape:
     prints: Sequence[tuple[int, Decimal]] = ()
 
 
-def fate(versions: Sequence[Sequence[ConditionPlan]], source: Source, armed_at_ms: int, tape: Tape) -> Fate:
-    """Return a rule's fate; a rule that was changed must fire when every version of it has to."""
+def fate(
+    versions: Sequence[Sequence[ConditionPlan]],
+    source: Source,
+    armed_at_ms: int,
+    tape: Tape,
+    patched_at_ms: int | None = None,
+) -> Fate:
+    """Return a rule's fate; a rule that was changed must fire when every version of it has to.
+
+    Args:
+        versions: Its condition lists, the last as it stands.
+        source: Which price it looks at.
+        armed_at_ms: When it was armed.
+        tape: What its token showed.
+        patched_at_ms: From when on the former versions let nothing fire any more; None: they still may.
+    """
     crossed: list[int | None] = []
     may = False
+    formerly = tape if patched_at_ms is None else _until(tape, patched_at_ms)
     for conditions in versions:
         certain = [_crossed_at(condition, source, armed_at_ms, tape) for condition in conditions]
         crossed.append(min((at for at in certain if at is not None), default=None))
-        may = may or any(_may_fire(condition, source, armed_at_ms, tape) for condition in conditions)
+        seen = tape if conditions is versions[-1] else formerly
+        may = may or any(_may_fire(condition, source, armed_at_ms, seen) for condition in conditions)
     moments = [at for at in crossed if at is not None]
     return Fate(max(moments) if len(moments) == len(versions) else None, may)
+
+
+def _until(tape: Tape, at_ms: int) -> Tape:
+    """Return what a tape had shown by a moment."""
+    sights = [sight for sight in tape.sights if sight.at_ms <= at_ms]
+    prints = [printed for printed in tape.prints if printed[0] <= at_ms]
+    return Tape(sights, tape.gaps, min(tape.until_ms, at_ms), prints)
 
 
 def _crossed_at(condition: ConditionPlan, source: Source, armed_at_ms: int, tape: Tape) -> int | None:

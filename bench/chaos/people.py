@@ -4,6 +4,8 @@ import asyncio
 import sqlite3
 import uuid
 from contextlib import closing
+from dataclasses import dataclass
+from enum import StrEnum
 from pathlib import Path
 
 from temporalio.api.common.v1 import WorkflowExecution
@@ -19,6 +21,7 @@ from bench.chaos.plan import Act, ConditionKind, ConditionPlan
 from bench.chaos.scene import Scene, patiently
 from bench.chaos.stage import Armed, condition_bodies, now_ms
 from bench.client import Json, Refused
+from bench.waiting import NeverCame
 from domain.ids import RuleId, rule_workflow_id
 from domain.messages import RuleOutcome
 from runtime.embedded.stack import Part
@@ -149,10 +152,12 @@ async def patch(scene: Scene, act: Act) -> None:
     rule.versions.append(lowered)
     await _at_its_crossing(scene, rule, act)
     body: Json = {"conditions": condition_bodies(lowered), "allow_immediate": True}
-    words = await _answer(rule, "PATCH", body)
-    if words == RuleOutcome.CROSSING_WON:
+    answer = await _answer(rule, "PATCH", body)
+    if answer.kind is AnswerKind.DONE:
+        rule.patched_at_ms = now_ms()
+    elif answer.kind is AnswerKind.REFUSED:
         rule.versions.remove(lowered)
-    scene.note(f"patch {rule.rule_id}: {words}")
+    scene.note(f"patch {rule.rule_id}: {answer.words}")
 
 
 async def cancel(scene: Scene, act: Act) -> None:
@@ -160,20 +165,49 @@ async def cancel(scene: Scene, act: Act) -> None:
     rule = _pick(scene, act, soon=True)
     if rule is None:
         return
-    rule.touch = Touch.CANCELED
+    rule.touch = Touch.ASKED_TO_CANCEL
     await _at_its_crossing(scene, rule, act)
-    words = await _answer(rule, "DELETE", None)
-    if words == RuleOutcome.CROSSING_WON:
-        rule.touch = Touch.NONE
-    scene.note(f"cancel {rule.rule_id}: {words}")
+    answer = await _answer(rule, "DELETE", None)
+    rule.touch = _TOUCHED[answer.kind]
+    scene.note(f"cancel {rule.rule_id}: {answer.words}")
 
 
-async def _answer(rule: Armed, method: str, body: Json | None) -> str:
+class AnswerKind(StrEnum):
+    """What an answer says of a change."""
+
+    DONE = "done"
+    REFUSED = "refused"
+    UNCLEAR = "unclear"
+
+
+_TOUCHED = {
+    AnswerKind.DONE: Touch.CANCELED,
+    AnswerKind.REFUSED: Touch.NONE,
+    AnswerKind.UNCLEAR: Touch.ASKED_TO_CANCEL,
+}
+_CHANGED = frozenset({RuleOutcome.DONE, RuleOutcome.CANCELED_WITH_RESIDUAL, RuleOutcome.ALREADY_FINISHED})
+"""Outcomes of a success; `already_finished` is one where the rule was cancelled before, else a refusal."""
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """An answer to a change of a rule, and its words."""
+
+    kind: AnswerKind
+    words: str
+
+
+async def _answer(rule: Armed, method: str, body: Json | None) -> Answer:
+    """Ask for a change: a refusal changed nothing, and whatever is no clear answer may have changed it."""
     try:
-        answer = await rule.trader.api.call(method, f"/api/v2/rules/{rule.rule_id}", body)
+        document = await rule.trader.api.call(method, f"/api/v2/rules/{rule.rule_id}", body)
     except Refused as refused:
-        return refused.code or str(refused.status)
-    return str(answer.get("outcome", "accepted"))
+        kind = AnswerKind.REFUSED if refused.status < 500 else AnswerKind.UNCLEAR
+        return Answer(kind, f"{refused.status} {refused.code}")
+    except NeverCame as never:
+        return Answer(AnswerKind.UNCLEAR, str(never))
+    outcome = str(document.get("outcome", ""))
+    return Answer(AnswerKind.DONE if outcome in _CHANGED else AnswerKind.UNCLEAR, outcome or "accepted")
 
 
 def _crossing_ms(scene: Scene, rule: Armed) -> int:

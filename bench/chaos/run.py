@@ -153,16 +153,17 @@ async def _settled(scene: Scene, timing: _Timing, say: Say) -> Report:
         # A feed that came back late saw little: only what stands beyond its level so long is certain to fire.
         await asyncio.sleep(max(0.0, (ended_ms + CERTAIN_AFTER_MS - now_ms()) / 1000))
     clock = asyncio.get_running_loop()
-    findings, began_at = None, clock.time()
+    differences, began_at = None, clock.time()
     changed_at = began_at
     while True:
         say("auditing")
         evidence = await collect(scene.stage, scene.outages, scene.stack.database_url, scene.temporal)
         report = audit(evidence)
-        if report.findings != findings:
-            findings, changed_at = report.findings, clock.time()
+        found = {(finding.fault, finding.subject) for finding in report.findings}  # words count retries
+        if found != differences:
+            differences, changed_at = found, clock.time()
         now = clock.time()
-        if not findings or now - changed_at > timing.stands_still_s or now - began_at > SETTLING_LIMIT_S:
+        if not found or now - changed_at > timing.stands_still_s or now - began_at > SETTLING_LIMIT_S:
             return report
-        say(f"settling: {len(findings)} differences still")
+        say(f"settling: {len(report.findings)} differences still")
         await asyncio.sleep(LOOK_AGAIN_S)

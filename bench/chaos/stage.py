@@ -50,6 +50,7 @@ class Armed:
     armed_at_ms: int
     versions: list[tuple[ConditionPlan, ...]]
     touch: Touch = Touch.NONE
+    patched_at_ms: int | None = None
 
 
 @dataclass(slots=True)

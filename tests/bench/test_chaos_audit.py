@@ -8,7 +8,18 @@ from random import Random
 import pytest
 
 from bench.chaos.audit import Fault, Report, audit
-from bench.chaos.evidence import Evidence, HoldingRow, Post, Result, Span, Touch, Traded
+from bench.chaos.evidence import (
+    MISSING,
+    NOT_FOUND,
+    Evidence,
+    HoldingRow,
+    Post,
+    Result,
+    RuleEvidence,
+    Span,
+    Touch,
+    Traded,
+)
 from tests.bench.books import (
     ACCOUNT,
     BOUGHT,
@@ -16,6 +27,7 @@ from tests.bench.books import (
     RULE,
     SENT_MS,
     SOLD,
+    STOP,
     TOKEN,
     books,
     claim,
@@ -149,6 +161,43 @@ def test_exit_of_a_rule_that_its_owner_cancelled_is_not_expected() -> None:
     result = Result("COMPLETED", "CANCELED", Decimal(0))
     report = audit(replace(unsold(), rules=(replace(canceled, result=result),)))
     assert (report.findings, report.exits_expected) == ((), 0)
+
+
+@pytest.mark.parametrize("touched", [ARMED, rule()])
+def test_cancelled_by_its_answer_and_standing_or_sold_all_the_same_is_wrong(touched: RuleEvidence) -> None:
+    told = replace(touched, touch=Touch.CANCELED)
+    evidence = unsold() if touched is ARMED else books()
+    (finding,) = audit(replace(evidence, rules=(told,))).findings
+    assert finding.words.startswith("cancelled by its answer")
+
+
+def test_rule_that_somebody_only_asked_to_cancel_may_stand() -> None:
+    asked = replace(ARMED, touch=Touch.ASKED_TO_CANCEL)
+    assert audit(replace(unsold(), rules=(asked,))).findings == ()
+
+
+def test_rule_that_fired_at_a_level_that_a_patch_had_replaced_is_wrong() -> None:
+    lowered = replace(STOP, level=Decimal("0.30"))
+    patched = rule(versions=((STOP,), (lowered,)), patched_at_ms=CROSSED_MS - 500)
+    assert Fault.WRONG_FINAL_STATE in faults(audit(books(rules=(patched,))))
+    late = replace(patched, patched_at_ms=CROSSED_MS + 500)
+    assert audit(books(rules=(late,))).findings == ()
+
+
+def test_rule_whose_row_vanished_is_found() -> None:
+    missing = replace(ARMED, status=MISSING, phase="missing", touch=Touch.NONE)
+    assert Fault.STUCK in faults(audit(replace(unsold(), rules=(missing,))))
+
+
+def test_rule_whose_workflow_vanished_is_found() -> None:
+    vanished = rule(result=Result(NOT_FOUND))
+    (finding,) = audit(books(rules=(vanished,))).findings
+    assert (finding.fault, finding.subject) == (Fault.WRONG_FINAL_STATE, RULE)
+
+
+def test_part_that_was_down_by_itself_is_found() -> None:
+    (finding,) = audit(books(fallen=(("worker-feed", Span(1_000, 2_500)),))).findings
+    assert finding.words == "was down by itself from 1.0 to 2.5 s"
 
 
 def test_second_rule_over_a_sold_position_may_be_cancelled() -> None:

@@ -5,6 +5,7 @@ from decimal import Decimal
 from types import SimpleNamespace
 from typing import Any
 
+import pytest
 from temporalio.api.history.v1 import HistoryEvent
 from temporalio.client import WorkflowExecutionStatus
 from temporalio.service import RPCError, RPCStatusCode
@@ -16,6 +17,7 @@ from bench.chaos.plan import Act, ConditionKind, ConditionPlan, RulePlan
 from bench.chaos.scene import Scene
 from bench.chaos.stage import Armed, now_ms
 from bench.client import Refused
+from bench.waiting import NeverCame
 
 STOP = ConditionPlan(kind=ConditionKind.STOP, level=Decimal("0.50"))
 NOW = Act(at_ms=0, trouble=None)
@@ -23,14 +25,18 @@ NOW = Act(at_ms=0, trouble=None)
 
 @dataclass
 class FakeApi:
-    """Answers every change the same way: an outcome, or a refusal's code."""
+    """Answers every change the same way: an outcome, a refusal with its code, or never."""
 
     outcome: str = "done"
     refused: str | None = None
+    status: int = 409
+    silent: bool = False
 
     async def call(self, method: str, path: str, body: object = None) -> dict[str, str]:
+        if self.silent:
+            raise NeverCame("no answer")
         if self.refused is not None:
-            raise Refused(f"{method} {path}", 409, {"code": self.refused})
+            raise Refused(f"{method} {path}", self.status, {"code": self.refused})
         return {"outcome": self.outcome}
 
 
@@ -83,22 +89,50 @@ def scene(api: FakeApi | None = None, temporal: FakeTemporal | None = None) -> t
     return Scene(stack, stage, Outages(4_000), fake), rule
 
 
-async def test_cancel_that_came_in_time_takes_the_rule_out() -> None:
-    on, rule = scene(FakeApi("canceled_with_residual"))
+@pytest.mark.parametrize("outcome", ["done", "canceled_with_residual", "already_finished"])
+async def test_cancel_that_was_answered_takes_the_rule_out(outcome: str) -> None:
+    on, rule = scene(FakeApi(outcome))
     await cancel(on, NOW)
     assert rule.touch is Touch.CANCELED
 
 
-async def test_cancel_that_lost_against_the_exit_leaves_the_rule_in() -> None:
-    on, rule = scene(FakeApi(refused="crossing_won"))
+REFUSALS = [(409, "crossing_won"), (409, "already_finished"), (409, "orphaned"), (404, "not_found")]
+
+
+@pytest.mark.parametrize(("status", "code"), REFUSALS)
+async def test_cancel_that_was_refused_leaves_the_rule_in(status: int, code: str) -> None:
+    on, rule = scene(FakeApi(refused=code, status=status))
     await cancel(on, NOW)
     assert rule.touch is Touch.NONE
 
 
-async def test_patch_that_lost_against_the_exit_made_no_new_version() -> None:
-    on, rule = scene(FakeApi(refused="crossing_won"))
+@pytest.mark.parametrize("api", [FakeApi(silent=True), FakeApi(refused="internal", status=501), FakeApi("")])
+async def test_cancel_without_a_clear_answer_was_only_asked_for(api: FakeApi) -> None:
+    on, rule = scene(api)
+    await cancel(on, NOW)
+    assert rule.touch is Touch.ASKED_TO_CANCEL
+
+
+@pytest.mark.parametrize(("status", "code"), REFUSALS)
+async def test_patch_that_was_refused_made_no_new_version(status: int, code: str) -> None:
+    on, rule = scene(FakeApi(refused=code, status=status))
     await patch(on, NOW)
-    assert rule.versions == [(STOP,)]
+    assert (rule.versions, rule.patched_at_ms) == ([(STOP,)], None)
+
+
+async def test_patch_that_was_answered_ends_the_former_version() -> None:
+    on, rule = scene(FakeApi())
+    before = now_ms()
+    await patch(on, NOW)
+    assert len(rule.versions) == 2
+    assert rule.patched_at_ms is not None
+    assert before <= rule.patched_at_ms <= now_ms()
+
+
+async def test_patch_without_an_answer_leaves_both_versions() -> None:
+    on, rule = scene(FakeApi(silent=True))
+    await patch(on, NOW)
+    assert (len(rule.versions), rule.patched_at_ms) == (2, None)
 
 
 async def test_termination_takes_the_rule_out() -> None:

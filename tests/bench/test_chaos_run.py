@@ -7,6 +7,7 @@ import sys
 import pytest
 
 from bench.program import EXIT_FAILED
+from bench.stack import NOT_STARTED
 
 KEYS = {
     "exits_expected",
@@ -25,6 +26,8 @@ KEYS = {
 
 
 PROFILE = ("--exits", "20", "--seed", "2", "--minutes", "0.25", "--pace", "fast", "--faults", "none")
+BUDGET_S = "60"
+"""Loaded machines are slow; what hangs until the end of the run is none of that."""
 
 
 async def chaos() -> tuple[int | None, bytes, str]:
@@ -34,6 +37,8 @@ async def chaos() -> tuple[int | None, bytes, str]:
         "-m",
         "bench.chaos",
         *PROFILE,
+        "--recovery-budget",
+        BUDGET_S,
         "--json",
         stdin=asyncio.subprocess.DEVNULL,
         stdout=asyncio.subprocess.PIPE,
@@ -54,7 +59,7 @@ async def chaos() -> tuple[int | None, bytes, str]:
 )  # under 45 s on a machine of one's own; on a loaded one only what never ends may fail
 async def test_twenty_exits_under_kills_lose_nothing_and_send_nothing_twice() -> None:
     code, output, told = await chaos()
-    if code == EXIT_FAILED:  # the stage did not come about: that is no verdict
+    if code == EXIT_FAILED and NOT_STARTED in told:  # whatever else ended it may be the product's fault
         code, output, told = await chaos()
     assert code == 0, told
     figures = json.loads(output)
