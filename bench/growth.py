@@ -16,7 +16,9 @@ CONNECTIONS = 3
 
 @dataclass(frozen=True, slots=True)
 class Growth:
-    """From the second quarter of a run to its last: medians of the looks in them.
+    """From the second quarter of a run to its last: medians of memory, the fewest connections of each.
+
+    Exits come in crowds and pools breathe with them; what a leak holds is held at the calmest look, too.
 
     Attributes:
         memory_mb: Memory of each part in the second quarter and in the last.
@@ -33,14 +35,11 @@ class Growth:
     failures: tuple[str, ...]
 
 
-def growth(
-    weights: Sequence[Weight], *, connections: int = CONNECTIONS, remembers: Collection[str] = ()
-) -> Growth:
+def growth(weights: Sequence[Weight], *, remembers: Collection[str] = ()) -> Growth:
     """Return what grew over the looks at a stack.
 
     Args:
         weights: The looks, in order.
-        connections: By how many connections pools may breathe.
         remembers: Parts that keep what they saw on purpose: their memory is told, not judged.
 
     Raises:
@@ -55,8 +54,8 @@ def growth(
         for part, (before, now) in memory.items()
         if part not in remembers and now - before > max(MEMORY_MB * MEGABYTE, MEMORY_SHARE * before)
     ]
-    failures += [f"{part} holds {n} more connections" for part, n in sockets.items() if n > connections]
-    if clients > connections:
+    failures += [f"{part} holds {n} more connections" for part, n in sockets.items() if n > CONNECTIONS]
+    if clients > CONNECTIONS:
         failures.append(f"Postgres serves {clients} more clients")
     return Growth(
         memory_mb={part: (_megabytes(before), _megabytes(now)) for part, (before, now) in memory.items()},
@@ -83,8 +82,8 @@ def _median(weights: Sequence[Weight], part: str) -> float:
 
 
 def _sockets(weights: Sequence[Weight], part: str) -> int:
-    return round(statistics.median(weight.connections[part] for weight in weights))
+    return min(weight.connections[part] for weight in weights)
 
 
 def _clients(weights: Sequence[Weight]) -> int:
-    return round(statistics.median(weight.database_connections for weight in weights))
+    return min(weight.database_connections for weight in weights)

@@ -4,6 +4,7 @@ import asyncio
 import os
 import signal
 from contextlib import AsyncExitStack
+from datetime import timedelta
 from pathlib import Path
 
 import structlog
@@ -34,6 +35,7 @@ from worker.log_ids import LogIds
 from worker.parts import activities_of
 from worker.registry import QueueWork, Role, work_of
 from worker.singletons import ensure_feeds, ensure_schedules
+from workflows.policies import READ_HEARTBEAT
 
 log = structlog.get_logger()
 
@@ -119,9 +121,13 @@ def _worker(client: Client, settings: Settings, work: QueueWork) -> Worker:
         max_concurrent_activities=_activities_at_once(settings, work),
         sticky_queue_schedule_to_start_timeout=settings.tuning.sticky_timeout,
         # The SDK would send a feed's beats so rarely that a single late one takes the feed down.
-        max_heartbeat_throttle_interval=settings.tuning.feed_heartbeat / BEATS_PER_TIMEOUT,
+        max_heartbeat_throttle_interval=_shortest_heartbeat(settings) / BEATS_PER_TIMEOUT,
         graceful_shutdown_timeout=settings.tuning.graceful_shutdown,
     )
+
+
+def _shortest_heartbeat(settings: Settings) -> timedelta:
+    return min(settings.tuning.feed_heartbeat, READ_HEARTBEAT)
 
 
 def _activities_at_once(settings: Settings, work: QueueWork) -> int:

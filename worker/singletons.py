@@ -3,6 +3,7 @@
 import time
 from collections.abc import Generator, Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from datetime import timedelta
 
 from temporalio.client import (
@@ -14,6 +15,8 @@ from temporalio.client import (
     ScheduleOverlapPolicy,
     SchedulePolicy,
     ScheduleSpec,
+    ScheduleUpdate,
+    ScheduleUpdateInput,
 )
 from temporalio.common import WorkflowIDConflictPolicy, WorkflowIDReusePolicy
 from temporalio.service import RPCError, RPCStatusCode
@@ -128,23 +131,24 @@ async def ensure_schedules(client: Client, settings: Settings) -> None:
 async def _ensure_schedule(
     client: Client, settings: Settings, name: str, workflow: str, every: timedelta
 ) -> None:
-    """Create a schedule that starts a pass every so often, never two at once."""
+    """Let a schedule start a pass every so often, never two at once; one that stands takes the new terms."""
     name = f"{settings.temporal.task_queue_prefix}{name}"
+    wanted = Schedule(
+        action=ScheduleActionStartWorkflow(
+            workflow,
+            id=name,
+            task_queue=queue(settings.temporal, messages.QUEUE_IO),
+            task_timeout=settings.tuning.task_timeout,
+        ),
+        spec=ScheduleSpec(intervals=[ScheduleIntervalSpec(every=every)], jitter=every / 12),
+        policy=SchedulePolicy(overlap=ScheduleOverlapPolicy.SKIP, catchup_window=timedelta(minutes=1)),
+    )
     try:
-        await client.create_schedule(
-            name,
-            Schedule(
-                action=ScheduleActionStartWorkflow(
-                    workflow,
-                    id=name,
-                    task_queue=queue(settings.temporal, messages.QUEUE_IO),
-                    task_timeout=settings.tuning.task_timeout,
-                ),
-                spec=ScheduleSpec(intervals=[ScheduleIntervalSpec(every=every)], jitter=every / 12),
-                policy=SchedulePolicy(
-                    overlap=ScheduleOverlapPolicy.SKIP, catchup_window=timedelta(minutes=1)
-                ),
-            ),
-        )
+        await client.create_schedule(name, wanted)
     except ScheduleAlreadyRunningError:
-        return
+        await client.get_schedule_handle(name).update(lambda standing: _with_terms(standing, wanted))
+
+
+def _with_terms(standing: ScheduleUpdateInput, wanted: Schedule) -> ScheduleUpdate:
+    """Return a schedule with today's terms; whether an operator paused it stays as it is."""
+    return ScheduleUpdate(replace(wanted, state=standing.description.schedule.state))

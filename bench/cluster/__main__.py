@@ -69,7 +69,7 @@ class Proof:
             )
         found += [f"not tuned: {effect.seen}" for effect in self.tuning or () if not effect.tuned]
         for done in self.kills or ():
-            found += [f"{done.victims}: {words}" for words in done.differences]
+            found += [f"{done.victims}: {words}" for words in (*done.differences, *done.late)]
         return found
 
 
@@ -261,7 +261,7 @@ def _show_kills(rounds: list[Round], console: Console) -> None:
             f"{done.crossed_to_post_s} s",
             f"{done.away_to_post_s} s",
             f"{done.all_back_s} s",
-            "; ".join(done.differences) or "none",
+            "; ".join((*done.differences, *done.late)) or "none",
         )
     console.print(table)
 

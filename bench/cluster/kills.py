@@ -22,6 +22,9 @@ from runtime.cluster.stack import API, NODES, ClusterStack, temporal_part, worke
 from runtime.embedded.supervisor import PartFailed
 from simulator.client import SimulatorAdmin
 
+BUDGET_S = 10.0
+"""Within this time after its crossing an exit has been sent, whatever was killed."""
+
 
 @dataclass(frozen=True, slots=True)
 class Victims:
@@ -44,7 +47,7 @@ class Round:
         victims: What was killed, in words.
         parts: The parts.
         orders: Exit orders that the venue registered, of three expected.
-        differences: In words, what is not as it must be.
+        differences: In words, what is not as it must be, but for the times.
         crossed_to_post_s: From the frame handed out just before the kill to its POST; None: none came.
         away_to_post_s: The same for the frame handed out when the parts were dead.
         all_back_s: From the kill until every part was healthy again.
@@ -57,6 +60,16 @@ class Round:
     crossed_to_post_s: float | None
     away_to_post_s: float | None
     all_back_s: float
+
+    @property
+    def late(self) -> tuple[str, ...]:
+        """In words, the exits whose first POST came later than the budget, or never."""
+        waited = {"just before": self.crossed_to_post_s, "just after": self.away_to_post_s}
+        return tuple(
+            f"the exit that crossed {when} the kill was {'never sent' if s is None else f'sent after {s:g} s'}"
+            for when, s in waited.items()
+            if s is None or s > BUDGET_S
+        )
 
 
 class Arena:
@@ -91,18 +104,20 @@ class Arena:
             self.stack.kill(part)
         await self.admin.step_tape(away.tape_id)
         await release()
-        gone = [await self._stays_away(part, generation) for part, generation in generations.items()]
+        gone: list[str] = []
+        for part, generation in generations.items():
+            gone += await self._stays_away(part, generation)
         back_s = time.monotonic() - killed
         done = await self._round(victims.name, parts, (sent, crossed, away), back_s)
-        return replace(done, differences=(*(words for words in gone if words), *done.differences))
+        return replace(done, differences=(*gone, *done.differences))
 
-    async def _stays_away(self, part: str, generation: int) -> str | None:
-        """Wait for a killed part; say so where it does not come back."""
+    async def _stays_away(self, part: str, generation: int) -> tuple[str, ...]:
+        """Wait for a killed part; return nothing once it is back, else the words that it is not."""
         try:
             await self.stack.wait_healthy(part, 180.0, after=generation)
         except PartFailed as failed:
-            return str(failed)
-        return None
+            return (str(failed),)
+        return ()
 
     async def _protect(self, name: str) -> tuple[Protected, Protected, Protected]:
         sent, crossed, away = [await self.trader.protect(f"{name}, {n}") for n in ("sent", "crossed", "away")]

@@ -29,6 +29,7 @@ from simulator.client import SimulatorAdmin
 NAME = "restore drill"
 BOOKKEEPER = "io"
 BOOKED_LIMIT_S = 300.0
+GONE = "gone"
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,6 +52,15 @@ class Before:
 
 
 @dataclass(frozen=True, slots=True)
+class After:
+    """How the rules ended on the restored cluster; see `Drill`."""
+
+    ends: dict[str, str]
+    orders: dict[str, int]
+    missed: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
 class Drill:
     """What the drill saw.
 
@@ -58,7 +68,7 @@ class Drill:
         backup_s: How long the dumps took, everything running.
         restore_s: How long the restore took, Postgres alone running.
         booked_s: From the start of the bookkeepers until the sales since the backup stood in the ledger.
-        ends: Status and detail of each rule at the end.
+        ends: Status and detail of each rule at the end; one that the restore lost is `GONE`.
         orders: Exit orders that the venue accepted for each position; one is right.
         missed: In words, what the restored product owed and did not bring in time.
     """
@@ -106,8 +116,9 @@ async def run(folder: Path, packages: Path, console: Console) -> Drill:
         booked_s = round(time.monotonic() - clock, 1)
         say(f"the sale since the backup is booked after {booked_s} s; the other workers")
         await stack.start_workers(*(role for role in ROLES if role != BOOKKEEPER))
-        drill = await _after(stack, api, before)
-        return replace(drill, restore_s=restore_s, booked_s=booked_s, missed=unbooked + drill.missed)
+        after = await _after(stack, api, before)
+        missing = unbooked + after.missed
+        return Drill(before.backup_s, restore_s, booked_s, after.ends, after.orders, missing)
 
 
 async def _until_lost(stack: ClusterStack, backup: Path) -> Before:
@@ -130,8 +141,8 @@ async def _until_lost(stack: ClusterStack, backup: Path) -> Before:
         return Before(trader.account_id, armed, sold, flying, backup_s)
 
 
-async def _after(stack: ClusterStack, api: Api, before: Before) -> Drill:
-    """Let the rules come to their ends, and count what the venue accepted; the times are the caller's."""
+async def _after(stack: ClusterStack, api: Api, before: Before) -> After:
+    """Let the rules come to their ends, and count what the venue accepted."""
     named = {"armed": before.armed, "sold": before.sold, "flying": before.flying}
     async with SimulatorAdmin(stack.simulator_admin_url) as admin:
         unended = [await missed(_ended(api, kept)) for kept in (before.sold, before.flying)]
@@ -139,13 +150,17 @@ async def _after(stack: ClusterStack, api: Api, before: Before) -> Drill:
         unended.append(await missed(_ended(api, before.armed)))
         ends: dict[str, str] = {}
         for name, kept in named.items():
-            row = await api.get(f"/api/v2/rules/{kept.rule_id}")
-            ends[name] = f"{row['status']} {row['detail']}"
+            ends[name] = told(await api.find(f"/api/v2/rules/{kept.rule_id}"))
         orders: dict[str, int] = {}
         for name, kept in named.items():
             entries = await admin.ledger(token_id=kept.token_id)
             orders[name] = sum(entry.side == "SELL" and entry.outcome == "accepted" for entry in entries)
-    return Drill(before.backup_s, 0.0, 0.0, ends, orders, tuple(words for one in unended for words in one))
+    return After(ends, orders, tuple(words for one in unended for words in one))
+
+
+def told(row: Json | None) -> str:
+    """Return how a rule ended by its row."""
+    return GONE if row is None else f"{row['status']} {row['detail']}"
 
 
 async def _cross(admin: SimulatorAdmin, kept: Kept) -> None:
@@ -162,9 +177,13 @@ async def _gone(api: Api, kept: Kept) -> None:
     )
 
 
-async def _ended(api: Api, kept: Kept) -> Json:
+async def _ended(api: Api, kept: Kept) -> Json | None:
     path = f"/api/v2/rules/{kept.rule_id}"
-    return await until(lambda: api.get(path), lambda row: row["phase"] == "done", f"the end of {path}")
+    return await until(lambda: api.find(path), _is_done, f"the end of {path}")
+
+
+def _is_done(row: Json | None) -> bool:
+    return row is not None and row["phase"] == "done"
 
 
 def _http(stack: ClusterStack) -> httpx2.AsyncClient:

@@ -153,7 +153,7 @@ def test_page_has_each_metric_with_its_type_and_labels() -> None:
 def test_page_names_each_alert_once() -> None:
     in_tables = re.findall(r"`(Holdfast\w+)`: ", " ".join(row[4] for row in DOCUMENTED.values()))
 
-    assert sorted([*in_tables, "HoldfastProcessDown", "HoldfastRoleGone"]) == sorted(
+    assert sorted([*in_tables, "HoldfastFeedAlone", "HoldfastProcessDown", "HoldfastRoleGone"]) == sorted(
         rule["alert"] for rule in RULES
     )
     assert set(re.findall(r"`(Holdfast\w+)`", PAGE)) == {rule["alert"] for rule in RULES}

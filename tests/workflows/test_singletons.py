@@ -1,5 +1,6 @@
 """What a worker starts once for all: a killed worker holds none of it up for long."""
 
+from dataclasses import replace
 from datetime import timedelta
 
 import pytest
@@ -40,3 +41,17 @@ async def test_task_of_a_pass_that_dies_with_its_worker_is_soon_given_to_another
         actions[action.workflow] = action.task_timeout
         await schedule.delete()
     assert actions[name] == settings.tuning.task_timeout == timedelta(seconds=2)
+
+
+async def test_schedule_that_stands_takes_new_terms_and_stays_paused(temporal_client, settings):
+    slower = settings.tuning.model_copy(update={"task_timeout": timedelta(seconds=10)})
+    former = replace(settings, tuning=slower)
+    await ensure_schedules(temporal_client, former)
+    handle = temporal_client.get_schedule_handle(settings.temporal.task_queue_prefix + "reconcile")
+    await handle.pause(note="an operator looks")
+    await ensure_schedules(temporal_client, settings)
+    standing = (await handle.describe()).schedule
+    for name in ("reconcile", "holdings"):
+        await temporal_client.get_schedule_handle(settings.temporal.task_queue_prefix + name).delete()
+    assert standing.action.task_timeout == settings.tuning.task_timeout
+    assert (standing.state.paused, standing.state.note) == (True, "an operator looks")
