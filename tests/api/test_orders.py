@@ -101,6 +101,22 @@ async def test_purchase_under_an_open_breaker_is_answered_at_once_with_when_to_c
     assert world.orders.starts == []
 
 
+async def test_purchase_that_may_be_under_way_is_not_called_unplaced_when_a_breaker_opened_since(
+    world: World,
+) -> None:
+    caller = await world.account(holds=None)
+    own = await world.goes_live(caller)
+    world.venues.give(own, t1001="30")
+    world.orders.no_worker = True
+    assert (await caller.post(ORDERS, BUY, key="k")).status_code == 202
+    async with opened_breaker(world, caller, "venue"):
+        again = await caller.post(ORDERS, BUY, key="k")
+        other = await caller.post(ORDERS, BUY, key="another")
+
+    assert again.status_code == 202, again.text
+    assert other.json()["code"] == "breaker_open"
+
+
 @pytest.mark.parametrize(
     ("breaker", "body"),
     [
