@@ -13,9 +13,10 @@ import asyncio
 import json
 import sys
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from contextlib import AsyncExitStack
 from dataclasses import asdict, dataclass
+from functools import partial
 from pathlib import Path
 from random import Random
 
@@ -24,8 +25,10 @@ from rich.console import Console
 from rich.table import Table
 
 import runtime.logging
+from bench.day_books import day_books
 from bench.day_rules import DayRules
 from bench.day_tape import TokenDay
+from bench.day_verdict import DayBooks, ended_wrong, shares_differ
 from bench.endurance import is_compacted, look_often, plant_old_tape, show_memory, unfinished
 from bench.growth import Growth, growth
 from bench.histories import KEEP_HELP, keep_histories
@@ -47,8 +50,8 @@ FRAMES_PER_S = 40.0
 """At most so many changes of one book in a real second: a faster day has fewer, its exchange keeps up."""
 SEGMENT_S = 20.0
 LAST_EXIT_S = 60.0
-CROWD = 16
-"""Exits come in crowds, and pools breathe with them: by more connections than this would be a leak."""
+REFUSED_SHARE = 0.25
+"""No excursion lasts for this share of a day: a rule that is refused for longer is not armed again."""
 LARGEST_TABLES = 12
 _TABLES = """
     SELECT relname, pg_total_relation_size(oid)::bigint AS bytes FROM pg_class
@@ -123,7 +126,8 @@ async def day(
         finally:
             going_on.cancel()
             await asyncio.gather(going_on, return_exceptions=True)
-        verdict = await _judged(up, standing, (seed, minutes, rules), weights, before, pids, say)
+        read = partial(day_books, up.database_url, admin, traders, standing.kinds)
+        verdict = await _judged(up, standing, read, (seed, minutes, rules), weights, before, pids, say)
         if keep is not None:
             await keep_histories(await connect(up.settings.temporal), keep)
         return verdict
@@ -157,6 +161,7 @@ async def _pass_prices(admin: SimulatorAdmin, tokens: Sequence[str], seed: int, 
 async def _judged(
     up: Up,
     standing: DayRules,
+    read_books: Callable[[], Awaitable[DayBooks]],
     asked: tuple[int, float, int],
     weights: Sequence[Weight],
     before: Mapping[str, int],
@@ -169,13 +174,17 @@ async def _judged(
         standing.unsettled, lambda left: not left, "the end of the last exits", limit_s=LAST_EXIT_S
     )
     failures = list(await missed(unsettled))
-    died = [part for part, pid in up.pids().items() if pids.get(part) != pid]
+    await standing.count_ended()
+    books = await _balanced(read_books)
+    failures += [
+        *shares_differ(books),
+        *ended_wrong(books, standing.waiting_since(REFUSED_SHARE * minutes * 60)),
+    ]
     say("the tape's compaction")
     compacted = await is_compacted(up.database_url)
-    grown = growth(weights, connections=CROWD, remembers={Part.SIMULATOR})
-    failures += [*grown.failures, *(f"{part} died" for part in died)]
+    grown = growth(weights, remembers={Part.SIMULATOR})
+    failures += [*grown.failures, *(f"{part} died" for part in died_since(pids, up.pids()))]
     failures += [] if compacted else ["old entries of the tape did not become candles"]
-    failures += [] if standing.ended else ["no rule ended: the day did not do what it is for"]
     lines = await asyncio.to_thread(unfinished, up.data_dir.logs)
     failures += [f"a handler was left unfinished: {line}" for line in lines]
     after = await _tables(up)
@@ -192,6 +201,19 @@ async def _judged(
         table_bytes={name: (before.get(name, 0), after[name]) for name in largest},
         failures=tuple(failures),
     )
+
+
+async def _balanced(read: Callable[[], Awaitable[DayBooks]]) -> DayBooks:
+    """Return the books once their shares agree; after a while those that do not."""
+    deadline = time.monotonic() + LAST_EXIT_S
+    while shares_differ(books := await read()) and time.monotonic() < deadline:
+        await asyncio.sleep(1)
+    return books
+
+
+def died_since(before: Mapping[str, int | None], now: Mapping[str, int | None]) -> list[str]:
+    """Return the parts that are no longer the process that they were, those that are gone among them."""
+    return [part for part, pid in before.items() if now.get(part) != pid]
 
 
 async def _tables(up: Up) -> dict[str, int]:

@@ -79,6 +79,14 @@ class Standing:
     sells_all: bool
 
 
+@dataclass(frozen=True, slots=True)
+class Waiting:
+    """A rule that is to be armed, and since when (the event loop's clock)."""
+
+    standing: Standing
+    since: float
+
+
 @dataclass(slots=True)
 class DayRules:
     """Keeps a number of rules armed: what ends is armed anew.
@@ -93,9 +101,11 @@ class DayRules:
     length_s: float
     random: Random
     armed: dict[str, Standing] = field(default_factory=dict[str, Standing])
+    kinds: dict[str, str] = field(default_factory=dict[str, str])
+    """Of every rule that was ever armed."""
     ended: Counter[str] = field(default_factory=Counter[str])
     refused: Counter[str] = field(default_factory=Counter[str])
-    _waiting: list[Standing] = field(default_factory=list[Standing])
+    _waiting: list[Waiting] = field(default_factory=list["Waiting"])
 
     async def set_up(self, traders: Sequence[Trader], tokens: Sequence[str], rules: int, say: Say) -> None:
         """Buy, and arm; the first trader's rules sell all of a position, the others' a part.
@@ -106,13 +116,12 @@ class DayRules:
         say("positions")
         await side_by_side((buy(t.api, token, SHARES, ENTRY) for t in traders for token in tokens), AT_ONCE)
         kinds = sorted(KINDS)
-        self._waiting = [Standing(traders[0], token, self.random.choice(kinds), True) for token in tokens]
+        for token in tokens:
+            self._wait(Standing(traders[0], token, self.random.choice(kinds), True))
         others = traders[1:]
         for number in range(max(0, rules - len(tokens))):
             token = tokens[number // len(others) % len(tokens)]
-            self._waiting.append(
-                Standing(others[number % len(others)], token, kinds[number % len(kinds)], False)
-            )
+            self._wait(Standing(others[number % len(others)], token, kinds[number % len(kinds)], False))
         say("rules")
         await self._arm_waiting()
 
@@ -122,13 +131,23 @@ class DayRules:
         try:
             while True:
                 await asyncio.sleep(LOOK_S)
-                for row in await connection.fetch(_ENDED, list(self.armed)):
-                    standing = self.armed.pop(str(row["rule_id"]))
-                    self.ended[f"{standing.kind}: {row['status']}"] += 1
-                    self._waiting.append(standing)
+                await self._take_ended(connection)
                 await self._arm_waiting()
         finally:
             await connection.close()
+
+    async def count_ended(self) -> None:
+        """Count what has ended since the last look."""
+        connection = await asyncpg.connect(self.database_url, ssl=False)
+        try:
+            await self._take_ended(connection)
+        finally:
+            await connection.close()
+
+    def waiting_since(self, seconds: float) -> tuple[str, ...]:
+        """Return the kinds of rules that have been waiting to be armed for longer than this."""
+        before = asyncio.get_running_loop().time() - seconds
+        return tuple(waiting.standing.kind for waiting in self._waiting if waiting.since < before)
 
     async def unsettled(self) -> dict[str, int]:
         """Return how many rules are neither armed nor done, by phase."""
@@ -138,12 +157,21 @@ class DayRules:
         finally:
             await connection.close()
 
-    async def _arm_waiting(self) -> None:
-        waiting, self._waiting = self._waiting, []
-        await side_by_side((self._arm(standing) for standing in waiting), AT_ONCE)
+    async def _take_ended(self, connection: "asyncpg.Connection[asyncpg.Record]") -> None:
+        for row in await connection.fetch(_ENDED, list(self.armed)):
+            standing = self.armed.pop(str(row["rule_id"]))
+            self.ended[f"{standing.kind}: {row['status']}"] += 1
+            self._wait(standing)
 
-    async def _arm(self, standing: Standing) -> None:
+    def _wait(self, standing: Standing) -> None:
+        self._waiting.append(Waiting(standing, asyncio.get_running_loop().time()))
+
+    async def _arm_waiting(self) -> None:
+        await side_by_side([self._arm(waiting) for waiting in self._waiting], AT_ONCE)
+
+    async def _arm(self, waiting: Waiting) -> None:
         """Arm one; where its level is reached already it waits for the next look."""
+        standing = waiting.standing
         body: Json = {"token_id": standing.token_id, "entry_price": ENTRY}
         body |= KINDS[standing.kind](self.random, self.length_s)
         if not standing.sells_all:
@@ -154,9 +182,10 @@ class DayRules:
             rule_id = await standing.trader.arm_as(body)
         except Refused as refused:
             self.refused[refused.code or str(refused.status)] += 1
-            self._waiting.append(standing)
         else:
+            self._waiting.remove(waiting)
             self.armed[rule_id] = standing
+            self.kinds[rule_id] = standing.kind
 
     async def _refill(self, standing: Standing) -> None:
         """Buy again what a rule sold whole; what the price of the moment gives is enough."""

@@ -66,7 +66,8 @@ class Round:
         """In words, the exits whose first POST came later than the budget, or never."""
         waited = {"just before": self.crossed_to_post_s, "just after": self.away_to_post_s}
         return tuple(
-            f"the exit that crossed {when} the kill was {'never sent' if s is None else f'sent after {s:g} s'}"
+            f"the exit that crossed {when} the kill was "
+            + ("never sent" if s is None else f"sent after {s:g} s")
             for when, s in waited.items()
             if s is None or s > BUDGET_S
         )
