@@ -2,7 +2,6 @@
 
 from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager
-from datetime import timedelta
 
 from activities.adoption import Adoption
 from activities.found_holdings import FoundHoldings
@@ -14,10 +13,9 @@ from api.temporal_gateway import TemporalGateway
 from api.wallet_opener import VenueWallets
 from api.wallet_vault import WalletVault
 from domain import messages
-from domain.breakers import ProbePace
-from runtime.build import Parts, build_parts
+from runtime.build import Parts, build_parts, probe_pace
 from runtime.regions import VenueRegions
-from runtime.settings import Settings, TuningSettings
+from runtime.settings import Settings
 from runtime.telemetry.exposition import Exposition
 from runtime.telemetry.fleet import FleetGauges
 from runtime.telemetry.process import ProcessTelemetry
@@ -75,7 +73,7 @@ def _services(settings: Settings, parts: Parts, exposition: Exposition | None) -
         adoption=Adoption(rules, Claims(database, parts.hints), ledger),
         api_keys=ApiKeys(database, settings.security.pepper()),
         audit=Audit(database),
-        breakers=Breakers(database, parts.hints, pace=_pace(tuning)),
+        breakers=Breakers(database, parts.hints, pace=probe_pace(tuning)),
         codec=CodecAccess(
             codec=codec_of(settings.temporal),
             ui_origin=origin_of(settings.temporal.ui_url),
@@ -111,9 +109,3 @@ def _services(settings: Settings, parts: Parts, exposition: Exposition | None) -
         metrics=exposition,
     )
 
-
-def _pace(tuning: TuningSettings) -> ProbePace:
-    millisecond = timedelta(milliseconds=1)
-    return ProbePace(
-        exit_ms=tuning.breaker_probe // millisecond, entry_ms=tuning.breaker_entry_probe // millisecond
-    )

@@ -206,9 +206,11 @@ async def _judged(
 async def _balanced(read: Callable[[], Awaitable[DayBooks]]) -> DayBooks:
     """Return the books once their shares agree; after a while those that do not."""
     deadline = time.monotonic() + LAST_EXIT_S
-    while shares_differ(books := await read()) and time.monotonic() < deadline:
+    while True:
+        books = await read()
+        if not shares_differ(books) or time.monotonic() > deadline:
+            return books
         await asyncio.sleep(1)
-    return books
 
 
 def died_since(before: Mapping[str, int | None], now: Mapping[str, int | None]) -> list[str]:

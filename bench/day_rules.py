@@ -157,7 +157,7 @@ class DayRules:
         finally:
             await connection.close()
 
-    async def _take_ended(self, connection: "asyncpg.Connection[asyncpg.Record]") -> None:
+    async def _take_ended(self, connection: asyncpg.Connection) -> None:
         for row in await connection.fetch(_ENDED, list(self.armed)):
             standing = self.armed.pop(str(row["rule_id"]))
             self.ended[f"{standing.kind}: {row['status']}"] += 1

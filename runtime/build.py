@@ -3,12 +3,14 @@
 from collections.abc import AsyncGenerator, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
+from datetime import timedelta
 
 from temporalio.client import Client
 
 from activities.telemetry import UNMEASURED, Telemetry
+from domain.breakers import ProbePace
 from runtime.clock import SystemClock
-from runtime.settings import Settings
+from runtime.settings import Settings, TuningSettings
 from runtime.temporal_signals import TemporalSignals
 from runtime.venues import AccountVenues
 from storage.database import Database
@@ -112,4 +114,12 @@ def _database(settings: Settings) -> Database:
         pool_overflow=database.pool_overflow,
         connect_timeout=database.connect_timeout.total_seconds(),
         statement_timeout=database.statement_timeout.total_seconds(),
+    )
+
+
+def probe_pace(tuning: TuningSettings) -> ProbePace:
+    """Return how often sends may probe an open breaker: what claims keep, and what the API promises."""
+    millisecond = timedelta(milliseconds=1)
+    return ProbePace(
+        exit_ms=tuning.breaker_probe // millisecond, entry_ms=tuning.breaker_entry_probe // millisecond
     )

@@ -12,8 +12,8 @@ from activities.orphans import Orphans
 from activities.projections import ProjectionActivities
 from activities.schedules import ScheduleActivities
 from activities.trading import TradingActivities
-from domain.breakers import BreakerLimits, ProbePace
-from runtime.build import Parts
+from domain.breakers import BreakerLimits
+from runtime.build import Parts, probe_pace
 from runtime.settings import Settings
 from runtime.temporal import workflow_tuning
 from storage.repositories.audit import Audit
@@ -109,7 +109,7 @@ def breakers_of(parts: Parts) -> Breakers:
             blocks=settings.blocks,
             forgets_ms=_ms(tuning.breaker_forgets),
         ),
-        pace=ProbePace(exit_ms=_ms(tuning.breaker_probe), entry_ms=_ms(tuning.breaker_entry_probe)),
+        pace=probe_pace(tuning),
     )
 
 

@@ -63,6 +63,21 @@ def test_each_kind_of_growth_fails_by_name(seen: Observed, words: str) -> None:
     assert [failure for failure in verdict.failures if words in failure]
 
 
+def test_crowd_of_connections_is_breathing_as_long_as_it_goes_again() -> None:
+    crowds = weights([200] * 8, sockets=[4, 4, 4, 20, 4, 4, 24, 6])
+    assert growth(crowds).failures == ()
+
+
+def test_leak_below_a_crowd_is_growth() -> None:
+    leaking = weights([200] * 8, sockets=[4, 4, 4, 20, 8, 10, 20, 12])
+    assert growth(leaking).failures == ("worker-io holds 8 more connections",)
+
+
+def test_leak_of_clients_of_postgres_is_growth() -> None:
+    leaking = [replace(w, database_connections=10 + n) for n, w in enumerate(FLAT.weights)]
+    assert growth(leaking).failures == ("Postgres serves 4 more clients",)
+
+
 def test_too_few_looks_are_no_verdict() -> None:
     with pytest.raises(ValueError, match="four looks"):
         judge(replace(FLAT, weights=FLAT.weights[:3]))
