@@ -46,17 +46,24 @@ FLOOR_WORKERS = 2
 FILLING_AT_ONCE = 32
 SETTLED_S = 3.0
 TOO_MANY_PAUSE_S = 0.1
+TURN_S = 0.04
+"""A turn of a single client takes so long at least: creations stay well below the API's pace."""
+
+NO_RATE = "-"
 
 Sample = Callable[[], Coroutine[object, object, float]]
 
 
 @dataclass(frozen=True, slots=True)
 class Creation:
-    """What so many clients at once found; rates are medians of the rounds, latencies are of all of them."""
+    """What so many clients at once found; rates are medians of the rounds, latencies are of all of them.
+
+    A single client has no rates: it takes turns with the floor and waits below the API's pace.
+    """
 
     clients: int
-    rules_per_s: float
-    floor_per_s: float
+    rules_per_s: float | None
+    floor_per_s: float | None
     create_ms: Series
     floor_ms: Series
     http_ms: Series
@@ -166,7 +173,8 @@ async def _creation(
     made: list[float] = []
     bare: list[float] = []
     http: list[float] = []
-    rates: list[tuple[float, float]] = []
+    rates: list[float | None] = []
+    floor_rates: list[float | None] = []
     for number in range(-1, rounds):  # the first warms up and is left out
         say(f"round {number + 1} of {rounds}")
         samples = (caller.create_ms, lambda: create_bare_ms(floor), caller.http_ms)
@@ -176,12 +184,13 @@ async def _creation(
             taken, floors, refused = [await _batch(sample, clients, per_round) for sample in samples]
         if number >= 0:
             made, bare, http = made + taken.took_ms, bare + floors.took_ms, http + refused.took_ms
-            rates.append((taken.per_s, floors.per_s))
+            rates.append(taken.per_s)
+            floor_rates.append(floors.per_s)
     created, floored, asked = series(made), series(bare), series(http)
     return Creation(
         clients=clients,
-        rules_per_s=round(statistics.median(rate for rate, _ in rates), 1),
-        floor_per_s=round(statistics.median(rate for _, rate in rates), 1),
+        rules_per_s=_median(rates),
+        floor_per_s=_median(floor_rates),
         create_ms=created,
         floor_ms=floored,
         http_ms=asked,
@@ -193,10 +202,16 @@ async def _creation(
 
 @dataclass(frozen=True, slots=True)
 class _Taken:
-    """Samples in milliseconds, and how many of them came in a second."""
+    """Samples in milliseconds, and how many of them came in a second; None where they waited in between."""
 
     took_ms: list[float]
-    per_s: float
+    per_s: float | None
+
+
+def _median(rates: Sequence[float | None]) -> float | None:
+    """Return the median of the rounds' rates; None where they have none."""
+    known = [rate for rate in rates if rate is not None]
+    return round(statistics.median(known), 1) if known else None
 
 
 async def _batch(sample: Sample, clients: int, count: int) -> _Taken:
@@ -207,10 +222,13 @@ async def _batch(sample: Sample, clients: int, count: int) -> _Taken:
 
 
 async def _in_turn(samples: Sequence[Sample], count: int) -> list[_Taken]:
-    """Take one sample of each in turn, so many times: creations stay well below the API's pace then."""
-    taken = [[await sample() for sample in samples] for _ in range(count)]
-    columns = [list(column) for column in zip(*taken, strict=True)]
-    return [_Taken(column, 1000 * count / sum(column)) for column in columns]
+    """Take one sample of each in turn, so many times, none in less than `TURN_S`."""
+    taken: list[list[float]] = []
+    for _ in range(count):
+        began = time.monotonic()
+        taken.append([await sample() for sample in samples])
+        await asyncio.sleep(max(0.0, TURN_S - (time.monotonic() - began)))
+    return [_Taken(list(column), None) for column in zip(*taken, strict=True)]
 
 
 async def _idle(steps: Sequence[int], folder: Path, say: Say) -> list[IdleCost]:
@@ -279,8 +297,8 @@ def _creations(rows: Sequence[Creation]) -> Table:
                 str,
                 (
                     row.clients,
-                    row.rules_per_s,
-                    row.floor_per_s,
+                    NO_RATE if row.rules_per_s is None else row.rules_per_s,
+                    NO_RATE if row.floor_per_s is None else row.floor_per_s,
                     row.create_ms.p50_ms,
                     row.create_ms.p99_ms,
                     row.floor_ms.p50_ms,

@@ -149,7 +149,7 @@ def _create(report: create.Report) -> str:
     created = [
         (
             row.clients,
-            row.rules_per_s,
+            create.NO_RATE if row.rules_per_s is None else row.rules_per_s,
             row.create_ms.p50_ms,
             row.create_ms.p99_ms,
             row.floor_ms.p50_ms,

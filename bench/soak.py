@@ -28,6 +28,7 @@ from bench.program import EXIT_DIFFERENT, Say, with_a_folder
 from bench.side_by_side import side_by_side
 from bench.soak_verdict import HistorySize, Observed, Verdict, judge
 from bench.stack import measured, running
+from bench.waiting import NeverCame, missed
 from bench.weight import scales_of
 from domain.ids import RuleId, rule_workflow_id
 from runtime.embedded.stack import EmbeddedStack
@@ -136,9 +137,7 @@ async def _watch(
     say("the tape's compaction")
     compacted = await is_compacted(stack.database_url)
     say("changes and cancellations at one moment")
-    await _change_and_cancel(
-        [entry for entry in armed.rules if entry[1] not in watched][:CHANGED_AND_CANCELED]
-    )
+    unanswered = await _change_and_cancel(armed.rules[:CHANGED_AND_CANCELED])  # histories are read
     return judge(
         Observed(
             rules=len(armed.rules),
@@ -150,6 +149,7 @@ async def _watch(
                 part for part, was in generations.items() if stack.supervisor.generation(part) != was
             ),
             tape_compacted=compacted,
+            unanswered=unanswered,
             unfinished=await asyncio.to_thread(unfinished, stack.data_dir.logs),
         )
     )
@@ -164,21 +164,26 @@ async def _histories(temporal: Client, rules: Sequence[str]) -> list[HistorySize
     return await side_by_side((one(rule_id) for rule_id in rules), ARMED_AT_ONCE)
 
 
-async def _change_and_cancel(rules: Sequence[tuple[Trader, str]]) -> None:
-    """Change and cancel each rule at the same moment; either may be refused, none may be left unanswered."""
+async def _change_and_cancel(rules: Sequence[tuple[Trader, str]]) -> tuple[str, ...]:
+    """Change and cancel each rule at the same moment; either may be refused.
 
-    async def both(trader: Trader, rule_id: str) -> None:
+    Returns in words what was left without an answer or an end.
+    """
+
+    async def both(trader: Trader, rule_id: str) -> tuple[str, ...]:
         path = f"/api/v2/rules/{rule_id}"
         body = {"conditions": stop_body("", "0.30")["conditions"]}
         answers = await asyncio.gather(
             trader.api.patch(path, body), trader.api.delete(path), return_exceptions=True
         )
         for answer in answers:
-            if isinstance(answer, BaseException) and not isinstance(answer, Refused):
+            if isinstance(answer, BaseException) and not isinstance(answer, Refused | NeverCame):
                 raise answer
-        await trader.done(rule_id)
+        never = (str(answer) for answer in answers if isinstance(answer, NeverCame))
+        return (*never, *await missed(trader.done(rule_id)))
 
-    await side_by_side((both(trader, rule_id) for trader, rule_id in rules), ARMED_AT_ONCE)
+    told = await side_by_side((both(trader, rule_id) for trader, rule_id in rules), ARMED_AT_ONCE)
+    return tuple(words for one in told for words in one)
 
 
 def parser() -> argparse.ArgumentParser:

@@ -30,6 +30,7 @@ class Observed:
         fired: Orders to sell that the exchange heard of.
         restarted: Parts that died on the way.
         tape_compacted: Whether old entries of the tape became candles.
+        unanswered: In words, changes and cancellations at one moment that found no answer or no end.
         unfinished: Lines that tell of handlers left unfinished.
     """
 
@@ -40,6 +41,7 @@ class Observed:
     fired: int
     restarted: Sequence[str]
     tape_compacted: bool
+    unanswered: Sequence[str]
     unfinished: Sequence[str]
 
 
@@ -79,6 +81,7 @@ def judge(seen: Observed) -> Verdict:
     failures += [f"{part} died" for part in seen.restarted]
     if not seen.tape_compacted:
         failures.append("old entries of the tape did not become candles")
+    failures += seen.unanswered
     failures += [f"a handler was left unfinished: {line}" for line in seen.unfinished]
     return Verdict(
         rules=seen.rules,

@@ -90,7 +90,14 @@ _UNTOLD_SELECT = f"""SELECT r.rule_id,
         ON p.account_id = r.account_id AND p.venue = r.venue AND p.mode = r.mode AND p.token_id = r.token_id
     WHERE r.phase = 'armed' AND r.status = 'ACTIVE' AND p.episode > 0
         AND r.updated_at < $1 AND p.updated_at < $1
-        AND {_KNOWS_ANOTHER}
+        AND CASE WHEN p.shares > 0 THEN {_KNOWS_ANOTHER}
+            ELSE w.shares <> 0 OR (
+                -- It knows that nothing is held, not that nothing can come back; one that waits for the next
+                -- purchase waits on.
+                p.unconfirmed_shares = 0 AND r.episode > 0
+                AND NOT COALESCE((r.definition->>'follow_token')::boolean, false)
+            )
+        END
     ORDER BY r.rule_id"""  # noqa: S608 - fixed text
 
 

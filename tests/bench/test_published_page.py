@@ -32,7 +32,10 @@ def results() -> Results:
         index=Index(1000, 7, (Row("mixed", 1_000_000, 1000, 700_000, 0.98, None, 2_100, 40),)),
         burst=Burst(1000, 20, 3, 4.0, 250.0, 3.2, 312.5, 0.8, (0.8, 0.79, 0.81), fairness),
         create=Create(
-            (Creation(16, 40.0, 90.0, TAKEN, TAKEN, TAKEN, 1.4, 1.1, 12),),
+            (
+                Creation(1, None, None, TAKEN, TAKEN, TAKEN, 1.4, 1.1, 0),
+                Creation(16, 40.0, 90.0, TAKEN, TAKEN, TAKEN, 1.4, 1.1, 12),
+            ),
             (IdleCost(1_000, 2_000, 7_000, 5_000, 9_000),),
         ),
         peers=Peers(

@@ -26,6 +26,7 @@ FLAT = Observed(
     fired=0,
     restarted=(),
     tape_compacted=True,
+    unanswered=(),
     unfinished=(),
 )
 
@@ -54,6 +55,7 @@ def test_growth_while_things_settle_and_breathing_after_it_pass() -> None:
         (replace(FLAT, fired=1), "1 orders were sent"),
         (replace(FLAT, restarted=("worker-io",)), "worker-io died"),
         (replace(FLAT, tape_compacted=False), "did not become candles"),
+        (replace(FLAT, unanswered=("the end of rul_1 did not come",)), "the end of rul_1"),
         (replace(FLAT, unfinished=("worker-core-1: …",)), "left unfinished"),
     ],
 )

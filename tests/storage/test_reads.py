@@ -4,6 +4,7 @@ from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 
+from domain.fills import FillState
 from domain.ids import TokenId
 from domain.messages import OrderProjection, RulePhase, RuleStatus, Severity
 from domain.orders import Mode, OrderState, Side
@@ -88,6 +89,27 @@ async def test_rules_that_watch_another_size_than_is_held_were_not_told(store: S
     found = {u.rule_id: u.holding.shares for u in await rules.untold(later)}
     assert {r: s for r, s in found.items() if r in (all_of_it, part, told)} == {all_of_it: 10, part: 10}
     assert all_of_it not in {u.rule_id for u in await rules.untold(later - timedelta(minutes=2))}
+
+
+async def test_armed_rules_over_a_position_that_is_surely_gone_were_not_told(store: Store) -> None:
+    rules, left, follows, expects = Rules(store.database), rule_id(), rule_id(), rule_id()
+    following = store.definition().model_copy(update={"follow_token": True})
+    await store.hold("10")
+    for rule, definition, episode in ((left, None, 1), (follows, following, 1), (expects, None, 0)):
+        projection = store.rule_projection(rule, definition=definition)
+        assert projection.watch is not None
+        watch, row = replace(projection.watch, shares=Decimal(0)), replace(projection.rule, episode=episode)
+        await store.projections.apply(replace(projection, rule=row, watch=watch))
+    mine = {left, follows, expects}
+
+    async def untold() -> set[str]:
+        later = datetime.now(UTC) + timedelta(minutes=1)
+        return {found.rule_id for found in await rules.untold(later)} & mine
+
+    await store.book(store.fill("sold", "10", side=Side.SELL, state=FillState.PROVISIONAL))
+    assert await untold() == set()
+    await store.book(store.fill("sold", "10", side=Side.SELL))
+    assert await untold() == {left}
 
 
 async def test_rules_hear_of_a_position_only_where_it_changes_what_they_have_to_sell(store: Store) -> None:
