@@ -63,3 +63,7 @@ def test_of_three_runs_each_place_takes_the_one_with_the_middle_ratio() -> None:
     runs = [[latency(ratio), latency(ratio + 1)] for ratio in (1.4, 1.2, 1.3)]
     assert [report.ratio_p50 for report in middle_runs(runs)] == [1.3, 2.3]
     assert middle([(2.0, "b"), (1.0, "a")]) == "a"
+
+
+def test_single_client_that_waits_between_its_rules_has_no_rate() -> None:
+    assert "| 1 | - |" in page(results())
