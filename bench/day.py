@@ -169,6 +169,7 @@ async def _judged(
     say: Say,
 ) -> Verdict:
     seed, minutes, rules = asked
+    refused = standing.waiting_since(REFUSED_SHARE * minutes * 60)  # from here on nobody arms
     say("the last exits")
     unsettled = until(
         standing.unsettled, lambda left: not left, "the end of the last exits", limit_s=LAST_EXIT_S
@@ -176,10 +177,7 @@ async def _judged(
     failures = list(await missed(unsettled))
     await standing.count_ended()
     books = await _balanced(read_books)
-    failures += [
-        *shares_differ(books),
-        *ended_wrong(books, standing.waiting_since(REFUSED_SHARE * minutes * 60)),
-    ]
+    failures += [*shares_differ(books), *ended_wrong(books, refused)]
     say("the tape's compaction")
     compacted = await is_compacted(up.database_url)
     grown = growth(weights, remembers={Part.SIMULATOR})

@@ -119,12 +119,17 @@ class Outages:
         return tuple((part, span) for part, span in [*self.spans, *still] if not self._is_struck(part, span))
 
     def _is_struck(self, part: str, down: Span) -> bool:
-        struck = [(other, Span(at_ms, at_ms)) for at_ms, other in self.kills] + self.pauses
-        fallen = [(other, span) for other, span in [*self.spans, *self.pauses] if other in FOUNDATIONS]
-        return any(other == part and span.touches(down) for other, span in struck) or any(
-            other != part and Span(span.from_ms, span.to_ms + self.returning_ms).touches(down)
-            for other, span in fallen
-        )
+        killed = [Span(at_ms, at_ms) for at_ms, other in self.kills if other == part]
+        still = [self._felt(span) for other, span in self.pauses if other == part]  # a probe fails late
+        below = [
+            self._felt(span)
+            for other, span in [*self.spans, *self.pauses]
+            if other in FOUNDATIONS and other != part
+        ]
+        return any(span.touches(down) for span in [*killed, *still, *below])
+
+    def _felt(self, span: Span) -> Span:
+        return Span(span.from_ms, span.to_ms + self.returning_ms)
 
 
 def _merged(gaps: list[Span], others: list[Span]) -> tuple[Span, ...]:

@@ -10,8 +10,8 @@ from bench.chaos.recovery import Circumstance, Recovery
 from bench.figures import percentile
 
 WORDS = {
-    Circumstance.KILLED: "stood crossed while a part was down",
-    Circumstance.FELT: "crossed when what was killed had just come back",
+    Circumstance.KILLED: "stood crossed under a kill or another blow",
+    Circumstance.FELT: "crossed when a blow was just over",
     Circumstance.APART: "met faults of the venue or an open breaker only",
     Circumstance.UNDISTURBED: "met nothing",
     Circumstance.EARLY: "were sent by the price of a trade, before the tape crossed their level",

@@ -280,7 +280,7 @@ class Trader:
 
     def on(self, holdfast: Holdfast) -> "Trader":
         """Returns the same account on another stack."""
-        return Trader(holdfast, self.account_id, self.address, mode=self.mode)
+        return Trader(holdfast, self.account_id, self.address, mode=self.mode, key=self.key)
 
     async def store_key(self) -> None:
         """Stores the wallet's key: the API credentials are derived from it, anew each time."""

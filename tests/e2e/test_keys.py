@@ -49,9 +49,9 @@ async def test_exit_whose_key_was_revoked_waits_blocked_with_an_alarm_and_sells_
     await revoke(holdfast, scene.trader)
     await scene.market.quote("0.40")
     blocked = await scene.rule.phase("blocked")
-    assert "credentials" in blocked["detail"] or "key" in blocked["detail"], blocked["detail"]
-    alarms = [event for event in await scene.rule.events() if event["severity"] == "alarm"]
-    assert alarms, await scene.rule.events()
+    assert "api key" in blocked["detail"].lower(), blocked["detail"]
+    alarms = [event["type"] for event in await scene.rule.events() if event["severity"] == "alarm"]
+    assert alarms == ["order.blocked"], await scene.rule.events()
     await scene.trader.store_key()
     await scene.rule.done()
     assert len(await scene.market.orders()) == 1
