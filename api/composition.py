@@ -108,4 +108,3 @@ def _services(settings: Settings, parts: Parts, exposition: Exposition | None) -
         admin_key=settings.api.admin_key,
         metrics=exposition,
     )
-
