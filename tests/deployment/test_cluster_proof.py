@@ -21,7 +21,7 @@ def test_proof_without_a_difference_has_no_failures() -> None:
     "proof",
     [
         Proof(tuning=[Effect(("a",), "20 hops took 2 s", tuned=False)]),
-        Proof(kills=[CLEAN, Round("both feeds", (), 4, ("2 orders accepted",), 0.1, None, 5.0)]),
+        Proof(kills=[CLEAN, Round("both feeds", (), 4, ("2 orders accepted",), 0.1, 0.03, 5.0)]),
     ],
 )
 def test_difference_is_a_failure(proof: Proof) -> None:

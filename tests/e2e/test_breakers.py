@@ -3,7 +3,9 @@
 import asyncio
 import time
 
-from bench.client import Json
+import pytest
+
+from bench.client import Json, Refused
 from tests.e2e.scene import IN_THE_STACKS_LOOP, Holdfast, Trader
 from tests.e2e.waiting import until
 
@@ -24,13 +26,9 @@ async def test_sick_venue_pauses_entries_and_lets_exits_probe_until_all_are_sold
     await breaker(buyer, is_open=True)
     opened_ns = time.monotonic_ns()
 
-    order = await buyer.order(market, "BUY", "10", "0.60")
-    entry = await until(
-        lambda: buyer.api.get(f"/api/v2/orders/{order}"),
-        lambda row: row["state"] == "failed",
-        "the entry's end",
-    )
-    assert "breaker of polymarket is open" in entry["detail"]
+    with pytest.raises(Refused) as refused:
+        await buyer.order(market, "BUY", "10", "0.60")
+    assert (refused.value.status, refused.value.code) == (503, "breaker_open")
     assert await market.posts("BUY") == []
     await asyncio.gather(*(scene.rule.event("order.held_back") for scene in scenes))
     assert (await breaker(buyer, is_open=True))["breakers"] == ["polymarket live"]
