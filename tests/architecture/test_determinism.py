@@ -1,6 +1,7 @@
 """What runs inside workflows is deterministic: the sandbox does not look at it, so these rules do."""
 
 import ast
+import gc
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -142,14 +143,23 @@ def changed(tree: ast.Module) -> Iterator[str]:
             yield node.value.id
 
 
+def parsed(text: str) -> ast.Module:
+    """Parses with the collector off: Python 3.11 miscounts when a collection calls back in the middle."""
+    gc.disable()
+    try:
+        return ast.parse(text)
+    finally:
+        gc.enable()
+
+
 def offences_of_a_workflow(text: str) -> set[str]:
-    tree = ast.parse(text)
+    tree = parsed(text)
     found = {name for name in imported(tree) if name not in IMPORTED_BY_WORKFLOWS}
     return found | (set(called(tree)) & NEVER_CALLED) | set(changed(tree))
 
 
 def offences_of_the_domain(text: str) -> set[str]:
-    tree = ast.parse(text)
+    tree = parsed(text)
     return (set(imported(tree)) & NEVER_IN_DOMAIN) | (set(called(tree)) & NEVER_CALLED) | set(changed(tree))
 
 
