@@ -77,8 +77,8 @@ class Delivery:
         )
 
     async def _deliver_copy(self, crossed: Crossed, delivered: Delivered) -> None:
-        await self._signal(crossed)
-        delivered(crossed.crossing)
+        if await self._signal(crossed):  # one that is gone is the orphans' business
+            delivered(crossed.crossing)
 
     async def _signal(self, crossed: Crossed) -> bool:
         rule_id = crossed.crossing.rule_id

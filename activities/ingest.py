@@ -1,5 +1,6 @@
 """The one way of venue facts into the ledger, whoever brought them: socket, sweep or look-up."""
 
+import asyncio
 from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
@@ -94,8 +95,11 @@ class Ingest:
             except (ConnectionError, VenueError, CredentialsMissing, StorageUnavailable) as error:
                 log.warning("facts.not_told", error=str(error))
                 self._untold.append(facts)
-            except BaseException:  # cut off: a reversal is booked only once, and must not be forgotten
+            except asyncio.CancelledError:  # a reversal is booked only once, and must not be forgotten
                 self._untold += [facts, *waiting]
+                raise
+            except BaseException:  # a fault of ours: it is raised once, and holds up nothing else
+                self._untold += waiting
                 raise
         try:
             await self._news.tell()

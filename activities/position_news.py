@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 from domain.ids import RuleId, rule_workflow_id
 from domain.messages import Holding, PositionChanged
+from domain.money import Shares
 from domain.ports import Signals
 from domain.positions import PositionKey
 from storage.repositories.rules import Rules
@@ -22,6 +23,14 @@ class _Word:
     heard: frozenset[str]
 
 
+@dataclass(frozen=True, slots=True)
+class _Told:
+    """The shares that a rule was told last, and when by the loop's clock, in seconds."""
+
+    shares: Shares
+    at_s: float
+
+
 class PositionNews:
     """Tells the rules over a position what it holds.
 
@@ -36,7 +45,7 @@ class PositionNews:
         self._signals = signals
         self._words: dict[PositionKey, _Word] = {}
         self._telling: set[PositionKey] = set()
-        self._told: dict[PositionKey, dict[RuleId, float]] = {}
+        self._told: dict[PositionKey, dict[RuleId, _Told]] = {}
 
     def take(self, key: PositionKey, holding: Holding, heard: Collection[str]) -> None:
         """Take in what a position holds now.
@@ -78,19 +87,22 @@ class PositionNews:
 
     async def _tell_rules(self, key: PositionKey, word: _Word) -> None:
         change = PositionChanged(holding=word.holding)
-        lately = self._told_lately(key)
-        for rule_id in sorted({*await self._rules.concerned_by(key), *lately}):
-            if rule_workflow_id(rule_id) not in word.heard:
-                await self._signals.position_changed(rule_id, change)
-                lately[rule_id] = asyncio.get_running_loop().time()
+        behind = self._know_another(key, word.holding.shares)
+        for rule_id in sorted({*await self._rules.concerned_by(key), *behind}):
+            if rule_workflow_id(rule_id) in word.heard:
+                continue
+            if await self._signals.position_changed(rule_id, change):
+                now = asyncio.get_running_loop().time()
+                self._told.setdefault(key, {})[rule_id] = _Told(word.holding.shares, now)
+            else:
+                self._told.get(key, {}).pop(rule_id, None)  # it has ended
 
-    def _told_lately(self, key: PositionKey) -> dict[RuleId, float]:
-        """Return who was told of a position within moments: their rows may not show yet what they know."""
+    def _know_another(self, key: PositionKey, shares: Shares) -> list[RuleId]:
+        """Return who was told another size within moments: their rows may not show yet what they know."""
         since = asyncio.get_running_loop().time() - ROWS_FOLLOW_S
         for place, told in list(self._told.items()):
-            fresh = {rule_id: at for rule_id, at in told.items() if at > since}
-            if fresh:
-                self._told[place] = fresh
-            else:
+            for rule_id in [rule_id for rule_id, last in told.items() if last.at_s <= since]:
+                del told[rule_id]
+            if not told:
                 del self._told[place]
-        return self._told.setdefault(key, {})
+        return [rule_id for rule_id, last in self._told.get(key, {}).items() if last.shares != shares]

@@ -1,5 +1,6 @@
 """Booking facts and telling those whom they concern."""
 
+import asyncio
 from dataclasses import replace
 from decimal import Decimal
 
@@ -195,6 +196,26 @@ async def test_an_adoption_that_the_venue_delays_is_made_up_for(desk: Desk):
     assert desk.signals.adopted == []
 
     await book(desk)
+    assert len(desk.signals.adopted) == 1
+
+
+async def test_a_reversal_whose_telling_is_cut_off_is_adopted_after_a_later_booking(desk: Desk):
+    desk.signals.closed.add(HOST)
+    desk.rules.rows["rul_1"] = make_rule()
+    under_way, never = asyncio.Event(), asyncio.Event()
+
+    async def held(host):
+        under_way.set()
+        await never.wait()
+
+    answers, desk.signals.order_update = desk.signals.order_update, held
+    cut = asyncio.create_task(book(desk, reversal()))
+    await under_way.wait()
+    cut.cancel()
+    await asyncio.gather(cut, return_exceptions=True)
+    desk.signals.order_update = answers
+    await book(desk)
+
     assert len(desk.signals.adopted) == 1
 
 

@@ -1,10 +1,12 @@
 """What rules hear of the position that they stand on while it changes fast."""
 
 import asyncio
+from dataclasses import replace
 
 import pytest
 
 from activities.position_news import PositionNews
+from domain.ids import TokenId
 from tests.domain.builders import KEY
 from tests.fakes.trading import FakeRules, FakeSignals, make_holding
 
@@ -77,6 +79,37 @@ async def test_a_rule_that_was_just_told_hears_that_its_size_is_back():
     await news.tell()
 
     assert [holding.version for _, holding in signals.positions] == [1, 2]
+
+
+async def test_a_rule_that_was_told_lately_is_not_told_the_same_size_again():
+    signals, found = FakeSignals(), FakeRules()
+    found.open = ["rul_1"]
+    news = PositionNews(found, signals)
+    for version in (1, 2):
+        news.take(KEY, make_holding("5", version=version), set())
+        await news.tell()
+        found.open = []
+
+    assert [holding.version for _, holding in signals.positions] == [1]
+
+
+async def test_what_one_position_was_told_is_remembered_while_another_is_told():
+    signals, found, other = SlowSignals(), FakeRules(), replace(KEY, token_id=TokenId("other"))
+    found.open = ["rul_1"]
+    news = PositionNews(found, signals)
+    news.take(KEY, make_holding("0", version=1), set())
+    async with asyncio.timeout(5), asyncio.TaskGroup() as group:
+        group.create_task(news.tell())
+        await signals.under_way.wait()
+        news.take(other, make_holding("1", version=1), set())
+        group.create_task(news.tell())
+        await asyncio.sleep(0)
+        signals.through.set()
+    found.open = []
+    news.take(KEY, make_holding("10", version=2), set())
+    await news.tell()
+
+    assert signals.positions[-1][1].version == 2
 
 
 async def test_what_temporal_did_not_take_is_told_with_the_next_change():
