@@ -7,7 +7,7 @@ are well again with the first use after it came back.
 import asyncio
 import contextlib
 from collections.abc import AsyncGenerator
-from contextlib import asynccontextmanager
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from types import TracebackType
 from typing import Self
 
@@ -117,6 +117,19 @@ class HotPool:
             pool.terminate()
 
 
+@asynccontextmanager
+async def _classified(lent: AbstractAsyncContextManager[AsyncConnection]) -> AsyncGenerator[AsyncConnection]:
+    """Tell outages of Postgres from everything else."""
+    try:
+        async with lent as connection:
+            yield connection
+    except BaseException as error:
+        failure = storage_unavailable(error)
+        if failure is None:
+            raise
+        raise failure from error
+
+
 async def _read_json(connection: asyncpg.Connection) -> None:
     """Make jsonb columns arrive as Python values; documents go out as text."""
     await connection.set_type_codec("jsonb", schema="pg_catalog", encoder=str, decoder=orjson.loads)
@@ -180,37 +193,21 @@ class Database:
             statement_timeout=hot_statement_timeout,
         )
 
-    @asynccontextmanager
-    async def transaction(self) -> AsyncGenerator[AsyncConnection]:
+    def transaction(self) -> AbstractAsyncContextManager[AsyncConnection]:
         """Lend an ordinary connection inside a transaction.
 
         Raises:
             StorageUnavailable: Postgres cannot be reached now.
         """
-        try:
-            async with self._engine.begin() as connection:
-                yield connection
-        except BaseException as error:
-            failure = storage_unavailable(error)
-            if failure is None:
-                raise
-            raise failure from error
+        return _classified(self._engine.begin())
 
-    @asynccontextmanager
-    async def reading(self) -> AsyncGenerator[AsyncConnection]:
+    def reading(self) -> AbstractAsyncContextManager[AsyncConnection]:
         """Lend an ordinary connection for single reads, each of which sees a moment of its own.
 
         Raises:
             StorageUnavailable: Postgres cannot be reached now.
         """
-        try:
-            async with self._reading.connect() as connection:
-                yield connection
-        except BaseException as error:
-            failure = storage_unavailable(error)
-            if failure is None:
-                raise
-            raise failure from error
+        return _classified(self._reading.connect())
 
     async def dedicated(self) -> asyncpg.Connection:
         """Open a connection outside the pools (for LISTEN); the caller closes it.
