@@ -65,6 +65,7 @@ async def opened_breaker(
     own = await world.goes_live(caller)
     world.venues.give(own, t1001="30")
     async with world.database.hot.connection() as connection:
+        await connection.execute("DELETE FROM breakers WHERE venue = 'polymarket'")
         await connection.execute(
             "INSERT INTO breakers (venue, mode, account_id, failures, opened_at, tried_at) VALUES"
             " ('polymarket', $1, $2, 5, clock_timestamp() - interval '1 hour',"
