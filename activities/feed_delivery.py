@@ -1,88 +1,153 @@
-"""Delivering crossings: durable before the index forgets them, fair between accounts."""
+"""Delivering crossings: durable before the index forgets them, fair to accounts, at the pace of the rules."""
 
 import asyncio
-from collections.abc import Awaitable, Callable, Coroutine, Sequence
-from decimal import Decimal
+from collections.abc import Awaitable, Callable, Coroutine, Generator, Sequence
+from contextlib import contextmanager
 from functools import partial
 
 import structlog
 
+from activities.fair_places import FairPlaces
 from activities.telemetry import UNMEASURED, Telemetry
 from domain.errors import VenueError
 from domain.ids import TokenId
 from domain.messages import Crossed
 from domain.ports import MarketData, Signals
-from domain.quotes import Level, ladder_for
 from domain.rules.crossing import Crossing
 
 log = structlog.get_logger()
 
-AT_ONCE = 64
+AT_ONCE = 32
+"""Crossings under way: signalled, or with their rule and not yet taken up.
+
+In a crowd the others wait here, where accounts take turns and the newest book is at hand. In the queue of a
+worker they would wait longer than Temporal lets them, lose their place in its cache, and be replayed.
+"""
+TAKEN_LIMIT_S = 3.0
+"""A rule that has not taken its crossing up after so long waits for something else: others need not."""
+NOBODYS = ""
+"""News of a market take turns with the crossings of each account, and never go before them all."""
 FIRST_RETRY_S = 0.1
 RETRY_CAP_S = 2.0
 
+Message = Callable[[], Crossed]
+"""Makes a crossing's signal with the book of the moment at which it leaves."""
 Delivered = Callable[[Crossing], None]
 
 
 class Delivery:
     """Signals rules of their crossings; keeps trying while Temporal is away, since a crossing is a fact."""
 
-    def __init__(self, signals: Signals, data: MarketData, telemetry: Telemetry = UNMEASURED) -> None:
+    def __init__(
+        self,
+        signals: Signals,
+        data: MarketData,
+        telemetry: Telemetry = UNMEASURED,
+        *,
+        taken_limit_s: float = TAKEN_LIMIT_S,
+    ) -> None:
         """Take the way to workflows, and who counts."""
+        self._taken_limit_s = taken_limit_s
         self._signals = signals
         self._telemetry = telemetry
         self._data = data
-        self._places = asyncio.Semaphore(AT_ONCE)
+        self._places = FairPlaces(AT_ONCE)
+        self._untaken: dict[str, asyncio.Event] = {}
         self._tasks: set[asyncio.Task[object]] = set()
 
-    def send(self, crossing: Crossing, bids: Sequence[Level], shares: Decimal, delivered: Delivered) -> None:
+    def send(self, crossing: Crossing, account_id: str, message: Message, delivered: Delivered) -> None:
         """Deliver in the background; `delivered` is called once the signal is durable."""
-        self._keep(self._deliver(_crossed(crossing, bids, shares), delivered))
+        self._keep(self._deliver(crossing, account_id, message, delivered))
 
-    def send_again(
-        self, crossing: Crossing, bids: Sequence[Level], shares: Decimal, delivered: Delivered
-    ) -> None:
+    def send_again(self, crossing: Crossing, account_id: str, message: Message, delivered: Delivered) -> None:
         """Deliver a copy of a crossing, which was counted when it was delivered first."""
-        self._keep(self._deliver_copy(_crossed(crossing, bids, shares), delivered))
+        self._keep(self._deliver_copy(crossing, account_id, message, delivered))
+
+    def taken(self, rule_id: str) -> None:
+        """A rule's watch has changed: if a crossing was on its way, the rule has it."""
+        untaken = self._untaken.get(rule_id)
+        if untaken is not None:
+            untaken.set()
 
     def _keep(self, work: Coroutine[object, object, object]) -> None:
         task = asyncio.create_task(work)
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
 
-    async def _persist(self, signal: Callable[[], Awaitable[bool]], *, rule_id: str) -> bool:
+    async def _persist(
+        self,
+        signal: Callable[[], Awaitable[bool]],
+        *,
+        rule_id: str,
+        account_id: str,
+        keeps_place: bool = False,
+    ) -> bool:
         """Signal until Temporal has taken it; return whether the rule is open."""
         wait_s = FIRST_RETRY_S
         while True:
+            await self._places.take(account_id)
+            kept = False
             try:
-                async with self._places:
-                    return await signal()
+                open_ = await signal()
+                kept = keeps_place
+                return open_
             except ConnectionError as error:
                 log.warning("signal.waits_for_temporal", rule_id=rule_id, error=str(error))
             except Exception:
                 # Nobody foresaw it, and an exit waits: it is told loudly and tried again, never given up.
                 log.exception("signal.fails", rule_id=rule_id)
+            finally:
+                if not kept:
+                    self._places.give(account_id)
             await asyncio.sleep(wait_s)
             wait_s = min(wait_s * 2, RETRY_CAP_S)
 
-    async def _deliver(self, crossed: Crossed, delivered: Delivered) -> None:
-        crossing = crossed.crossing
-        open_ = await self._telemetry.delivering(crossing, self._signal(crossed))
-        delivered(crossing)
-        log.info(
-            "crossing.delivered" if open_ else "crossing.rule_closed",
-            rule_id=crossing.rule_id,
-            generation=crossing.generation,
-            condition=crossing.condition.value,
+    async def _deliver(
+        self, crossing: Crossing, account_id: str, message: Message, delivered: Delivered
+    ) -> None:
+        rule_id = crossing.rule_id
+        with self._expecting(rule_id) as taken:
+            signalled = self._signal(rule_id, account_id, message, keeps_place=True)
+            open_ = await self._telemetry.delivering(crossing, signalled)
+            try:
+                delivered(crossing)
+                log.info(
+                    "crossing.delivered" if open_ else "crossing.rule_closed",
+                    rule_id=rule_id,
+                    generation=crossing.generation,
+                    condition=crossing.condition.value,
+                )
+                if open_:
+                    await _happens(taken, within_s=self._taken_limit_s)
+            finally:
+                self._places.give(account_id)
+
+    async def _deliver_copy(
+        self, crossing: Crossing, account_id: str, message: Message, delivered: Delivered
+    ) -> None:
+        if await self._signal(
+            crossing.rule_id, account_id, message
+        ):  # one that is gone is the orphans' business
+            delivered(crossing)
+
+    async def _signal(
+        self, rule_id: str, account_id: str, message: Message, *, keeps_place: bool = False
+    ) -> bool:
+        return await self._persist(
+            lambda: self._signals.crossed(rule_id, message()),
+            rule_id=rule_id,
+            account_id=account_id,
+            keeps_place=keeps_place,
         )
 
-    async def _deliver_copy(self, crossed: Crossed, delivered: Delivered) -> None:
-        if await self._signal(crossed):  # one that is gone is the orphans' business
-            delivered(crossed.crossing)
-
-    async def _signal(self, crossed: Crossed) -> bool:
-        rule_id = crossed.crossing.rule_id
-        return await self._persist(lambda: self._signals.crossed(rule_id, crossed), rule_id=rule_id)
+    @contextmanager
+    def _expecting(self, rule_id: str) -> Generator[asyncio.Event]:
+        taken = self._untaken[rule_id] = asyncio.Event()
+        try:
+            yield taken
+        finally:
+            if self._untaken.get(rule_id) is taken:
+                del self._untaken[rule_id]
 
     async def market_changed(self, token_id: TokenId, rule_ids: Sequence[str]) -> None:
         """Read a token's terms again and tell the rules that stand on it, in the background."""
@@ -92,9 +157,8 @@ class Delivery:
             log.warning("instrument.unreadable", token_id=token_id, code=error.code)
             return
         for rule_id in rule_ids:
-            self._keep(
-                self._persist(partial(self._signals.market_changed, rule_id, instrument), rule_id=rule_id)
-            )
+            told = partial(self._signals.market_changed, rule_id, instrument)
+            self._keep(self._persist(told, rule_id=rule_id, account_id=NOBODYS))
 
     async def close(self) -> None:
         """Give up what is under way; a restarted feed finds it again in the tape."""
@@ -103,5 +167,9 @@ class Delivery:
         await asyncio.gather(*self._tasks, return_exceptions=True)
 
 
-def _crossed(crossing: Crossing, bids: Sequence[Level], shares: Decimal) -> Crossed:
-    return Crossed(crossing=crossing, ladder=ladder_for(bids, shares))
+async def _happens(event: asyncio.Event, *, within_s: float) -> None:
+    try:
+        async with asyncio.timeout(within_s):
+            await event.wait()
+    except TimeoutError:
+        return

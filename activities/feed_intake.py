@@ -1,8 +1,8 @@
 """The way of live quotes through a feed: to the index, crossings to their rules, changes to the tape."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from dataclasses import replace
-from decimal import Decimal
+from functools import partial
 
 import structlog
 
@@ -12,9 +12,9 @@ from activities.feed_notices import FeedNotices
 from activities.feed_tape import TapeBatch
 from activities.feed_unanswered import Unanswered
 from domain.ids import TokenId
-from domain.messages import WatchRow
+from domain.messages import Crossed, WatchRow
 from domain.ports import Book, Clock, MarketStream
-from domain.quotes import MAX_LADDER_LEVELS, Level, Quote
+from domain.quotes import MAX_LADDER_LEVELS, Ladder, Quote, ladder_for
 from domain.rules.crossing import Crossing
 
 log = structlog.get_logger()
@@ -92,6 +92,7 @@ class QuoteIntake:
 
     def change(self, row: WatchRow) -> None:
         """Take in that a watch was armed, changed or disarmed."""
+        self._delivery.taken(row.rule_id)
         self.deliver(self._board.change(row, self.now()))
 
     def fire_timers(self) -> None:
@@ -101,12 +102,14 @@ class QuoteIntake:
             self.deliver(self._board.due(self.now()))
         for crossing in self._unanswered.due(now_ms):
             log.warning("crossing.unanswered", rule_id=crossing.rule_id, generation=crossing.generation)
-            self._delivery.send_again(crossing, *self._market_of(crossing), self._accepted)
+            message = partial(self._message, crossing)
+            self._delivery.send_again(crossing, self._account_of(crossing), message, self._accepted)
 
     def deliver(self, crossings: Iterable[Crossing]) -> None:
         """Hand crossings out; an entry leaves the index when its signal call has returned."""
         for crossing in crossings:
-            self._delivery.send(crossing, *self._market_of(crossing), self._delivered)
+            message = partial(self._message, crossing)
+            self._delivery.send(crossing, self._account_of(crossing), message, self._delivered)
 
     def deliver_late(self, crossings: Iterable[Crossing]) -> None:
         """Hand out what is found long after it happened: only to rules that are armed still as they were."""
@@ -116,13 +119,18 @@ class QuoteIntake:
                 log.warning("crossing.found_late", rule_id=crossing.rule_id, generation=crossing.generation)
                 self.deliver([crossing])
 
-    def _market_of(self, crossing: Crossing) -> tuple[Sequence[Level], Decimal]:
-        """Return the bids of a crossing's token, and for how many shares its rule asks."""
+    def _account_of(self, crossing: Crossing) -> str:
+        row = self._board.row(crossing.rule_id)
+        return "" if row is None else row.account_id
+
+    def _message(self, crossing: Crossing) -> Crossed:
+        """Return a crossing's signal, with the bids of now that its rule's shares reach."""
         row = self._board.row(crossing.rule_id)
         if row is None:
-            return (), Decimal(0)
+            return Crossed(crossing=crossing, ladder=Ladder(()))
         bids, _ = self._stream.ladder(row.token_id, MAX_LADDER_LEVELS)
-        return bids, row.shares
+        ladder = ladder_for(bids, row.shares)
+        return Crossed(crossing=crossing, ladder=ladder, ladder_at_ms=self.now().wall_ms)
 
     def _delivered(self, crossing: Crossing) -> None:
         self._board.delivered(crossing.rule_id, crossing.generation)

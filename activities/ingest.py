@@ -108,12 +108,22 @@ class Ingest:
 
     async def _tell_hosts(self, booked: Booked) -> None:
         """Signal hosts, and take in what their rules' positions hold now; all of it can be repeated."""
-        alive = {host for host in booked.hosts if await self._signals.order_update(host)}
+        alive = await self._hear_with_their_answer(booked)
+        for host in booked.hosts:
+            if host not in alive and await self._signals.order_update(host):
+                alive.add(host)
         for reversal in booked.reversals:
             if reversal.host_workflow_id is not None and reversal.host_workflow_id not in alive:
                 await self._adopt(reversal, reversal.host_workflow_id)
         for key, holding in booked.changed_positions:
             self._news.take(key, holding, alive)
+
+    async def _hear_with_their_answer(self, booked: Booked) -> set[str]:
+        """Return the hosts whose order is being sent: a signal would cost each a task that does nothing."""
+        if not booked.sending:
+            return set()
+        taken_back = {reversal.host_workflow_id for reversal in booked.reversals}
+        return await self._ledger.still_sending(booked.sending) - taken_back
 
     async def _adopt(self, reversal: Reversed, host: str) -> None:
         """Start an order for shares that came back after their exit had ended."""

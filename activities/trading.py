@@ -156,7 +156,27 @@ class TradingActivities:
             log.warning("claim.answer_not_recorded", order_id=attempt.order_id, error=str(error))
         if answer.kind in _STANDS or answer.kind is AnswerKind.UNKNOWN:
             await self._wakes.wake(attempt.account_id, attempt.venue, attempt.mode)
-        return _answered(stored, answer, doubt=doubt, now_ms=self._now_ms())
+        return await self._answered(attempt, stored, answer, doubt=doubt)
+
+    async def _answered(
+        self, attempt: Attempt, stored: StoredClaim, answer: Answer, *, doubt: bool
+    ) -> PlaceResult:
+        """Return the answer, with what is booked of an order that stands: its host was not told meanwhile."""
+        facts = None
+        if answer.kind in _STANDS:
+            try:
+                facts = await self._ledger.order_facts(_ref_of(attempt, stored))
+            except StorageUnavailable as error:  # the host asks again in its own time
+                log.warning("order.facts_unread", order_id=attempt.order_id, error=str(error))
+        return PlaceResult(
+            kind=PlaceKind.ANSWERED,
+            venue_order_id=stored.venue_order_id,
+            answer=answer,
+            unknown_before=doubt,
+            posts=stored.posts,
+            last_post_at_ms=stored.last_post_at_ms or self._now_ms(),
+            facts=facts,
+        )
 
     async def _show(self, request: PlaceOrder) -> None:
         """Write the rows of the step that asks; later ones say more, so a failure here is not the order's."""
@@ -172,11 +192,11 @@ class TradingActivities:
         doubt = _in_doubt(stored)
         await self._show(request)
         if stored.answer is not None and not stored.may_be_sent:
-            return _answered(stored, stored.answer, doubt=stored.unknown_before, now_ms=self._now_ms())
+            return await self._answered(attempt, stored, stored.answer, doubt=stored.unknown_before)
         if doubt:
             found = await self._find(attempt, stored)
             if found is not None:
-                return _answered(stored, found, doubt=True, now_ms=self._now_ms())
+                return await self._answered(attempt, stored, found, doubt=True)
         granted = await self._claims.begin_resend(
             attempt.order_id,
             attempt.attempt,
@@ -388,17 +408,6 @@ async def _book_if_any(data: MarketData, token_id: TokenId) -> Book | None:
         return await data.book(token_id)
     except UnknownToken:
         return None
-
-
-def _answered(stored: StoredClaim, answer: Answer, *, doubt: bool, now_ms: int) -> PlaceResult:
-    return PlaceResult(
-        kind=PlaceKind.ANSWERED,
-        venue_order_id=stored.venue_order_id,
-        answer=answer,
-        unknown_before=doubt,
-        posts=stored.posts,
-        last_post_at_ms=stored.last_post_at_ms or now_ms,
-    )
 
 
 def _in_doubt(stored: StoredClaim) -> bool:

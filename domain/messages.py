@@ -147,10 +147,14 @@ class RuleStart:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Crossed:
-    """Signal `crossed`: the crossing and the feed's own ladder of the side that the exit sells into."""
+    """Signal `crossed`: the crossing and the feed's own ladder of the side that the exit sells into.
+
+    `ladder_at_ms` is when the ladder stood so, Unix time; None: when the level was reached.
+    """
 
     crossing: Crossing
     ladder: Ladder
+    ladder_at_ms: int | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -316,7 +320,8 @@ class PlaceResult:
     """Result of `place_order`.
 
     `unknown_before` is True when an earlier send of this attempt may have reached the venue; a definite
-    refusal then settles nothing. `posts` counts sends of this attempt over all tries.
+    refusal then settles nothing. `posts` counts sends of this attempt over all tries. `facts` is what the
+    ledger had when the venue's answer was in: nobody tells the host of what was booked before.
     """
 
     kind: PlaceKind
@@ -330,6 +335,7 @@ class PlaceResult:
     refusal: str | None = None
     detail: str = ""
     adopted: Attempt | None = None
+    facts: "OrderFacts | None" = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

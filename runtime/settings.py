@@ -382,7 +382,8 @@ class TuningSettings(Concern):
 
     task_timeout: Duration = timedelta(seconds=2)
     """Workflow task time-out of Rule, Order and Plan."""
-    sticky_timeout: Duration = timedelta(seconds=1)
+    sticky_timeout: Duration = timedelta(seconds=2)
+    """How long a task waits for the worker that has its workflow in memory, which may have been killed."""
     place_order_timeout: Duration = timedelta(seconds=4)
     """Start-to-close of one `place_order` attempt: it is the recovery time of a killed one."""
     place_order_first_retry: Duration = timedelta(milliseconds=200)

@@ -29,7 +29,7 @@ TUNED_DYNAMIC_CONFIG: Mapping[str, int | bool | str | dict[str, int | bool | str
         "matching.enableFairness": True,
         # Untuned, the state of a closed workflow stays in memory until 128,000 others push it out. What
         # rested for longer is read again when it is needed, in about a millisecond.
-        "history.cacheTTL": "10m",
+        "history.cacheTTL": "2m",
         "history.cacheBackgroundEvict": {"Enabled": True, "LoopInterval": "1m", "MaxEntryPerCall": 1024},
         # Bulk creation of rules waits on the API's own pace, not on these.
         "frontend.namespaceRPS": 10_000,

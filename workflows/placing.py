@@ -55,7 +55,7 @@ class Placing:
                 await self._pause_before_resend(result)
                 if not self._desk.cancel_requested:
                     continue
-            if step in _MAY_BE_OUT and record.doubt:
+            if step in _MAY_BE_OUT and record.doubt and not _is_booked(result):
                 await follow(self._desk, record)
             return await self.settle(record, step, result)
 
@@ -90,6 +90,9 @@ class Placing:
         record = self._desk.log.add(attempt, result.venue_order_id, posted)
         record.last_post_at_ms = max(record.last_post_at_ms, posted)
         record.doubt = result.unknown_before or next_step(result) is NextStep.FOLLOW or _is_unknown(result)
+        if result.facts is not None:
+            record.facts = result.facts
+            self._desk.host.learned(None, result.facts.holding)
         return record
 
     async def _nothing_sent(self, step: NextStep, result: PlaceResult) -> NextStep:
@@ -182,6 +185,11 @@ def _adopted(result: PlaceResult) -> Attempt:
     if result.adopted is None:
         raise ValueError("an adopted result needs its attempt")
     return result.adopted
+
+
+def _is_booked(result: PlaceResult) -> bool:
+    """Whether all fills were booked before the venue's answer was in."""
+    return result.facts is not None and result.facts.settled
 
 
 def _is_unknown(result: PlaceResult) -> bool:

@@ -40,12 +40,15 @@ class Booked:
         changed_positions: Positions that these changed, and what they hold now.
         hosts: Workflows whose orders the new facts are about.
         reversals: New reversals.
+        sending: The venue's ids of orders about which all that is new came before their own answer; their
+            hosts have nothing else in here.
     """
 
     new_entries: int = 0
     changed_positions: tuple[tuple[PositionKey, Holding], ...] = ()
     hosts: tuple[str, ...] = ()
     reversals: tuple[Reversed, ...] = ()
+    sending: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -62,6 +65,7 @@ class _Hosted:
     venue_order_id: str
     order_id: OrderId
     host_workflow_id: str
+    sending: bool
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -109,9 +113,13 @@ _WRITE_POSITION = """UPDATE positions SET
     RETURNING shares, average_entry, opened_at, episode, unconfirmed_shares, version"""
 _READ_HOLDING = """SELECT shares, average_entry, opened_at, episode, unconfirmed_shares, version
     FROM positions WHERE account_id = $1 AND venue = $2 AND mode = $3 AND token_id = $4"""
-_HOSTS = """SELECT DISTINCT venue_order_id, order_id, host_workflow_id FROM claims
+# A first send that began within moments and has no answer yet. A longer one may have died with its worker.
+_SENDING = "(answer IS NULL AND posts = 1 AND last_post_at > clock_timestamp() - interval '2 seconds')"
+_HOSTS = f"""SELECT DISTINCT venue_order_id, order_id, host_workflow_id, {_SENDING} AS sending FROM claims
     WHERE account_id = $1 AND venue = $2 AND mode = $3 AND venue_order_id = ANY($4::text[])
-    ORDER BY host_workflow_id, order_id, venue_order_id"""
+    ORDER BY host_workflow_id, order_id, venue_order_id"""  # noqa: S608 - fixed text
+_STILL_SENDING = f"""SELECT host_workflow_id FROM claims WHERE venue_order_id = ANY($1::text[])
+    GROUP BY host_workflow_id HAVING bool_and({_SENDING})"""  # noqa: S608 - fixed text
 _VENUE_ORDER = """SELECT status, matched_shares FROM venue_orders
     WHERE account_id = $1 AND venue = $2 AND mode = $3 AND venue_order_id = $4"""
 _UNSETTLED = """SELECT u.*, c.body->'wallet'->>'wallet_id' AS wallet_id
@@ -164,7 +172,21 @@ class Ledger:
             changed_positions=changed,
             hosts=tuple(dict.fromkeys(line.host_workflow_id for line in hosted)),
             reversals=_reversals(new, hosted),
+            sending=_sending(hosted),
         )
+
+    async def still_sending(self, venue_order_ids: Sequence[str]) -> set[str]:
+        """Return the hosts whose orders, of those given, are all on their way for the first time.
+
+        What was booked before this call they learn with the venue's answer: `place_order` reads the ledger
+        after it has written the answer down, and that has not happened yet.
+
+        Raises:
+            StorageUnavailable: Postgres cannot be reached now.
+        """
+        async with self._database.hot.connection() as connection:
+            rows = await connection.fetch(_STILL_SENDING, venue_order_ids)
+        return {str(row["host_workflow_id"]) for row in rows}
 
     async def adjust(
         self,
@@ -345,6 +367,13 @@ async def _hosted(
         return []
     rows = await connection.fetch(_HOSTS, account_id, venue, mode.value, venue_order_ids)
     return read_all(_HOSTED, rows)
+
+
+def _sending(hosted: Iterable[_Hosted]) -> tuple[str, ...]:
+    """Return the orders that are on their way, of hosts that have no other among those that were touched."""
+    lines = list(hosted)
+    answered = {line.host_workflow_id for line in lines if not line.sending}
+    return tuple(line.venue_order_id for line in lines if line.host_workflow_id not in answered)
 
 
 async def _lock(connection: asyncpg.Connection, key: PositionKey, market_id: MarketId) -> Decimal:

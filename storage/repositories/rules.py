@@ -75,13 +75,15 @@ _KNOWS_ANOTHER = """(p.episode <> r.episode OR w.shares <> LEAST(
             CASE WHEN r.definition->'action'->>'type' = 'SELL_PARTIAL'
                 THEN GREATEST((r.definition->'action'->>'amount')::numeric - r.sold_shares, 0) END
         ))"""
-# An exit under way waits for any news; an armed rule needs none that leaves it what it has to sell.
+# An exit that waits takes any news; one whose order is out reads the holding with its order's facts; an armed
+# rule needs none that leaves it what it has to sell.
 _CONCERNED = f"""SELECT r.rule_id
     FROM positions AS p JOIN rules AS r
         ON r.account_id = p.account_id AND r.venue = p.venue AND r.mode = p.mode AND r.token_id = p.token_id
     LEFT JOIN watches AS w USING (rule_id)
     WHERE p.account_id = $1 AND p.venue = $2 AND p.mode = $3 AND p.token_id = $4
         AND r.{OPEN}
+        AND r.phase <> 'exiting'
         AND (r.phase <> 'armed' OR w.rule_id IS NULL OR p.shares <= 0 OR {_KNOWS_ANOTHER})
     ORDER BY r.rule_id"""  # noqa: S608 - fixed text
 _UNTOLD_SELECT = f"""SELECT r.rule_id,

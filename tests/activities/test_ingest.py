@@ -110,6 +110,25 @@ async def test_hosts_are_told_of_their_orders_and_rules_of_their_position(desk: 
     assert desk.signals.positions == [("rul_2", held)]
 
 
+async def test_host_that_awaits_the_venue_s_answer_is_not_told_what_it_learns_with_it(desk: Desk):
+    desk.rules.open = ["rul_1", "rul_2"]
+    desk.ledger.sending = {HOST}
+    held = make_holding("3", version=2)
+    facts = Booked(new_entries=1, changed_positions=((KEY, held),), hosts=(HOST,), sending=("0x1",))
+    await book(desk, facts)
+    assert (desk.signals.updates, desk.signals.positions) == ({}, [("rul_2", held)])
+
+    desk.ledger.sending = set()  # the answer was written down between the booking and the look
+    await book(desk, facts)
+    assert desk.signals.updates == {HOST: 1}
+
+
+async def test_reversal_is_told_to_a_host_that_awaits_an_answer_too(desk: Desk):
+    desk.ledger.sending = {HOST}
+    await book(desk, replace(reversal(), sending=("0x1",)))
+    assert desk.signals.updates == {HOST: 1}
+
+
 async def test_what_temporal_could_not_take_is_told_after_a_later_booking(desk: Desk):
     desk.rules.open = ["rul_2"]
     held = make_holding("3", version=2)

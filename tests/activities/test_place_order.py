@@ -7,7 +7,7 @@ from decimal import Decimal
 import pytest
 
 from domain.claims import ClaimRefusal, Held, Reduced
-from domain.errors import CredentialsMissing
+from domain.errors import CredentialsMissing, StorageUnavailable
 from domain.messages import PlaceKind
 from domain.orders import Answer, AnswerKind, Side, VenueOrderStatus
 from domain.settlement import NextStep, next_step
@@ -35,6 +35,30 @@ async def test_a_granted_claim_is_posted_once_and_its_answer_recorded(desk: Desk
     assert (result.venue_order_id, result.posts, result.unknown_before) == (DIGEST, 1, False)
     assert desk.claims.stored["ord_1", 1].answer == result.answer
     assert len(desk.signals.woken) == 1
+
+
+async def test_the_answer_brings_what_is_booked_of_an_order_that_stands(desk: Desk):
+    desk.ledger.facts = replace(desk.ledger.facts, booked_shares=Decimal(10))
+    accepted = await desk.place()
+    assert accepted.facts is not None
+    assert accepted.facts.booked_shares == 10
+
+    again = await desk.place()  # its answer is known, and its host may have been told nothing
+    assert again.facts is not None
+
+
+async def test_a_refused_post_has_no_facts(desk: Desk):
+    desk.trading.answers.append(answer(AnswerKind.NO_LIQUIDITY))
+    assert (await desk.place()).facts is None
+
+
+async def test_an_answer_stands_though_the_ledger_cannot_be_read(desk: Desk):
+    async def away(ref, *, looked_up=False):
+        raise StorageUnavailable("away")
+
+    desk.ledger.order_facts = away
+    result = await desk.place()
+    assert (result.answer.kind, result.facts) == (AnswerKind.ACCEPTED, None)
 
 
 async def test_a_refused_post_wakes_no_stream(desk: Desk):

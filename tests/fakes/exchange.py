@@ -238,13 +238,14 @@ class FakeExchange:
     async def follow_order(self, request: FollowOrder) -> OrderFacts:
         order = self.orders.get((request.ref.order_id, request.ref.attempt))
         await self._happened("look_up" if request.look_up else "follow_order")
-        facts = self._facts(order, looked_up=request.look_up)
+        facts = self.facts(order, looked_up=request.look_up)
         if request.look_up and self.keyless:
             self.keyless -= 1
             return replace(facts, looked_up=False, blocked="no key")
         return facts
 
-    def _facts(self, order: Registered | None, *, looked_up: bool) -> OrderFacts:
+    def facts(self, order: Registered | None, *, looked_up: bool) -> OrderFacts:
+        """What the ledger has of an order."""
         filled = order.filled if order else ZERO
         price = order.attempt.limit_price if order else ZERO
         return OrderFacts(
@@ -371,6 +372,16 @@ def fills(shares=None, *, confirmed=True) -> Reply:
         return _answered(
             request, Answer(kind=AnswerKind.ACCEPTED, code="accepted", status=VenueOrderStatus.MATCHED)
         )
+
+    return reply
+
+
+def fills_before_it_answers() -> Reply:
+    """Accepts and fills all; the answer brings what the ledger has of it."""
+
+    def reply(exchange: FakeExchange, request: PlaceOrder) -> PlaceResult:
+        result = fills()(exchange, request)
+        return replace(result, facts=exchange.facts(_register(exchange, request), looked_up=False))
 
     return reply
 

@@ -255,6 +255,7 @@ class FakeLedger:
         self.held = make_holding()
         self.bookings = []
         self.next = deque()
+        self.sending = set()
         self.facts = OrderFacts(
             venue_status=None,
             venue_matched_shares=Decimal(0),
@@ -275,6 +276,9 @@ class FakeLedger:
 
     async def holding(self, key):
         return self.held
+
+    async def still_sending(self, venue_order_ids):
+        return self.sending
 
 
 class FakeInstruments:

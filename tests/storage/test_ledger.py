@@ -3,7 +3,7 @@
 import asyncio
 import random
 from dataclasses import replace
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 
 import asyncpg
@@ -11,7 +11,7 @@ import pytest
 
 from domain.fills import EntryKind, Fill, FillState
 from domain.ids import WalletId
-from domain.orders import Mode, Side, VenueOrderStatus
+from domain.orders import Answer, AnswerKind, Mode, Side, VenueOrderStatus
 from storage.repositories.audit import Audit
 from storage.repositories.ledger import NOTHING_HELD, BusyAccount
 from storage.repositories.positions import EntryFilter, PositionFilter, Positions
@@ -65,6 +65,33 @@ async def test_reversal_takes_the_fill_back_and_names_its_host(store: Store) -> 
     reversal = booked.reversals[0]
     assert reversal.entry.kind is EntryKind.REVERSAL
     assert (reversal.order_id, reversal.host_workflow_id) == (attempt.order_id, f"order/{attempt.order_id}")
+
+
+async def test_hosts_of_orders_on_their_way_are_known_until_the_answer_is_written(store: Store) -> None:
+    await store.hold("10")
+    attempt, now_ms = store.attempt(order_id()), int(datetime.now(UTC).timestamp() * 1000)
+    await store.claim(attempt, now_ms=now_ms)
+    digest, host = digest_of(attempt), f"order/{attempt.order_id}"
+    sold = store.fill("s", side=Side.SELL, venue_order_id=digest, state=FillState.PROVISIONAL)
+
+    booked = await store.book(sold)
+    assert (booked.hosts, booked.sending) == ((host,), (digest,))
+    assert await store.ledger.still_sending(booked.sending) == {host}
+
+    accepted = Answer(kind=AnswerKind.ACCEPTED, code="accepted")
+    await store.claims.record_answer(attempt.order_id, attempt.attempt, accepted, False, posts=1)
+    assert await store.ledger.still_sending(booked.sending) == set()
+    confirmed = await store.book(store.fill("s", side=Side.SELL, venue_order_id=digest))
+    assert (confirmed.hosts, confirmed.sending) == ((host,), ())
+
+
+async def test_send_that_takes_long_may_have_died_so_its_host_is_told(store: Store) -> None:
+    await store.hold("10")
+    attempt = store.attempt(order_id())
+    await store.claim(attempt, now_ms=int(datetime.now(UTC).timestamp() * 1000) - 5_000)
+    digest = digest_of(attempt)
+    booked = await store.book(store.fill("s", side=Side.SELL, venue_order_id=digest))
+    assert booked.sending == ()
 
 
 async def test_reversal_of_a_foreign_order_has_no_host(store: Store) -> None:

@@ -113,24 +113,26 @@ async def test_armed_rules_over_a_position_that_is_surely_gone_were_not_told(sto
 
 
 async def test_rules_hear_of_a_position_only_where_it_changes_what_they_have_to_sell(store: Store) -> None:
-    rules, part, whole, exiting = Rules(store.database), rule_id(), rule_id(), rule_id()
+    rules, part, whole, waiting, exiting = Rules(store.database), rule_id(), rule_id(), rule_id(), rule_id()
     action = SellPartial(type="SELL_PARTIAL", amount=Decimal(7))
     partly = store.definition().model_copy(update={"action": action})
     await store.hold("10")
     for projection, watched in (
         (store.rule_projection(part, definition=partly), "7"),
         (store.rule_projection(whole), "10"),
+        (store.rule_projection(waiting, status=RuleStatus.TRIGGERED, phase=RulePhase.WAITING), "10"),
+        # Its order is out: it reads the holding with its order's facts.
         (store.rule_projection(exiting, status=RuleStatus.TRIGGERED, phase=RulePhase.EXITING), "10"),
     ):
         assert projection.watch is not None
         watch = replace(projection.watch, shares=Decimal(watched))
         await store.projections.apply(replace(projection, watch=watch))
 
-    assert await rules.concerned_by(store.key) == [exiting]
+    assert await rules.concerned_by(store.key) == [waiting]
     await store.book(store.fill("sold 2", "2", side=Side.SELL))
-    assert await rules.concerned_by(store.key) == sorted([exiting, whole])
+    assert await rules.concerned_by(store.key) == sorted([waiting, whole])
     await store.book(store.fill("sold 8", "8", side=Side.SELL))
-    assert await rules.concerned_by(store.key) == sorted([exiting, whole, part])
+    assert await rules.concerned_by(store.key) == sorted([waiting, whole, part])
 
 
 async def test_orders_are_filtered_by_state_and_rule(store: Store) -> None:

@@ -18,6 +18,7 @@ from tests.workflows.recording import RECORDER
 FOLDER = Path(__file__).parent / "histories"
 RECORDED = (
     "test_a_crossed_stop_sells_all",
+    "test_fills_that_were_booked_before_the_answer_came_need_no_further_look",
     "test_a_partial_fill_is_followed_by_a_second_attempt_from_a_fresh_read",
     "test_a_transient_or_unknown_answer_resends_the_same_bytes",
     "test_an_attempt_absent_everywhere_is_settled_after_its_time",

@@ -9,7 +9,16 @@ from domain.messages import RulePhase, RuleStatus
 from domain.orders import AnswerKind, MarketState, OrderState, RebuildReason, WalletHolding
 from domain.quotes import Quote
 from tests.domain.builders import WALLET
-from tests.fakes.exchange import FakeExchange, accepts, answers, fills, held, reduced, refused
+from tests.fakes.exchange import (
+    FakeExchange,
+    accepts,
+    answers,
+    fills,
+    fills_before_it_answers,
+    held,
+    reduced,
+    refused,
+)
 from tests.workflows.floor import STOP, TARGET, Floor, now_ms, quick
 
 D = Decimal
@@ -27,6 +36,18 @@ async def test_a_crossed_stop_sells_all(floor: Floor, exchange: FakeExchange):
     assert exchange.order.state is OrderState.FILLED
     assert not exchange.watch.armed
     assert "rule.done" in exchange.kinds
+
+
+async def test_fills_that_were_booked_before_the_answer_came_need_no_further_look(
+    floor: Floor, exchange: FakeExchange
+):
+    exchange.script(fills_before_it_answers())
+    rule = await floor.arm()
+    await rule.cross("0.39")
+    answer = await rule.result()
+
+    assert (answer.status, exchange.rule.sold_shares) == (RuleStatus.TRIGGERED, D(10))
+    assert exchange.calls["follow_order"] == 0
 
 
 async def test_a_partial_fill_is_followed_by_a_second_attempt_from_a_fresh_read(
