@@ -2,24 +2,27 @@
 
 The quick form takes some minutes and prints tables. `--full` takes the figures that are published (latency
 beside 0, 1,000 and 10,000 armed rules, n = 1,000, the middle of three runs; everything else in its own full
-form) and writes them as a page with plots; it takes hours, and wants a machine that does nothing else.
+form) and writes them as a page with plots; it takes hours, and wants a machine that does nothing else. With
+`--data-dir` a run that was stopped goes on where it was.
 """
 
 import argparse
 import asyncio
 import json
-import time
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
+from functools import partial
 from pathlib import Path
 
+from pydantic import TypeAdapter
 from rich.console import Console
 
 import runtime.logging
 from bench import burst, create, index, latency
 from bench.figures import middle
 from bench.index_scenes import Mix
-from bench.machine import this_machine
+from bench.kept import Kept
+from bench.machine import Machine, this_machine
 from bench.page import page
 from bench.peers import comparison
 from bench.plots import draw
@@ -96,36 +99,50 @@ FULL = Sizes(
 )
 
 
+_MACHINE, _LATENCY = TypeAdapter(Machine), TypeAdapter(list[latency.Report])
+_INDEX, _BURST, _CREATE = TypeAdapter(index.Report), TypeAdapter(burst.Report), TypeAdapter(create.Report)
+_PEERS = TypeAdapter(comparison.Report)
+
+
 async def take(sizes: Sizes, folder: Path, console: Console, say: Say) -> Results:
-    """Run the benchmarks one after another.
+    """Run the benchmarks one after another; what the folder has of them already is not taken again.
 
     Raises:
         BenchFailed: One of them could not be carried through.
     """
-    began, machine = time.monotonic(), this_machine()
-    runs: list[list[latency.Report]] = []
-    for number in range(sizes.runs):
-        say(f"latency, run {number + 1} of {sizes.runs}")
-        place = folder / f"latency-{number}"
-        runs.append(await latency.measure_all(sizes.samples, sizes.armed, sizes.cold, place, console))
+    kept = Kept(folder / "parts")
+    machine = await kept.part("machine", _MACHINE, _present_machine)
     with console.status("") as status:
 
         def tell(name: str) -> Say:
             say(name)
             return lambda words: status.update(f"{name}: {words}")
 
-        rounds, told = max(3, sizes.rounds), tell("index")
-        indexed = await asyncio.to_thread(index.run, sizes.indexed, list(Mix), sizes.quotes, rounds, told)
-        burst_report = await burst.measure(
-            sizes.burst, sizes.accounts, sizes.rounds, folder / "burst", tell("burst")
+        indexed = await kept.part("index", _INDEX, lambda: _index(sizes, tell("index")))
+        burst_report = await kept.part(
+            "burst",
+            _BURST,
+            lambda: burst.measure(sizes.burst, sizes.accounts, sizes.rounds, folder / "burst", tell("burst")),
         )
-        created = await create.measure(
-            sizes.clients, sizes.per_round, sizes.rounds, sizes.idle, folder / "create", tell("create")
+        created = await kept.part(
+            "create",
+            _CREATE,
+            lambda: create.measure(
+                sizes.clients, sizes.per_round, sizes.rounds, sizes.idle, folder / "create", tell("create")
+            ),
         )
-        others = await _others(sizes, folder / "peers", console, tell("peers")) if sizes.reactions else None
+        others = None
+        if sizes.reactions:
+            others = await kept.part(
+                "peers", _PEERS, lambda: _others(sizes, folder / "peers", console, tell("peers"))
+            )
+    runs = [
+        await kept.part(f"latency-{number}", _LATENCY, partial(_latency, sizes, number, folder, console, say))
+        for number in range(1, sizes.runs + 1)
+    ]
     return Results(
         machine=machine,
-        seconds=round(time.monotonic() - began),
+        seconds=round(kept.seconds),
         runs=sizes.runs,
         latency=tuple(middle_runs(runs)),
         index=indexed,
@@ -133,6 +150,21 @@ async def take(sizes: Sizes, folder: Path, console: Console, say: Say) -> Result
         create=created,
         peers=others,
     )
+
+
+async def _present_machine() -> Machine:
+    return this_machine()
+
+
+async def _index(sizes: Sizes, tell: Say) -> index.Report:
+    rounds = max(3, sizes.rounds)
+    return await asyncio.to_thread(index.run, sizes.indexed, list(Mix), sizes.quotes, rounds, tell)
+
+
+async def _latency(sizes: Sizes, run: int, folder: Path, console: Console, say: Say) -> list[latency.Report]:
+    say(f"latency, run {run} of {sizes.runs}")
+    place = folder / f"latency-{run}"
+    return await latency.measure_all(sizes.samples, sizes.armed, sizes.cold, place, console)
 
 
 async def _others(sizes: Sizes, folder: Path, console: Console, say: Say) -> comparison.Report:
@@ -168,8 +200,13 @@ def parser() -> argparse.ArgumentParser:
     """Return the command line."""
     made = argparse.ArgumentParser(prog="python -m bench.suite", description=__doc__)
     made.add_argument("--full", action="store_true", help="take the published figures, and write the page")
+    made.add_argument(
+        "--runs", type=int, default=None, help="runs of latency, of which the middle one counts"
+    )
     made.add_argument("--page", type=Path, default=PAGE, help="the page; its plots go beside it")
-    made.add_argument("--data-dir", type=Path, default=None, help="keep the stacks' data and logs here")
+    made.add_argument(
+        "--data-dir", type=Path, default=None, help="keep data and logs here; go on from what is there"
+    )
     made.add_argument("--json", action="store_true", help="print one JSON object")
     return made
 
@@ -184,7 +221,8 @@ def main() -> None:
         console.print(f"{NAME}: {words}", markup=False)
 
     with data_folder(given.data_dir, NAME, console) as folder:
-        work = take(FULL if given.full else QUICK, folder, console, say)
+        sizes = FULL if given.full else QUICK
+        work = take(replace(sizes, runs=given.runs or sizes.runs), folder, console, say)
         results = carry_through(work, NAME, console)
     if given.full:
         publish(results, given.page)
