@@ -2,6 +2,8 @@
 
 import asyncio
 from collections import Counter, OrderedDict, deque
+from collections.abc import AsyncGenerator
+from contextlib import asynccontextmanager
 
 
 class FairPlaces:
@@ -32,6 +34,15 @@ class FairPlaces:
             if not turn.cancelled():  # the place had come, and nobody else will give it back
                 self.give(account_id)
             raise
+
+    @asynccontextmanager
+    async def place(self, account_id: str) -> AsyncGenerator[None]:
+        """Hold a place for as long as the block runs."""
+        await self.take(account_id)
+        try:
+            yield
+        finally:
+            self.give(account_id)
 
     def give(self, account_id: str) -> None:
         """Free a place that this account held."""

@@ -4,6 +4,7 @@ import asyncio
 from collections.abc import Awaitable, Callable, Coroutine, Generator, Sequence
 from contextlib import contextmanager
 from functools import partial
+from typing import NamedTuple
 
 import structlog
 
@@ -11,7 +12,8 @@ from activities.fair_places import FairPlaces
 from activities.telemetry import UNMEASURED, Telemetry
 from domain.errors import VenueError
 from domain.ids import TokenId
-from domain.messages import Crossed
+from domain.messages import Crossed, WatchRow
+from domain.orders import Instrument
 from domain.ports import MarketData, Signals
 from domain.rules.crossing import Crossing
 
@@ -24,15 +26,26 @@ In a crowd the others wait here, where accounts take turns and the newest book i
 worker they would wait longer than Temporal lets them, lose their place in its cache, and be replayed.
 """
 TAKEN_LIMIT_S = 3.0
-"""A rule that has not taken its crossing up after so long waits for something else: others need not."""
+"""When a rule has not taken its crossing up after so long, something else is slow, or away: until one does,
+no crossing waits here any more. In Temporal they are safe whatever dies.
+"""
 NOBODYS = ""
 """News of a market take turns with the crossings of each account, and never go before them all."""
 FIRST_RETRY_S = 0.1
 RETRY_CAP_S = 2.0
 
-Message = Callable[[], Crossed]
-"""Makes a crossing's signal with the book of the moment at which it leaves."""
+Message = Callable[[], Crossed | None]
+"""Makes a crossing's signal with the book of the moment at which it leaves; None: its rule watches for
+something else by now, or for nothing.
+"""
 Delivered = Callable[[Crossing], None]
+
+
+class _Untaken(NamedTuple):
+    """A crossing under way: the generation of the watch that it fired."""
+
+    generation: int
+    taken: asyncio.Event
 
 
 class Delivery:
@@ -52,7 +65,8 @@ class Delivery:
         self._telemetry = telemetry
         self._data = data
         self._places = FairPlaces(AT_ONCE)
-        self._untaken: dict[str, asyncio.Event] = {}
+        self._untaken: dict[str, _Untaken] = {}
+        self._rules_answer = True
         self._tasks: set[asyncio.Task[object]] = set()
 
     def send(self, crossing: Crossing, account_id: str, message: Message, delivered: Delivered) -> None:
@@ -63,91 +77,78 @@ class Delivery:
         """Deliver a copy of a crossing, which was counted when it was delivered first."""
         self._keep(self._deliver_copy(crossing, account_id, message, delivered))
 
-    def taken(self, rule_id: str) -> None:
-        """A rule's watch has changed: if a crossing was on its way, the rule has it."""
-        untaken = self._untaken.get(rule_id)
-        if untaken is not None:
-            untaken.set()
+    def taken(self, row: WatchRow) -> None:
+        """Take in a rule's watch: one that is another than before its crossing says that the rule has it."""
+        untaken = self._untaken.get(row.rule_id)
+        if untaken is not None and (not row.armed or row.generation != untaken.generation):
+            self._rules_answer = True
+            untaken.taken.set()
 
     def _keep(self, work: Coroutine[object, object, object]) -> None:
         task = asyncio.create_task(work)
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
 
-    async def _persist(
-        self,
-        signal: Callable[[], Awaitable[bool]],
-        *,
-        rule_id: str,
-        account_id: str,
-        keeps_place: bool = False,
-    ) -> bool:
-        """Signal until Temporal has taken it; return whether the rule is open."""
+    async def _persist(self, signal: Callable[[], Awaitable[bool]], *, rule_id: str, account_id: str) -> bool:
+        """Signal until Temporal has taken it; return whether the rule is open.
+
+        Comes with a place and keeps it at the end; between two tries others have it.
+        """
         wait_s = FIRST_RETRY_S
         while True:
-            await self._places.take(account_id)
-            kept = False
             try:
-                open_ = await signal()
-                kept = keeps_place
-                return open_
+                return await signal()
             except ConnectionError as error:
                 log.warning("signal.waits_for_temporal", rule_id=rule_id, error=str(error))
             except Exception:
                 # Nobody foresaw it, and an exit waits: it is told loudly and tried again, never given up.
                 log.exception("signal.fails", rule_id=rule_id)
+            self._places.give(account_id)
+            try:
+                await asyncio.sleep(wait_s)
             finally:
-                if not kept:
-                    self._places.give(account_id)
-            await asyncio.sleep(wait_s)
+                await self._places.take(account_id)
             wait_s = min(wait_s * 2, RETRY_CAP_S)
 
     async def _deliver(
         self, crossing: Crossing, account_id: str, message: Message, delivered: Delivered
     ) -> None:
-        rule_id = crossing.rule_id
-        with self._expecting(rule_id) as taken:
-            signalled = self._signal(rule_id, account_id, message, keeps_place=True)
-            open_ = await self._telemetry.delivering(crossing, signalled)
-            try:
+        with self._expecting(crossing) as taken:
+            async with self._places.place(account_id):
+                signalled = self._signal(crossing.rule_id, account_id, message)
+                open_ = await self._telemetry.delivering(crossing, signalled)
                 delivered(crossing)
                 log.info(
                     "crossing.delivered" if open_ else "crossing.rule_closed",
-                    rule_id=rule_id,
+                    rule_id=crossing.rule_id,
                     generation=crossing.generation,
                     condition=crossing.condition.value,
                 )
-                if open_:
-                    await _happens(taken, within_s=self._taken_limit_s)
-            finally:
-                self._places.give(account_id)
+                if open_ and self._rules_answer:
+                    self._rules_answer = await _happens(taken, within_s=self._taken_limit_s)
 
     async def _deliver_copy(
         self, crossing: Crossing, account_id: str, message: Message, delivered: Delivered
     ) -> None:
-        if await self._signal(
-            crossing.rule_id, account_id, message
-        ):  # one that is gone is the orphans' business
-            delivered(crossing)
+        async with self._places.place(account_id):
+            if await self._signal(crossing.rule_id, account_id, message):
+                delivered(crossing)  # one that is gone is the orphans' business
 
-    async def _signal(
-        self, rule_id: str, account_id: str, message: Message, *, keeps_place: bool = False
-    ) -> bool:
-        return await self._persist(
-            lambda: self._signals.crossed(rule_id, message()),
-            rule_id=rule_id,
-            account_id=account_id,
-            keeps_place=keeps_place,
-        )
+    async def _signal(self, rule_id: str, account_id: str, message: Message) -> bool:
+        async def signal() -> bool:
+            crossed = message()
+            return crossed is not None and await self._signals.crossed(rule_id, crossed)
+
+        return await self._persist(signal, rule_id=rule_id, account_id=account_id)
 
     @contextmanager
-    def _expecting(self, rule_id: str) -> Generator[asyncio.Event]:
-        taken = self._untaken[rule_id] = asyncio.Event()
+    def _expecting(self, crossing: Crossing) -> Generator[asyncio.Event]:
+        untaken = self._untaken[crossing.rule_id] = _Untaken(crossing.generation, asyncio.Event())
         try:
-            yield taken
+            yield untaken.taken
         finally:
-            if self._untaken.get(rule_id) is taken:
-                del self._untaken[rule_id]
+            if self._untaken.get(crossing.rule_id) is untaken:
+                del self._untaken[crossing.rule_id]
 
     async def market_changed(self, token_id: TokenId, rule_ids: Sequence[str]) -> None:
         """Read a token's terms again and tell the rules that stand on it, in the background."""
@@ -157,8 +158,12 @@ class Delivery:
             log.warning("instrument.unreadable", token_id=token_id, code=error.code)
             return
         for rule_id in rule_ids:
+            self._keep(self._tell(rule_id, instrument))
+
+    async def _tell(self, rule_id: str, instrument: Instrument) -> bool:
+        async with self._places.place(NOBODYS):
             told = partial(self._signals.market_changed, rule_id, instrument)
-            self._keep(self._persist(told, rule_id=rule_id, account_id=NOBODYS))
+            return await self._persist(told, rule_id=rule_id, account_id=NOBODYS)
 
     async def close(self) -> None:
         """Give up what is under way; a restarted feed finds it again in the tape."""
@@ -167,9 +172,9 @@ class Delivery:
         await asyncio.gather(*self._tasks, return_exceptions=True)
 
 
-async def _happens(event: asyncio.Event, *, within_s: float) -> None:
+async def _happens(event: asyncio.Event, *, within_s: float) -> bool:
     try:
         async with asyncio.timeout(within_s):
-            await event.wait()
+            return await event.wait()
     except TimeoutError:
-        return
+        return False

@@ -14,7 +14,7 @@ from activities.feed_unanswered import Unanswered
 from domain.ids import TokenId
 from domain.messages import Crossed, WatchRow
 from domain.ports import Book, Clock, MarketStream
-from domain.quotes import MAX_LADDER_LEVELS, Ladder, Quote, ladder_for
+from domain.quotes import MAX_LADDER_LEVELS, Quote, ladder_for
 from domain.rules.crossing import Crossing
 
 log = structlog.get_logger()
@@ -92,7 +92,7 @@ class QuoteIntake:
 
     def change(self, row: WatchRow) -> None:
         """Take in that a watch was armed, changed or disarmed."""
-        self._delivery.taken(row.rule_id)
+        self._delivery.taken(row)
         self.deliver(self._board.change(row, self.now()))
 
     def fire_timers(self) -> None:
@@ -123,14 +123,22 @@ class QuoteIntake:
         row = self._board.row(crossing.rule_id)
         return "" if row is None else row.account_id
 
-    def _message(self, crossing: Crossing) -> Crossed:
-        """Return a crossing's signal, with the bids of now that its rule's shares reach."""
+    def _message(self, crossing: Crossing) -> Crossed | None:
+        """Return a crossing's signal, with the bids of now that its rule's shares reach.
+
+        None when the rule was disarmed or armed anew since: the new watch was judged by itself.
+        """
         row = self._board.row(crossing.rule_id)
-        if row is None:
-            return Crossed(crossing=crossing, ladder=Ladder(()))
+        if row is None or row.generation != crossing.generation:
+            return None
         bids, _ = self._stream.ladder(row.token_id, MAX_LADDER_LEVELS)
-        ladder = ladder_for(bids, row.shares)
-        return Crossed(crossing=crossing, ladder=ladder, ladder_at_ms=self.now().wall_ms)
+        at_ms = self._stood_at_ms(row.token_id, crossing.observed_at_ms)
+        return Crossed(crossing=crossing, ladder=ladder_for(bids, row.shares), ladder_at_ms=at_ms)
+
+    def _stood_at_ms(self, token_id: TokenId, least_ms: int) -> int:
+        """Return when a token's quote was confirmed last, Unix time: its book is no newer than that."""
+        seen, at = self._board.seen(token_id), self.now()
+        return least_ms if seen is None else max(least_ms, at.wall_ms - (at.mono_ms - seen.confirmed_ms))
 
     def _delivered(self, crossing: Crossing) -> None:
         self._board.delivered(crossing.rule_id, crossing.generation)

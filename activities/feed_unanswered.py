@@ -53,14 +53,15 @@ class Unanswered:
 
     def due(self, now_ms: int) -> list[Crossing]:
         """Return the crossings to signal again, each once until its copy is accepted; forget the answered."""
-        doubted = [sent for sent in self._sent.values() if sent.due_ms is not None and sent.due_ms <= now_ms]
         again: list[Crossing] = []
-        for sent in doubted:
-            if self._is_armed(sent.crossing):
+        for sent in list(self._sent.values()):
+            if sent.due_ms is not None and sent.due_ms > now_ms:
+                continue
+            if not self._is_armed(sent.crossing):
+                del self._sent[sent.crossing.rule_id]
+            elif sent.due_ms is not None:
                 sent.due_ms = None
                 again.append(sent.crossing)
-            else:
-                del self._sent[sent.crossing.rule_id]
         return again
 
     def _is_armed(self, crossing: Crossing) -> bool:

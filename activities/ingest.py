@@ -123,7 +123,11 @@ class Ingest:
         if not booked.sending:
             return set()
         taken_back = {reversal.host_workflow_id for reversal in booked.reversals}
-        return await self._ledger.still_sending(booked.sending) - taken_back
+        try:
+            return await self._ledger.still_sending(booked.sending) - taken_back
+        except StorageUnavailable as error:
+            log.warning("hosts.told_to_be_sure", error=str(error))
+            return set()
 
     async def _adopt(self, reversal: Reversed, host: str) -> None:
         """Start an order for shares that came back after their exit had ended."""

@@ -47,6 +47,8 @@ ON_THE_WIRE_S = 0.003
 LOOK_UP_LIMIT_S = 1.0
 
 _STANDS = frozenset({AnswerKind.ACCEPTED, AnswerKind.REGISTERED})
+# Whoever sends anew reads the market and the holding first. A target that nobody pays is armed again at once.
+_BRINGS_FACTS = _STANDS | {AnswerKind.NO_LIQUIDITY}
 _REFUSES = frozenset({AnswerKind.REBUILD, AnswerKind.NO_LIQUIDITY, AnswerKind.BLOCKED, AnswerKind.FINAL})
 
 
@@ -161,9 +163,9 @@ class TradingActivities:
     async def _answered(
         self, attempt: Attempt, stored: StoredClaim, answer: Answer, *, doubt: bool
     ) -> PlaceResult:
-        """Return the answer, with what is booked of an order that stands: its host was not told meanwhile."""
+        """Return the answer, with what is booked: nobody told its host meanwhile."""
         facts = None
-        if answer.kind in _STANDS:
+        if answer.kind in _BRINGS_FACTS:
             try:
                 facts = await self._ledger.order_facts(_ref_of(attempt, stored))
             except StorageUnavailable as error:  # the host asks again in its own time

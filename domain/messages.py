@@ -122,8 +122,9 @@ class Holding:
 # 1: the search attributes follow the order, instead of going before it
 # 2: an exit looks for claims that its history forgot, before it ends; it shows its rows when asked; a rule
 #    ends when its market is resolved
-RULE_REVISION = 2
-ORDER_REVISION = 1  # 1: the same for orders
+# 3: the ladder has a time of its own; an answer brings what is booked
+RULE_REVISION = 3
+ORDER_REVISION = 2  # 1, 2: the same for orders as 2, 3 for rules
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -53,6 +53,7 @@ class OrderExecution:
         confirms_always: bool = False,
         send_within_ms: int | None = None,
         recalls_at_end: bool = True,
+        takes_facts: bool = True,
     ) -> None:
         """Take what is fixed; nothing happens before `run`.
 
@@ -64,10 +65,11 @@ class OrderExecution:
             confirms_always: A canceled or killed order, too, ends only when its fills are final.
             send_within_ms: An attempt is not sent later than this after it was built.
             recalls_at_end: Before it ends, claims are sought that this history does not know of.
+            takes_facts: What is booked is taken from the venue's answer where it brings that.
         """
         self.trading_over = False  # all is filled or canceled; only the venue's confirmation is awaited
         self._desk = OrderDesk(identity, tuning, host, carry)
-        self._placing = Placing(self._desk, send_within_ms)
+        self._placing = Placing(self._desk, send_within_ms, takes_facts=takes_facts)
         self._confirms_always = confirms_always
         self._recalls_at_end = recalls_at_end
         self._recalled = carry is not None

@@ -60,6 +60,7 @@ class Order:
             confirms_always=True,
             send_within_ms=start.send_within_ms,
             recalls_at_end=start.revision >= 1,
+            takes_facts=start.revision >= 2,
         )
 
     @workflow.run

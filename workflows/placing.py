@@ -1,5 +1,7 @@
 """Placing one attempt: claim and send, send the same again, make room, until it is settled."""
 
+from dataclasses import replace
+
 from temporalio import workflow
 
 with workflow.unsafe.imports_passed_through():
@@ -21,8 +23,11 @@ _MAY_BE_OUT = frozenset({NextStep.FOLLOW, NextStep.RESEND, NextStep.HOLD_OFF})
 class Placing:
     """Works off attempts, one after another."""
 
-    def __init__(self, desk: OrderDesk, send_within_ms: int | None) -> None:
-        """Take the order's desk, and how long after its build an attempt may still be sent."""
+    def __init__(self, desk: OrderDesk, send_within_ms: int | None, *, takes_facts: bool) -> None:
+        """Take the order's desk, how long after its build an attempt may still be sent, and whether what is
+        booked is taken from the venue's answer.
+        """
+        self._takes_facts = takes_facts
         self._desk = desk
         self._send_within_ms = send_within_ms
         self._submitted = False
@@ -80,7 +85,8 @@ class Placing:
             rule=desk.host.rule_projection(),
             send_until_ms=None if within is None else attempt.timestamp_ms + within,
         )
-        return await desk.calls.place(request)
+        result = await desk.calls.place(request)
+        return result if self._takes_facts else replace(result, facts=None)
 
     def _record(self, attempt: Attempt, result: PlaceResult) -> AttemptRecord | None:
         """Record what was sent, now or by an earlier try; None when nothing of this attempt ever was."""

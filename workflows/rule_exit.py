@@ -41,6 +41,7 @@ class RuleExit:
             self,
             carry,
             recalls_at_end=state.start.revision >= 2,
+            takes_facts=state.start.revision >= 3,
         )
 
     @property

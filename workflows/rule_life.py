@@ -199,7 +199,8 @@ class RuleLife:
         if verdict.satisfied:
             # An empty ladder may be an empty book, or a crossing that brought none: a fresh read tells.
             ladder = crossed.ladder if crossed.ladder.levels else None
-            await self._run_exit(crossing, ladder, crossed.ladder_at_ms or crossing.observed_at_ms)
+            at_ms = crossed.ladder_at_ms if self._start.revision >= 3 else None
+            await self._run_exit(crossing, ladder, at_ms or crossing.observed_at_ms)
             return
         reason = verdict.refusal.value if verdict.refusal else "refused"
         now = workflow.now()

@@ -1,14 +1,18 @@
 """Signals of the feed: kept until Temporal has taken them, without holding up the quotes."""
 
 import asyncio
+from dataclasses import replace
 from functools import partial
+
+import pytest
 
 from activities.feed_delivery import AT_ONCE, Delivery
 from domain.messages import Crossed
 from domain.quotes import Ladder, Quote
 from domain.rules.crossing import Crossing
 from domain.rules.definition import ConditionType
-from tests.domain.builders import TOKEN
+from tests.activities.feed_floor import FeedFloor
+from tests.domain.builders import TOKEN, D
 from tests.fakes.trading import FakeMarketData
 
 
@@ -97,8 +101,8 @@ class Crowd:
                 await self.all_there.wait()
 
 
-def sent(delivery, rule_id, account_id="crowd"):
-    crossing = Crossing(
+def make_crossing(rule_id):
+    return Crossing(
         rule_id=rule_id,
         generation=1,
         condition_index=0,
@@ -112,39 +116,74 @@ def sent(delivery, rule_id, account_id="crowd"):
         observed_at_ms=0,
         venue_timestamp_ms=None,
     )
-    message = partial(Crossed, crossing=crossing, ladder=Ladder(()))
-    delivery.send(crossing, account_id, message, lambda delivered: None)
 
 
-async def test_only_so_many_crossings_are_under_way_and_a_rule_that_takes_its_own_up_lets_the_next_go():
-    signals = Crowd()
-    delivery = Delivery(signals, FakeMarketData())
-    for number in range(AT_ONCE + 2):
-        sent(delivery, f"rul_{number}")
+def send(delivery, *rule_ids, account_id="crowd"):
+    for rule_id in rule_ids:
+        crossing = make_crossing(rule_id)
+        message = partial(Crossed, crossing=crossing, ladder=Ladder(()))
+        delivery.send(crossing, account_id, message, lambda crossing: None)
+
+
+def rules(count):
+    return [f"rul_{number}" for number in range(count)]
+
+
+def row_of(rule_id, **changes):
+    return replace(FeedFloor().watch({"type": "stop_loss", "price": "0.40"}, rule=rule_id), **changes)
+
+
+@pytest.fixture
+def signals():
+    return Crowd()
+
+
+@pytest.fixture
+async def delivery(signals):
+    made = Delivery(signals, FakeMarketData())
+    yield made
+    await made.close()
+
+
+async def test_only_so_many_crossings_are_under_way_and_a_rule_that_takes_its_own_up_lets_the_next_go(
+    signals, delivery
+):
+    send(delivery, *rules(AT_ONCE + 1))
     await signals.reach(AT_ONCE)
     assert len(signals.signalled) == AT_ONCE
 
-    delivery.taken("rul_0")
+    delivery.taken(row_of("rul_0", shares=D(3)))  # only its size is another
+    delivery.taken(row_of("rul_0", armed=False))
     await signals.reach(AT_ONCE + 1)
     assert signals.signalled[-1] == f"rul_{AT_ONCE}"
-    await delivery.close()
 
 
-async def test_crossing_of_a_lonely_account_does_not_wait_behind_the_crowd_of_another():
-    signals = Crowd()
-    delivery = Delivery(signals, FakeMarketData())
-    for number in range(AT_ONCE * 3):
-        sent(delivery, f"rul_{number}")
-    sent(delivery, "rul_lonely", "lonely")
+async def test_watch_of_another_size_does_not_say_that_the_crossing_was_taken_up(signals, delivery):
+    send(delivery, *rules(AT_ONCE + 1))
+    await signals.reach(AT_ONCE)
+    delivery.taken(row_of("rul_0", shares=D(3)))
+    for _ in range(5):
+        await asyncio.sleep(0)
+    assert len(signals.signalled) == AT_ONCE
+
+
+async def test_crossing_of_a_lonely_account_does_not_wait_behind_the_crowd_of_another(signals, delivery):
+    send(delivery, *rules(AT_ONCE * 3))
+    send(delivery, "rul_lonely", account_id="lonely")
     await signals.reach(AT_ONCE)
     assert "rul_lonely" in signals.signalled
-    await delivery.close()
 
 
-async def test_rules_that_take_nothing_up_hold_up_the_others_for_a_while_only():
-    signals = Crowd()
+async def test_crossing_that_fired_a_former_watch_does_not_leave(signals, delivery):
+    delivered = asyncio.Event()
+    delivery.send(make_crossing("rul_1"), "crowd", lambda: None, lambda crossing: delivered.set())
+    async with asyncio.timeout(5):
+        await delivered.wait()
+    assert signals.signalled == []
+
+
+async def test_while_no_rule_takes_anything_up_crossings_are_made_durable_without_waiting(signals):
     delivery = Delivery(signals, FakeMarketData(), taken_limit_s=0)
-    for number in range(AT_ONCE * 3):
-        sent(delivery, f"rul_{number}")
+    send(delivery, *rules(AT_ONCE * 3))
     await signals.reach(AT_ONCE * 3)
     await delivery.close()

@@ -110,3 +110,12 @@ async def test_feed_signals_a_crossing_that_its_rule_took_no_second_time():
         floor.clock.pass_s(FIRST_PAUSE_MS / 1000)
         await floor.until(lambda: floor.crossings[2:])
     assert [crossing.rule_id for crossing in floor.crossings[2:]] == ["rul_2"]
+
+
+def test_copy_that_nobody_needed_any_more_is_forgotten(rule):
+    rule.unanswered.delivered(rule.crossing, 0)
+    assert rule.unanswered.due(FIRST_PAUSE_MS) == [rule.crossing]
+    armed, rule.row = rule.row, None
+    assert rule.unanswered.due(FIRST_PAUSE_MS + 1) == []
+    rule.row = armed
+    assert rule.unanswered.due(10 * PAUSE_CAP_MS) == []

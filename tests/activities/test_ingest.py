@@ -6,6 +6,7 @@ from decimal import Decimal
 
 import pytest
 
+from domain.errors import StorageUnavailable
 from domain.fills import EntryKind, Fill, FillState
 from domain.ids import RuleId, adopting_order_id
 from domain.messages import RulePhase, RuleRow, RuleStatus, Severity
@@ -120,6 +121,15 @@ async def test_host_that_awaits_the_venue_s_answer_is_not_told_what_it_learns_wi
 
     desk.ledger.sending = set()  # the answer was written down between the booking and the look
     await book(desk, facts)
+    assert desk.signals.updates == {HOST: 1}
+
+
+async def test_host_is_told_to_be_sure_when_nobody_can_say_whether_its_answer_is_written(desk: Desk):
+    async def away(venue_order_ids):
+        raise StorageUnavailable("away")
+
+    desk.ledger.still_sending = away
+    await book(desk, Booked(new_entries=1, hosts=(HOST,), sending=("0x1",)))
     assert desk.signals.updates == {HOST: 1}
 
 

@@ -47,9 +47,11 @@ async def test_the_answer_brings_what_is_booked_of_an_order_that_stands(desk: De
     assert again.facts is not None
 
 
-async def test_a_refused_post_has_no_facts(desk: Desk):
+async def test_an_order_that_found_no_bid_brings_the_holding_for_the_watch_that_follows(desk: Desk):
     desk.trading.answers.append(answer(AnswerKind.NO_LIQUIDITY))
-    assert (await desk.place()).facts is None
+    refused = await desk.place()
+    assert refused.facts is not None
+    assert refused.facts.holding == desk.ledger.held
 
 
 async def test_an_answer_stands_though_the_ledger_cannot_be_read(desk: Desk):
