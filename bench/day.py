@@ -40,6 +40,7 @@ from bench.weight import Weight
 from runtime.embedded.stack import Part
 from runtime.temporal import connect
 from simulator.client import SimulatorAdmin
+from venues.polymarket.config import PolymarketConfig
 
 NAME = "day"
 DAY_S = 24 * 3600
@@ -48,6 +49,8 @@ BUSY_TOKENS, QUIET_TOKENS = 4, 8
 BUSY_BEAT_S, QUIET_BEAT_S = 1.0, 20.0
 FRAMES_PER_S = 40.0
 """At most so many changes of one book in a real second: a faster day has fewer, its exchange keeps up."""
+POOL_OF_A_SESSION = PolymarketConfig().connections
+"""A crowd may fill one account's pool for the first time late in the day; two minutes of quiet empty it."""
 SEGMENT_S = 20.0
 LAST_EXIT_S = 60.0
 REFUSED_SHARE = 0.25
@@ -180,7 +183,11 @@ async def _judged(
     failures += [*shares_differ(books), *ended_wrong(books, refused)]
     say("the tape's compaction")
     compacted = await is_compacted(up.database_url)
-    grown = growth(weights, remembers={Part.SIMULATOR})
+    grown = growth(
+        weights,
+        remembers={Part.SIMULATOR},
+        pools={Part.WORKER_IO: POOL_OF_A_SESSION, Part.SIMULATOR: POOL_OF_A_SESSION},
+    )
     failures += [*grown.failures, *(f"{part} died" for part in died_since(pids, up.pids()))]
     failures += [] if compacted else ["old entries of the tape did not become candles"]
     lines = await asyncio.to_thread(unfinished, up.data_dir.logs)

@@ -35,12 +35,15 @@ class Growth:
     failures: tuple[str, ...]
 
 
-def growth(weights: Sequence[Weight], *, remembers: Collection[str] = ()) -> Growth:
+def growth(
+    weights: Sequence[Weight], *, remembers: Collection[str] = (), pools: Mapping[str, int] | None = None
+) -> Growth:
     """Return what grew over the looks at a stack.
 
     Args:
         weights: The looks, in order.
         remembers: Parts that keep what they saw on purpose: their memory is told, not judged.
+        pools: Connections that a part may keep after a crowd, though it had not needed them before.
 
     Raises:
         ValueError: Fewer than four looks were taken.
@@ -54,7 +57,12 @@ def growth(weights: Sequence[Weight], *, remembers: Collection[str] = ()) -> Gro
         for part, (before, now) in memory.items()
         if part not in remembers and now - before > max(MEMORY_MB * MEGABYTE, MEMORY_SHARE * before)
     ]
-    failures += [f"{part} holds {n} more connections" for part, n in sockets.items() if n > CONNECTIONS]
+    kept = pools or {}
+    failures += [
+        f"{part} holds {n} more connections"
+        for part, n in sockets.items()
+        if n > CONNECTIONS + kept.get(part, 0)
+    ]
     if clients > CONNECTIONS:
         failures.append(f"Postgres serves {clients} more clients")
     return Growth(

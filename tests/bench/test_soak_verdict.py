@@ -75,6 +75,12 @@ def test_leak_below_a_crowd_is_growth() -> None:
     assert growth(leaking).failures == ("worker-io holds 8 more connections",)
 
 
+def test_pool_that_filled_is_no_growth_and_more_than_it_holds_is() -> None:
+    filled = weights([200] * 8, sockets=[4, 4, 4, 4, 12, 12, 12, 12])
+    assert growth(filled, pools={"worker-io": 5}).failures == ()
+    assert growth(filled, pools={"worker-io": 4}).failures == ("worker-io holds 8 more connections",)
+
+
 def test_leak_of_clients_of_postgres_is_growth() -> None:
     leaking = [replace(w, database_connections=10 + n) for n, w in enumerate(FLAT.weights)]
     assert growth(leaking).failures == ("Postgres serves 4 more clients",)
