@@ -127,6 +127,23 @@ def test_workflow_result_that_differs_from_the_row_is_a_difference() -> None:
     assert faults(audit(books(rules=(told,)))) == {Fault.PROJECTION_DIFFERENCES}
 
 
+def test_rows_of_a_rule_terminated_in_mid_exit_wait_for_its_adoption_but_never_say_too_much() -> None:
+    orphan = rule(
+        touch=Touch.TERMINATED,
+        phase="orphaned",
+        sold_shares=Decimal(0),
+        result=Result("TERMINATED", None, Decimal(0)),
+    )
+    rows = tuple(
+        replace(row, traded=Traded(), state="placing") if row.rule_id == RULE else row
+        for row in books().order_rows
+    )
+    too_much, ended = replace(orphan, sold_shares=Decimal(11)), replace(orphan, touch=Touch.NONE)
+    assert audit(books(rules=(orphan,), order_rows=rows)).findings == ()
+    assert Fault.PROJECTION_DIFFERENCES in faults(audit(books(rules=(too_much,), order_rows=rows)))
+    assert Fault.PROJECTION_DIFFERENCES in faults(audit(books(rules=(ended,), order_rows=rows)))
+
+
 @pytest.mark.parametrize("phase", ["exiting", "waiting", "blocked", "arming"])
 def test_rule_that_never_comes_to_its_end_is_stuck(phase: str) -> None:
     stuck = rule(phase=phase, result=Result("RUNNING"))
