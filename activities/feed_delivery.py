@@ -25,7 +25,7 @@ AT_ONCE = 32
 In a crowd the others wait here, where accounts take turns and the newest book is at hand. In the queue of a
 worker they would wait longer than Temporal lets them, lose their place in its cache, and be replayed.
 """
-TAKEN_LIMIT_S = 1.5
+TAKEN_LIMIT_S = 3.0
 """When a rule has not taken its crossing up after so long, something else is slow, or away: until one does,
 no crossing waits here any more. In Temporal they are safe whatever dies.
 """
