@@ -203,6 +203,7 @@ def parser() -> argparse.ArgumentParser:
     made.add_argument(
         "--runs", type=int, default=None, help="runs of latency, of which the middle one counts"
     )
+    made.add_argument("--samples", type=int, default=None, help="samples of latency beside each number")
     made.add_argument("--page", type=Path, default=PAGE, help="the page; its plots go beside it")
     made.add_argument(
         "--data-dir", type=Path, default=None, help="keep data and logs here; go on from what is there"
@@ -222,7 +223,12 @@ def main() -> None:
 
     with data_folder(given.data_dir, NAME, console) as folder:
         sizes = FULL if given.full else QUICK
-        work = take(replace(sizes, runs=given.runs or sizes.runs), folder, console, say)
+        work = take(
+            replace(sizes, runs=given.runs or sizes.runs, samples=given.samples or sizes.samples),
+            folder,
+            console,
+            say,
+        )
         results = carry_through(work, NAME, console)
     if given.full:
         publish(results, given.page)
