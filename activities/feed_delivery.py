@@ -2,7 +2,7 @@
 
 import asyncio
 from collections.abc import Awaitable, Callable, Coroutine, Generator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from functools import partial
 from typing import NamedTuple
 
@@ -39,6 +39,10 @@ Message = Callable[[], Crossed | None]
 something else by now, or for nothing.
 """
 Delivered = Callable[[Crossing], None]
+
+
+class _Superseded(Exception):
+    """A crossing's rule watches for something else by now, or for nothing: there is nothing to signal."""
 
 
 class _Untaken(NamedTuple):
@@ -98,6 +102,8 @@ class Delivery:
         while True:
             try:
                 return await signal()
+            except _Superseded:
+                raise
             except ConnectionError as error:
                 log.warning("signal.waits_for_temporal", rule_id=rule_id, error=str(error))
             except Exception:
@@ -116,7 +122,11 @@ class Delivery:
         with self._expecting(crossing) as taken:
             async with self._places.place(account_id):
                 signalled = self._signal(crossing.rule_id, account_id, message)
-                open_ = await self._telemetry.delivering(crossing, signalled)
+                try:
+                    open_ = await self._telemetry.delivering(crossing, signalled)
+                except _Superseded:
+                    log.info("crossing.superseded", rule_id=crossing.rule_id, generation=crossing.generation)
+                    return
                 delivered(crossing)
                 log.info(
                     "crossing.delivered" if open_ else "crossing.rule_closed",
@@ -130,14 +140,17 @@ class Delivery:
     async def _deliver_copy(
         self, crossing: Crossing, account_id: str, message: Message, delivered: Delivered
     ) -> None:
-        async with self._places.place(account_id):
-            if await self._signal(crossing.rule_id, account_id, message):
-                delivered(crossing)  # one that is gone is the orphans' business
+        with suppress(_Superseded):
+            async with self._places.place(account_id):
+                if await self._signal(crossing.rule_id, account_id, message):
+                    delivered(crossing)  # one that is gone is the orphans' business
 
     async def _signal(self, rule_id: str, account_id: str, message: Message) -> bool:
         async def signal() -> bool:
             crossed = message()
-            return crossed is not None and await self._signals.crossed(rule_id, crossed)
+            if crossed is None:
+                raise _Superseded
+            return await self._signals.crossed(rule_id, crossed)
 
         return await self._persist(signal, rule_id=rule_id, account_id=account_id)
 

@@ -152,7 +152,6 @@ async def test_only_so_many_crossings_are_under_way_and_a_rule_that_takes_its_ow
     await signals.reach(AT_ONCE)
     assert len(signals.signalled) == AT_ONCE
 
-    delivery.taken(row_of("rul_0", shares=D(3)))  # only its size is another
     delivery.taken(row_of("rul_0", armed=False))
     await signals.reach(AT_ONCE + 1)
     assert signals.signalled[-1] == f"rul_{AT_ONCE}"
@@ -174,16 +173,17 @@ async def test_crossing_of_a_lonely_account_does_not_wait_behind_the_crowd_of_an
     assert "rul_lonely" in signals.signalled
 
 
-async def test_crossing_that_fired_a_former_watch_does_not_leave(signals, delivery):
-    delivered = asyncio.Event()
-    delivery.send(make_crossing("rul_1"), "crowd", lambda: None, lambda crossing: delivered.set())
-    async with asyncio.timeout(5):
-        await delivered.wait()
-    assert signals.signalled == []
+async def test_crossing_that_fired_a_former_watch_neither_leaves_nor_counts_as_delivered(signals, delivery):
+    delivered = []
+    delivery.send(make_crossing("rul_1"), "crowd", lambda: None, delivered.append)
+    delivery.send_again(make_crossing("rul_1"), "crowd", lambda: None, delivered.append)
+    send(delivery, "rul_2")
+    await signals.reach(1)
+    assert (signals.signalled, delivered) == (["rul_2"], [])
 
 
 async def test_while_no_rule_takes_anything_up_crossings_are_made_durable_without_waiting(signals):
-    delivery = Delivery(signals, FakeMarketData(), taken_limit_s=0)
-    send(delivery, *rules(AT_ONCE * 3))
-    await signals.reach(AT_ONCE * 3)
+    delivery = Delivery(signals, FakeMarketData(), taken_limit_s=0.2)
+    send(delivery, *rules(AT_ONCE * 50))
+    await signals.reach(AT_ONCE * 50)  # waiting for each, it would take ten seconds
     await delivery.close()
