@@ -386,6 +386,17 @@ def fills_before_it_answers() -> Reply:
     return reply
 
 
+def finds_no_bid_and_holds(shares) -> Reply:
+    """Finds nobody who pays; meanwhile shares were sold elsewhere, which the answer's facts tell."""
+
+    def reply(exchange: FakeExchange, request: PlaceOrder) -> PlaceResult:
+        result = answers(AnswerKind.NO_LIQUIDITY)(exchange, request)
+        exchange.hold(shares)
+        return replace(result, facts=exchange.facts(_register(exchange, request), looked_up=False))
+
+    return reply
+
+
 def accepts(status=VenueOrderStatus.LIVE) -> Reply:
     """Accepts; nothing is filled yet."""
 

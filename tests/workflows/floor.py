@@ -83,12 +83,13 @@ class RunningRule:
         }
         return Crossing(**{**values, **changes})
 
-    async def cross(self, price, *, ladder=None, **changes) -> None:
-        """Signals a crossing with the feed's ladder (None: deep at the price)."""
+    async def cross(self, price, *, ladder=None, ladder_at_ms=None, **changes) -> None:
+        """Signals a crossing with the feed's ladder (None: deep at the price), which stood so at a time."""
         levels = ladder if ladder is not None else ((price, "1000"),)
         crossed = Crossed(
             crossing=self.crossing(price, **changes),
             ladder=Ladder(tuple(Level(Decimal(p), Decimal(s)) for p, s in levels)),
+            ladder_at_ms=ladder_at_ms,
         )
         await self.handle.signal(messages.SIGNAL_CROSSED, crossed)
 

@@ -15,6 +15,7 @@ from tests.fakes.exchange import (
     answers,
     fills,
     fills_before_it_answers,
+    finds_no_bid_and_holds,
     held,
     reduced,
     refused,
@@ -48,6 +49,28 @@ async def test_fills_that_were_booked_before_the_answer_came_need_no_further_loo
 
     assert (answer.status, exchange.rule.sold_shares) == (RuleStatus.TRIGGERED, D(10))
     assert exchange.calls["follow_order"] == 0
+
+
+async def test_crossing_that_waited_for_its_turn_sells_into_the_book_that_it_left_with(
+    floor: Floor, exchange: FakeExchange
+):
+    rule = await floor.arm()
+    await rule.cross("0.39", observed_at_ms=now_ms() - 60_000, ladder_at_ms=now_ms())
+    await rule.result()
+
+    assert exchange.calls["read_market"] == 0
+    assert exchange.sold == D(10)
+
+
+async def test_target_that_nobody_paid_is_armed_again_for_what_was_left_to_it_meanwhile(
+    floor: Floor, exchange: FakeExchange
+):
+    exchange.script(finds_no_bid_and_holds("4"))
+    rule = await floor.arm(TARGET)
+    await rule.cross("0.60")
+    await exchange.event("rule.rearmed")
+
+    assert exchange.watch.shares == D(4)
 
 
 async def test_a_partial_fill_is_followed_by_a_second_attempt_from_a_fresh_read(
