@@ -110,7 +110,8 @@ async def take(sizes: Sizes, folder: Path, console: Console, say: Say) -> Result
     Raises:
         BenchFailed: One of them could not be carried through.
     """
-    kept = Kept(folder / "parts")
+    # The number of runs is no size: a run more needs none of the others again.
+    kept = Kept(folder, repr(replace(sizes, runs=1)), say)
     machine = await kept.part("machine", _MACHINE, _present_machine)
     with console.status("") as status:
 
@@ -118,26 +119,26 @@ async def take(sizes: Sizes, folder: Path, console: Console, say: Say) -> Result
             say(name)
             return lambda words: status.update(f"{name}: {words}")
 
-        indexed = await kept.part("index", _INDEX, lambda: _index(sizes, tell("index")))
+        indexed = await kept.part("index", _INDEX, lambda _: _index(sizes, tell("index")))
         burst_report = await kept.part(
             "burst",
             _BURST,
-            lambda: burst.measure(sizes.burst, sizes.accounts, sizes.rounds, folder / "burst", tell("burst")),
+            lambda place: burst.measure(sizes.burst, sizes.accounts, sizes.rounds, place, tell("burst")),
         )
         created = await kept.part(
             "create",
             _CREATE,
-            lambda: create.measure(
-                sizes.clients, sizes.per_round, sizes.rounds, sizes.idle, folder / "create", tell("create")
+            lambda place: create.measure(
+                sizes.clients, sizes.per_round, sizes.rounds, sizes.idle, place, tell("create")
             ),
         )
         others = None
         if sizes.reactions:
             others = await kept.part(
-                "peers", _PEERS, lambda: _others(sizes, folder / "peers", console, tell("peers"))
+                "peers", _PEERS, lambda place: _others(sizes, place, console, tell("peers"))
             )
     runs = [
-        await kept.part(f"latency-{number}", _LATENCY, partial(_latency, sizes, number, folder, console, say))
+        await kept.part(f"latency-{number}", _LATENCY, partial(_latency, sizes, number, console, say))
         for number in range(1, sizes.runs + 1)
     ]
     return Results(
@@ -152,7 +153,7 @@ async def take(sizes: Sizes, folder: Path, console: Console, say: Say) -> Result
     )
 
 
-async def _present_machine() -> Machine:
+async def _present_machine(_: Path) -> Machine:
     return this_machine()
 
 
@@ -161,9 +162,8 @@ async def _index(sizes: Sizes, tell: Say) -> index.Report:
     return await asyncio.to_thread(index.run, sizes.indexed, list(Mix), sizes.quotes, rounds, tell)
 
 
-async def _latency(sizes: Sizes, run: int, folder: Path, console: Console, say: Say) -> list[latency.Report]:
+async def _latency(sizes: Sizes, run: int, console: Console, say: Say, place: Path) -> list[latency.Report]:
     say(f"latency, run {run} of {sizes.runs}")
-    place = folder / f"latency-{run}"
     return await latency.measure_all(sizes.samples, sizes.armed, sizes.cold, place, console)
 
 

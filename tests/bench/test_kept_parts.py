@@ -16,17 +16,39 @@ T = TypeVar("T")
 LATENCIES = TypeAdapter(list[latency.Report])
 
 
-def test_part_that_was_taken_is_read_back_by_the_next_run_and_not_taken_again(tmp_path: Path) -> None:
-    taken: list[str] = []
+class Runs:
+    """Runs over one folder, each by its sizes; counts what was taken, and left something behind."""
 
-    async def take() -> list[latency.Report]:
-        taken.append("once")
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self.found: list[bool] = []
+        self.said: list[str] = []
+
+    def again(self, asked: str) -> list[latency.Report]:
+        kept = Kept(self.folder, asked, self.said.append)
+        return asyncio.run(kept.part("latency", LATENCIES, self._take))
+
+    async def _take(self, place: Path) -> list[latency.Report]:
+        self._leave_something(place)
         return list(results().latency)
 
-    first = asyncio.run(Kept(tmp_path).part("latency", LATENCIES, take))
-    again = asyncio.run(Kept(tmp_path).part("latency", LATENCIES, take))
+    def _leave_something(self, place: Path) -> None:
+        self.found.append(place.exists())
+        place.mkdir()
 
-    assert (first, again, taken) == (list(results().latency), list(results().latency), ["once"])
+
+def test_part_that_was_taken_is_read_back_by_the_next_run_which_says_so(tmp_path: Path) -> None:
+    runs = Runs(tmp_path)
+    assert runs.again("n = 400") == runs.again("n = 400") == list(results().latency)
+    assert len(runs.found) == 1
+    assert [words for words in runs.said if "taken already" in words] == runs.said != []
+
+
+def test_part_of_other_sizes_is_taken_anew_where_nothing_is_left_of_the_old(tmp_path: Path) -> None:
+    runs = Runs(tmp_path)
+    runs.again("n = 400")
+    runs.again("n = 1000")
+    assert (runs.found, runs.said) == ([False, False], [])
 
 
 def comes_back(shape: TypeAdapter[T], report: T) -> bool:
