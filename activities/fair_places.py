@@ -10,12 +10,14 @@ class FairPlaces:
     """A semaphore whose free places go round the accounts that wait, one each.
 
     A lonely rule does not stand behind the thousand of somebody else; within an account the first to come is
-    the first served. Whoever holds none takes a free place at once.
+    the first served. Whoever holds none takes a free place at once, and since nobody may hold them all there
+    is one, as long as the others are not many.
     """
 
-    def __init__(self, places: int) -> None:
-        """Begin with all places free."""
+    def __init__(self, places: int, one_accounts: int) -> None:
+        """Begin with all places free; `one_accounts` is how many of them an account may hold."""
         self._free = places
+        self._one_accounts = one_accounts
         self._held: Counter[str] = Counter()
         self._waiting: OrderedDict[str, deque[asyncio.Future[None]]] = OrderedDict()
         self._granting: asyncio.Handle | None = None
@@ -63,11 +65,15 @@ class FairPlaces:
 
     def _grant(self) -> None:
         self._granting = None
-        while self._free and self._waiting:
-            account_id, turns = self._waiting.popitem(last=False)
+        while self._free and (account_id := self._next()) is not None:
+            turns = self._waiting.pop(account_id)
             turn = turns.popleft()
             if turns:
                 self._waiting[account_id] = turns
             if not turn.done():
                 turn.set_result(None)
                 self._hold(account_id)
+
+    def _next(self) -> str | None:
+        """Return the account whose turn it is; one that holds its part already keeps its turn."""
+        return next((one for one in self._waiting if self._held[one] < self._one_accounts), None)

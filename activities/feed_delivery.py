@@ -1,8 +1,8 @@
 """Delivering crossings: durable before the index forgets them, fair to accounts, at the pace of the rules."""
 
 import asyncio
-from collections.abc import Awaitable, Callable, Coroutine, Generator, Sequence
-from contextlib import contextmanager, suppress
+from collections.abc import Awaitable, Callable, Coroutine, Sequence
+from contextlib import suppress
 from functools import partial
 from typing import NamedTuple
 
@@ -19,15 +19,20 @@ from domain.rules.crossing import Crossing
 
 log = structlog.get_logger()
 
-AT_ONCE = 32
+AT_ONCE = 16
 """Crossings under way: signalled, or with their rule and not yet taken up.
 
 In a crowd the others wait here, where accounts take turns and the newest book is at hand. In the queue of a
 worker they would wait longer than Temporal lets them, lose their place in its cache, and be replayed.
 """
+ONE_ACCOUNTS = 12
+"""How many of them may be one account's: rules that do not answer never hold up those of others."""
 TAKEN_LIMIT_S = 3.0
-"""When a rule has not taken its crossing up after so long, something else is slow, or away: until one does,
-no crossing waits here any more. In Temporal they are safe whatever dies.
+"""A rule that has not taken its crossing up after so long makes room for the next."""
+SILENT_PART = 12
+"""When none took anything up meanwhile, their workers are away, or their word does not come here: until one
+does, each waits for this part of the limit only. All at once they would stand in the workers' queue when
+those come back, each for longer than its place in their cache lasts.
 """
 NOBODYS = ""
 """News of a market take turns with the crossings of each account, and never go before them all."""
@@ -68,9 +73,10 @@ class Delivery:
         self._signals = signals
         self._telemetry = telemetry
         self._data = data
-        self._places = FairPlaces(AT_ONCE)
+        self._places = FairPlaces(AT_ONCE, ONE_ACCOUNTS)
         self._untaken: dict[str, _Untaken] = {}
-        self._rules_answer = True
+        self._taken_up = 0
+        self._silent = False
         self._tasks: set[asyncio.Task[object]] = set()
 
     def send(self, crossing: Crossing, account_id: str, message: Message, delivered: Delivered) -> None:
@@ -85,7 +91,9 @@ class Delivery:
         """Take in a rule's watch: one that is another than before its crossing says that the rule has it."""
         untaken = self._untaken.get(row.rule_id)
         if untaken is not None and (not row.armed or row.generation != untaken.generation):
-            self._rules_answer = True
+            self._taken_up += 1
+            self._silent = False
+            del self._untaken[row.rule_id]
             untaken.taken.set()
 
     def _keep(self, work: Coroutine[object, object, object]) -> None:
@@ -119,23 +127,36 @@ class Delivery:
     async def _deliver(
         self, crossing: Crossing, account_id: str, message: Message, delivered: Delivered
     ) -> None:
-        with self._expecting(crossing) as taken:
-            async with self._places.place(account_id):
-                signalled = self._signal(crossing.rule_id, account_id, message)
-                try:
-                    open_ = await self._telemetry.delivering(crossing, signalled)
-                except _Superseded:
-                    log.info("crossing.superseded", rule_id=crossing.rule_id, generation=crossing.generation)
-                    return
-                delivered(crossing)
-                log.info(
-                    "crossing.delivered" if open_ else "crossing.rule_closed",
-                    rule_id=crossing.rule_id,
-                    generation=crossing.generation,
-                    condition=crossing.condition.value,
-                )
-                if open_ and self._rules_answer:
-                    self._rules_answer = await _happens(taken, within_s=self._taken_limit_s)
+        async with self._places.place(account_id):
+            # Heard also when it comes late: it says that rules answer.
+            untaken = self._untaken[crossing.rule_id] = _Untaken(crossing.generation, asyncio.Event())
+            if await self._reaches_its_rule(crossing, account_id, message, delivered):
+                await self._let_take_up(untaken)
+            elif self._untaken.get(crossing.rule_id) is untaken:
+                del self._untaken[crossing.rule_id]
+
+    async def _reaches_its_rule(
+        self, crossing: Crossing, account_id: str, message: Message, delivered: Delivered
+    ) -> bool:
+        signalled = self._signal(crossing.rule_id, account_id, message)
+        try:
+            open_ = await self._telemetry.delivering(crossing, signalled)
+        except _Superseded:
+            log.info("crossing.superseded", rule_id=crossing.rule_id, generation=crossing.generation)
+            return False
+        delivered(crossing)
+        log.info(
+            "crossing.delivered" if open_ else "crossing.rule_closed",
+            rule_id=crossing.rule_id,
+            generation=crossing.generation,
+            condition=crossing.condition.value,
+        )
+        return open_
+
+    async def _let_take_up(self, untaken: _Untaken) -> None:
+        before, limit_s = self._taken_up, self._taken_limit_s
+        if not await _happens(untaken.taken, within_s=limit_s / SILENT_PART if self._silent else limit_s):
+            self._silent = self._taken_up == before
 
     async def _deliver_copy(
         self, crossing: Crossing, account_id: str, message: Message, delivered: Delivered
@@ -153,15 +174,6 @@ class Delivery:
             return await self._signals.crossed(rule_id, crossed)
 
         return await self._persist(signal, rule_id=rule_id, account_id=account_id)
-
-    @contextmanager
-    def _expecting(self, crossing: Crossing) -> Generator[asyncio.Event]:
-        untaken = self._untaken[crossing.rule_id] = _Untaken(crossing.generation, asyncio.Event())
-        try:
-            yield untaken.taken
-        finally:
-            if self._untaken.get(crossing.rule_id) is untaken:
-                del self._untaken[crossing.rule_id]
 
     async def market_changed(self, token_id: TokenId, rule_ids: Sequence[str]) -> None:
         """Read a token's terms again and tell the rules that stand on it, in the background."""

@@ -1,23 +1,20 @@
 """The minute's pass: streams live where there is business, nothing long beyond its level stays quiet."""
 
-import asyncio
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable
 from datetime import timedelta
-from typing import TypeVar
 
 import structlog
 from temporalio import activity
 
 from activities.heartbeats import beating
+from activities.level_sweep import LevelSweep
 from activities.orphans import Orphans
-from domain.messages import Crossed, PositionChanged, ReconcileReport
+from activities.telling import tell_all
+from domain.messages import PositionChanged, ReconcileReport
 from domain.ports import Clock, Signals
-from domain.quotes import Ladder
-from domain.rules.crossing import Crossing
 from storage.repositories.audit import Audit
 from storage.repositories.ledger import BusyAccount, Ledger
 from storage.repositories.rules import Rules, UntoldRule
-from storage.repositories.sweep import BeyondLevel, Sweep
 from storage.repositories.tape import TAPE_KEPT, Tape
 from storage.repositories.watches import Watches
 
@@ -27,11 +24,9 @@ TELLING_TAKES = timedelta(seconds=10)
 CLOSED_WATCHES_KEPT = timedelta(days=7)
 AT_ONCE = 16
 
-_Told = TypeVar("_Told")
-
 
 class ScheduleActivities:
-    """Passes over everything. The sweep shares no code with the trigger index, on purpose."""
+    """Passes over everything."""
 
     def __init__(
         self,
@@ -39,27 +34,23 @@ class ScheduleActivities:
         ledger: Ledger,
         orphans: Orphans,
         rules: Rules,
-        sweep: Sweep,
+        level_sweep: LevelSweep,
         tape: Tape,
         watches: Watches,
         audit: Audit,
         signals: Signals,
         clock: Clock,
-        venues: tuple[str, ...],
-        beyond_for: timedelta,
     ) -> None:
-        """Take the repositories, the way to workflows, and how long beyond its level a watch is swept."""
+        """Take the repositories, the way to workflows, and the parts of a pass that are their own."""
         self._ledger = ledger
         self._orphans = orphans
         self._rules = rules
-        self._sweep = sweep
+        self._level_sweep = level_sweep
         self._tape = tape
         self._watches = watches
         self._audit = audit
         self._signals = signals
         self._clock = clock
-        self._venues = venues
-        self._beyond_for = beyond_for
 
     @activity.defn
     async def reconcile(self) -> ReconcileReport:
@@ -72,7 +63,7 @@ class ScheduleActivities:
         pass_ = _Pass()
         async with beating():
             report = ReconcileReport(
-                swept_crossings=await pass_.do(self._sweep_watches),
+                swept_crossings=await pass_.do(self._level_sweep.tell),
                 streams_woken=await pass_.do(self._wake_streams),
                 positions_told=await pass_.do(self._tell_positions),
                 orphaned_rules=await pass_.do(self._orphans.sweep),
@@ -95,7 +86,7 @@ class ScheduleActivities:
             await self._signals.wake_stream(account.account_id, account.venue, account.mode)
             return True
 
-        return await _tell_all(await self._ledger.busy_accounts(), wake)
+        return await tell_all(await self._ledger.busy_accounts(), wake, at_once=AT_ONCE)
 
     async def _tell_positions(self) -> int:
         """Tell rules what is held when whoever booked it died before they were told."""
@@ -106,39 +97,8 @@ class ScheduleActivities:
             log.warning("position.told_late", rule_id=rule.rule_id)
             return True
 
-        return await _tell_all(await self._rules.untold(self._clock.now() - TELLING_TAKES), tell)
-
-    async def _sweep_watches(self) -> int:
-        """Signal armed watches that the tape shows beyond their level for the whole window."""
-
-        async def signal(found: BeyondLevel) -> bool:
-            crossing = self._crossing(found)
-            await self._signals.crossed(crossing.rule_id, Crossed(crossing=crossing, ladder=Ladder(())))
-            log.warning("crossing.found_by_sweep", rule_id=crossing.rule_id)
-            return True
-
-        count = 0
-        for venue in self._venues:
-            beyond = await self._sweep.beyond(venue, self._clock.now(), window=self._beyond_for)
-            count += await _tell_all(beyond, signal)
-        return count
-
-    def _crossing(self, found: BeyondLevel) -> Crossing:
-        watch = found.watch
-        return Crossing(
-            rule_id=watch.rule_id,
-            generation=watch.generation,
-            condition_index=found.condition_index,
-            condition=watch.resolved.conditions[found.condition_index].type,
-            level=found.level,
-            quote=found.quote,
-            price=found.price,
-            mark=found.mark,
-            confirm_count=found.changes,
-            beyond_since_ms=int(found.since.timestamp() * 1000),
-            observed_at_ms=int(self._clock.now().timestamp() * 1000),
-            venue_timestamp_ms=None,
-        )
+        untold = await self._rules.untold(self._clock.now() - TELLING_TAKES)
+        return await tell_all(untold, tell, at_once=AT_ONCE)
 
 
 class _Pass:
@@ -160,22 +120,3 @@ class _Pass:
         """Raise what failed."""
         if self._failures:
             raise ExceptionGroup("parts of the pass failed", self._failures)
-
-
-async def _tell_all(them: Sequence[_Told], tell: Callable[[_Told], Awaitable[bool]]) -> int:
-    """Tell each, a few at once, and return how many took it; one that fails stops none of the others.
-
-    Raises:
-        ExceptionGroup: some could not be told; all others were.
-    """
-    places = asyncio.Semaphore(AT_ONCE)
-
-    async def one(it: _Told) -> bool:
-        async with places:
-            return await tell(it)
-
-    answers = await asyncio.gather(*(one(it) for it in them), return_exceptions=True)
-    failures = [answer for answer in answers if isinstance(answer, Exception)]
-    if failures:
-        raise ExceptionGroup("some could not be told", failures)
-    return sum(answer is True for answer in answers)

@@ -7,6 +7,7 @@ from activities.feed_notices import NoticeSettings
 from activities.feed_session import FeedSettings
 from activities.holdings import HoldingsActivities
 from activities.ingest import Ingest
+from activities.level_sweep import LevelSweep
 from activities.market_feed import MarketFeedActivities
 from activities.orphans import Orphans
 from activities.projections import ProjectionActivities
@@ -86,14 +87,19 @@ def activities_of(parts: Parts) -> RoleActivities:
             ledger=ledger,
             rules=rules,
             orphans=Orphans(rules, projections, parts.signals, parts.clock, grace=tuning.orphan_grace),
-            sweep=Sweep(database),
+            level_sweep=LevelSweep(
+                sweep=Sweep(database),
+                watches=Watches(database),
+                signals=parts.signals,
+                clock=parts.clock,
+                venues=FEED_VENUES,
+                beyond_for=tuning.sweep_beyond,
+            ),
             tape=Tape(database),
             watches=Watches(database),
             audit=Audit(database),
             signals=parts.signals,
             clock=parts.clock,
-            venues=FEED_VENUES,
-            beyond_for=tuning.sweep_beyond,
         ),
     )
 

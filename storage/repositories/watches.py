@@ -57,6 +57,7 @@ _CHANGED = f"""SELECT {_EDGE}, {_COLUMNS} FROM (VALUES (1)) AS one LEFT JOIN wat
     ON w.venue = $1 AND w.changed_xid >= $4::text::xid8
     AND {_IN_SHARD}"""  # noqa: S608
 _ARMED_SINCE = "SELECT rule_id, armed_at FROM watches WHERE rule_id = ANY($1::text[])"
+_ARMED_GENERATION = "SELECT generation FROM watches WHERE rule_id = $1 AND armed"
 _SAVE_MARKS = """INSERT INTO trail_marks AS t (rule_id, generation, condition_index, mark, active)
     SELECT rule_id, generation, condition_index, mark, active
     FROM jsonb_populate_recordset(NULL::trail_marks, $1::jsonb)
@@ -117,6 +118,16 @@ class Watches:
         async with self._database.hot.connection() as connection:
             rows = await connection.fetch(_ARMED_SINCE, list(rule_ids))
         return {line.rule_id: line.armed_at for line in read_all(_ARMED, rows)}
+
+    async def armed_generation(self, rule_id: str) -> int | None:
+        """Return the generation that a rule's watch has now; None for one that is not armed.
+
+        Raises:
+            StorageUnavailable: Postgres cannot be reached now.
+        """
+        async with self._database.hot.connection() as connection:
+            found = await connection.fetchval(_ARMED_GENERATION, rule_id)
+        return found if isinstance(found, int) else None
 
     async def save_marks(self, marks: Iterable[TrailMark]) -> None:
         """Keep marks; a mark never goes down and an active trail stays active.

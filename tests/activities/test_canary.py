@@ -10,7 +10,6 @@ import json
 import traceback
 from contextlib import aclosing
 from datetime import timedelta
-from decimal import Decimal
 from types import SimpleNamespace
 
 import pytest
@@ -132,14 +131,12 @@ def activities_with(trading):
             ledger=Away(),
             orphans=Away(),
             rules=Away(),
-            sweep=Away(),
+            level_sweep=Away(),
             tape=Away(),
             watches=Away(),
             audit=Away(),
             signals=desk.signals,
             clock=clock,
-            venues=("polymarket",),
-            beyond_for=Decimal(1),
         ),
     )
 

@@ -1,4 +1,5 @@
 import asyncio
+from collections import Counter
 
 from hypothesis import given
 from hypothesis import strategies as st
@@ -31,13 +32,13 @@ async def stop(asked: list[asyncio.Task[None]]) -> None:
 
 
 async def test_lonely_account_that_asks_last_is_among_the_first_served() -> None:
-    served, asked = await crowd(FairPlaces(4), *["crowd"] * 50, "lonely")
+    served, asked = await crowd(FairPlaces(4, 4), *["crowd"] * 50, "lonely")
     assert sorted(served) == ["crowd", "crowd", "crowd", "lonely"]
     await stop(asked)
 
 
 async def test_places_that_get_free_go_round_the_accounts_that_wait() -> None:
-    places = FairPlaces(2)
+    places = FairPlaces(2, 2)
     served, asked = await crowd(places, *["crowd"] * 10)
     late, asked_late = await crowd(places, "lonely", "another")
     assert (served, late) == (["crowd", "crowd"], [])
@@ -52,7 +53,7 @@ async def test_places_that_get_free_go_round_the_accounts_that_wait() -> None:
 
 
 async def test_waiter_that_gives_up_as_its_turn_comes_leaves_the_place_to_the_next() -> None:
-    places = FairPlaces(1)
+    places = FairPlaces(1, 1)
     _, asked = await crowd(places, "a", "a", "b")
     places.give("a")
     await asyncio.sleep(0)  # the place is granted, and its taker has not run yet
@@ -63,21 +64,31 @@ async def test_waiter_that_gives_up_as_its_turn_comes_leaves_the_place_to_the_ne
     await stop(asked)
 
 
-@given(st.integers(1, 5), st.lists(st.sampled_from("abc"), max_size=30))
+async def test_account_that_holds_its_part_keeps_its_turn_while_others_are_served() -> None:
+    places = FairPlaces(3, 1)
+    served, asked = await crowd(places, "a", "a", "b")
+    assert sorted(served) == ["a", "b"]
+    places.give("a")
+    await turns_of_the_loop()
+    assert served[2:] == ["a"]
+    await stop(asked)
+
+
+@given(st.integers(1, 5), st.integers(1, 5), st.lists(st.sampled_from("abc"), max_size=30))
 def test_all_are_served_in_their_account_s_order_and_never_more_than_there_are_places(
-    count: int, accounts: list[str]
+    count: int, one_accounts: int, accounts: list[str]
 ) -> None:
     async def run() -> list[tuple[str, int]]:
-        places, held, order = FairPlaces(count), 0, list[tuple[str, int]]()
+        places, held, order = FairPlaces(count, one_accounts), Counter[str](), list[tuple[str, int]]()
 
         async def work(account_id: str, number: int) -> None:
-            nonlocal held
             await places.take(account_id)
-            held += 1
-            assert held <= count
+            held[account_id] += 1
+            assert held.total() <= count
+            assert held[account_id] <= one_accounts
             order.append((account_id, number))
             await asyncio.sleep(0)
-            held -= 1
+            held[account_id] -= 1
             places.give(account_id)
 
         await asyncio.gather(*(work(account_id, number) for number, account_id in enumerate(accounts)))

@@ -6,7 +6,7 @@ from functools import partial
 
 import pytest
 
-from activities.feed_delivery import AT_ONCE, Delivery
+from activities.feed_delivery import AT_ONCE, ONE_ACCOUNTS, Delivery
 from domain.messages import Crossed
 from domain.quotes import Ladder, Quote
 from domain.rules.crossing import Crossing
@@ -148,28 +148,43 @@ async def delivery(signals):
 async def test_only_so_many_crossings_are_under_way_and_a_rule_that_takes_its_own_up_lets_the_next_go(
     signals, delivery
 ):
-    send(delivery, *rules(AT_ONCE + 1))
-    await signals.reach(AT_ONCE)
-    assert len(signals.signalled) == AT_ONCE
+    send(delivery, *rules(ONE_ACCOUNTS + 1))
+    await signals.reach(ONE_ACCOUNTS)
+    assert len(signals.signalled) == ONE_ACCOUNTS
 
     delivery.taken(row_of("rul_0", armed=False))
-    await signals.reach(AT_ONCE + 1)
-    assert signals.signalled[-1] == f"rul_{AT_ONCE}"
+    await signals.reach(ONE_ACCOUNTS + 1)
+    assert signals.signalled[-1] == f"rul_{ONE_ACCOUNTS}"
+
+
+async def test_no_more_crossings_are_under_way_than_there_are_places_however_many_accounts(signals, delivery):
+    for number in range(AT_ONCE * 2):
+        send(delivery, f"rul_{number}", account_id=f"account {number}")
+    await signals.reach(AT_ONCE)
+    await turns_of_the_loop()
+    assert len(signals.signalled) == AT_ONCE
 
 
 async def test_watch_of_another_size_does_not_say_that_the_crossing_was_taken_up(signals, delivery):
-    send(delivery, *rules(AT_ONCE + 1))
-    await signals.reach(AT_ONCE)
+    send(delivery, *rules(ONE_ACCOUNTS + 1))
+    await signals.reach(ONE_ACCOUNTS)
     delivery.taken(row_of("rul_0", shares=D(3)))
-    for _ in range(5):
-        await asyncio.sleep(0)
-    assert len(signals.signalled) == AT_ONCE
+    await turns_of_the_loop()
+    assert len(signals.signalled) == ONE_ACCOUNTS
+
+
+async def test_rules_of_an_account_that_do_not_answer_leave_a_place_for_another_account(signals, delivery):
+    send(delivery, *rules(AT_ONCE * 3))
+    await signals.reach(ONE_ACCOUNTS)
+    send(delivery, "rul_lonely", account_id="lonely")
+    await signals.reach(ONE_ACCOUNTS + 1)
+    assert signals.signalled[-1] == "rul_lonely"
 
 
 async def test_crossing_of_a_lonely_account_does_not_wait_behind_the_crowd_of_another(signals, delivery):
     send(delivery, *rules(AT_ONCE * 3))
     send(delivery, "rul_lonely", account_id="lonely")
-    await signals.reach(AT_ONCE)
+    await signals.reach(ONE_ACCOUNTS + 1)
     assert "rul_lonely" in signals.signalled
 
 
@@ -182,8 +197,26 @@ async def test_crossing_that_fired_a_former_watch_neither_leaves_nor_counts_as_d
     assert (signals.signalled, delivered) == (["rul_2"], [])
 
 
-async def test_while_no_rule_takes_anything_up_crossings_are_made_durable_without_waiting(signals):
+async def test_while_no_rule_takes_anything_up_each_waits_for_a_part_of_the_limit_only(signals):
     delivery = Delivery(signals, FakeMarketData(), taken_limit_s=0.2)
-    send(delivery, *rules(AT_ONCE * 50))
-    await signals.reach(AT_ONCE * 50)  # waiting for each, it would take ten seconds
+    send(delivery, *rules(ONE_ACCOUNTS * 100))
+    await signals.reach(ONE_ACCOUNTS * 100)  # waiting for each all of the limit, it would take twenty seconds
     await delivery.close()
+
+
+async def test_rule_that_answers_late_makes_the_next_crossings_wait_for_all_of_the_limit_again(signals):
+    delivery = Delivery(signals, FakeMarketData(), taken_limit_s=0.6)
+    send(delivery, *rules(ONE_ACCOUNTS * 2))
+    await signals.reach(ONE_ACCOUNTS * 2)  # the first have made room, and nobody has answered
+    delivery.taken(row_of("rul_0", armed=False))
+    send(delivery, *[f"{rule}_late" for rule in rules(ONE_ACCOUNTS * 2)])
+    await signals.reach(ONE_ACCOUNTS * 3)
+    with pytest.raises(TimeoutError):
+        async with asyncio.timeout(0.2):
+            await signals.reach(ONE_ACCOUNTS * 4)
+    await delivery.close()
+
+
+async def turns_of_the_loop():
+    for _ in range(5):
+        await asyncio.sleep(0)

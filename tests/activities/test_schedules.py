@@ -11,29 +11,12 @@ from activities.schedules import ScheduleActivities
 from domain.ids import RuleId
 from domain.messages import ReconcileReport
 from domain.orders import Mode
-from domain.quotes import Quote
 from storage.repositories.ledger import BusyAccount
 from storage.repositories.rules import UntoldRule
-from storage.repositories.sweep import BeyondLevel
-from tests.activities.feed_floor import FeedFloor
-from tests.domain.builders import ACCOUNT, START, D
+from tests.domain.builders import ACCOUNT
 from tests.fakes.trading import FakeClock, make_holding
 
-STOP = {"type": "stop_loss", "price": "0.40"}
 BUSY = BusyAccount(account_id=ACCOUNT, venue="polymarket", mode=Mode.LIVE)
-
-
-def beyond(rule):
-    return BeyondLevel(
-        watch=FeedFloor().watch(STOP, rule=rule),
-        condition_index=0,
-        level=D("0.40"),
-        mark=None,
-        quote=Quote(D("0.38"), D("0.40"), None),
-        price=D("0.39"),
-        changes=1,
-        since=START,
-    )
 
 
 class Everything:
@@ -55,27 +38,24 @@ class Everything:
             ledger=self,
             orphans=self,
             rules=self,
-            sweep=self,
+            level_sweep=self,
             tape=self,
             watches=self,
             audit=self,
             signals=self,
             clock=FakeClock(),
-            venues=("polymarket",),
-            beyond_for=timedelta(seconds=10),
         )
 
-    async def beyond(self, venue, now, *, window):
-        return [beyond(rule) for rule in self.crossed_rules]
+    async def tell(self):
+        for rule in self.crossed_rules:
+            self._tell(rule)
+        return len(self.crossed_rules)
 
     async def untold(self, quiet_since):
         return [UntoldRule(rule_id=RuleId(rule), holding=make_holding()) for rule in self.untold_rules]
 
     async def busy_accounts(self):
         return list(self.busy)
-
-    async def crossed(self, rule_id, crossed):
-        return self._tell(rule_id)
 
     async def position_changed(self, rule_id, change):
         return self._tell(rule_id)
@@ -121,13 +101,13 @@ async def test_pass_reports_what_it_did():
     assert (sorted(everything.told), everything.tidied) == (sorted(["rul_1", "rul_2", "rul_3", ACCOUNT]), 1)
 
 
-async def test_rule_that_cannot_be_told_of_its_crossing_stops_nothing_else_and_fails_the_pass():
-    everything = Everything(crossed=["rul_1", "rul_2", "rul_3"], untold=["rul_4"])
+async def test_sweep_that_fails_stops_nothing_else_and_fails_the_pass():
+    everything = Everything(crossed=["rul_1"], untold=["rul_4"])
     everything.deaf = {"rul_1"}
     with pytest.raises(ExceptionGroup) as failed:
         await reconcile(everything)
     assert failed.group_contains(ConnectionError, match="INVALID_ARGUMENT")
-    assert (sorted(everything.told), everything.tidied) == (["rul_2", "rul_3", "rul_4"], 1)
+    assert (everything.told, everything.tidied) == (["rul_4"], 1)
 
 
 async def test_stream_that_cannot_be_woken_holds_up_no_crossing():

@@ -89,6 +89,15 @@ async def test_armed_since_stays_when_a_watch_ends_and_moves_when_it_begins_agai
     assert (await watches.armed_since([rule]))[rule] > first
 
 
+async def test_armed_generation_is_the_present_one_and_none_for_a_watch_that_ended(store: Store) -> None:
+    watches, rule = Watches(store.database), rule_id()
+    assert await watches.armed_generation(rule) is None
+    await store.projections.apply(store.rule_projection(rule, generation=3))
+    assert await watches.armed_generation(rule) == 3
+    await store.projections.apply(store.rule_projection(rule, armed=False))
+    assert await watches.armed_generation(rule) is None
+
+
 async def test_mark_never_goes_down_and_an_active_trail_stays_active(store: Store) -> None:
     watches, rule = Watches(store.database), rule_id()
     await store.projections.apply(store.rule_projection(rule))
