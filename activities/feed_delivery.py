@@ -27,12 +27,11 @@ worker they would wait longer than Temporal lets them, lose their place in its c
 """
 ONE_ACCOUNTS = 12
 """How many of them may be one account's: rules that do not answer never hold up those of others."""
-TAKEN_LIMIT_S = 3.0
-"""A rule that has not taken its crossing up after so long makes room for the next."""
-SILENT_PART = 12
-"""When none took anything up meanwhile, their workers are away, or their word does not come here: until one
-does, each waits for this part of the limit only. All at once they would stand in the workers' queue when
-those come back, each for longer than its place in their cache lasts.
+TAKEN_LIMIT_S = 0.5
+"""A rule that has not taken its crossing up after so long makes room for the next. When nothing can (their
+worker is dead, Postgres is away) crossings so leave at about the pace at which two cores let rules sell. Much
+longer, and rules that only wait, for the place of a dead worker say, hold up those that could go on; much
+shorter, or all at once, and the crowd stands in the workers' queue after all.
 """
 NOBODYS = ""
 """News of a market take turns with the crossings of each account, and never go before them all."""
@@ -75,8 +74,6 @@ class Delivery:
         self._data = data
         self._places = FairPlaces(AT_ONCE, ONE_ACCOUNTS)
         self._untaken: dict[str, _Untaken] = {}
-        self._taken_up = 0
-        self._silent = False
         self._tasks: set[asyncio.Task[object]] = set()
 
     def send(self, crossing: Crossing, account_id: str, message: Message, delivered: Delivered) -> None:
@@ -91,9 +88,6 @@ class Delivery:
         """Take in a rule's watch: one that is another than before its crossing says that the rule has it."""
         untaken = self._untaken.get(row.rule_id)
         if untaken is not None and (not row.armed or row.generation != untaken.generation):
-            self._taken_up += 1
-            self._silent = False
-            del self._untaken[row.rule_id]
             untaken.taken.set()
 
     def _keep(self, work: Coroutine[object, object, object]) -> None:
@@ -128,12 +122,13 @@ class Delivery:
         self, crossing: Crossing, account_id: str, message: Message, delivered: Delivered
     ) -> None:
         async with self._places.place(account_id):
-            # Heard also when it comes late: it says that rules answer.
             untaken = self._untaken[crossing.rule_id] = _Untaken(crossing.generation, asyncio.Event())
-            if await self._reaches_its_rule(crossing, account_id, message, delivered):
-                await self._let_take_up(untaken)
-            elif self._untaken.get(crossing.rule_id) is untaken:
-                del self._untaken[crossing.rule_id]
+            try:
+                if await self._reaches_its_rule(crossing, account_id, message, delivered):
+                    await _happens(untaken.taken, within_s=self._taken_limit_s)
+            finally:
+                if self._untaken.get(crossing.rule_id) is untaken:
+                    del self._untaken[crossing.rule_id]
 
     async def _reaches_its_rule(
         self, crossing: Crossing, account_id: str, message: Message, delivered: Delivered
@@ -152,11 +147,6 @@ class Delivery:
             condition=crossing.condition.value,
         )
         return open_
-
-    async def _let_take_up(self, untaken: _Untaken) -> None:
-        before, limit_s = self._taken_up, self._taken_limit_s
-        if not await _happens(untaken.taken, within_s=limit_s / SILENT_PART if self._silent else limit_s):
-            self._silent = self._taken_up == before
 
     async def _deliver_copy(
         self, crossing: Crossing, account_id: str, message: Message, delivered: Delivered
@@ -197,9 +187,8 @@ class Delivery:
         await asyncio.gather(*self._tasks, return_exceptions=True)
 
 
-async def _happens(event: asyncio.Event, *, within_s: float) -> bool:
-    try:
+async def _happens(event: asyncio.Event, *, within_s: float) -> None:
+    """Wait for an event, for so long at most."""
+    with suppress(TimeoutError):
         async with asyncio.timeout(within_s):
-            return await event.wait()
-    except TimeoutError:
-        return False
+            await event.wait()

@@ -21,7 +21,7 @@ AT_ONCE = 4
 """Rules that are told and have not taken their crossing up. Few: when a gap crosses a thousand rules many are
 found here while the feed lets them sell one after another, and all at once they would stand in its way.
 """
-LOOKS = 10
+LOOKS = 5
 LOOK_AGAIN_S = 0.1
 """A rule that has not taken its crossing up after so many looks makes room for the next."""
 TAKES_S = 20.0

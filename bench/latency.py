@@ -9,7 +9,7 @@ WAL with `synchronous=normal`.
 
 import argparse
 import json
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
@@ -34,6 +34,9 @@ POST_LIMIT_S = 30.0
 COLD_CACHE = 8
 """Workflows that a worker keeps in the cold run: far fewer than there are samples."""
 ARMED_AT_ONCE = 16
+
+Samples = Mapping[int, int]
+"""How many samples are taken of each (product and floor), by the number of rules armed beside."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,14 +81,14 @@ class Product:
         return [entry for entry in await self._admin.ledger(token_id=token_id) if entry.side == "SELL"]
 
 
-async def measure(n: int, armed: Sequence[int], folder: Path, console: Console) -> list[Report]:
+async def measure(samples: Samples, folder: Path, console: Console) -> list[Report]:
     """Measure beside each number of armed rules, on one stack of its own.
 
     Raises:
         BenchFailed: The run could not be carried through.
     """
     async with running(measured(folder / "warm")) as stack:
-        return await measure_levels(stack, n, armed, console, SYNCHRONOUS)
+        return await measure_levels(stack, samples, console, SYNCHRONOUS)
 
 
 async def measure_cold(n: int, folder: Path, console: Console) -> Report:
@@ -96,7 +99,7 @@ async def measure_cold(n: int, folder: Path, console: Console) -> Report:
     """
     small = {"HOLDFAST_TUNING_MAX_CACHED_WORKFLOWS": str(COLD_CACHE)}
     async with running(measured(folder / "cold", small)) as stack:
-        (report,) = await measure_levels(stack, n, (0,), console, SYNCHRONOUS, cold=True)
+        (report,) = await measure_levels(stack, {0: n}, console, SYNCHRONOUS, cold=True)
         return report
 
 
@@ -104,19 +107,18 @@ async def measure_on(
     stack: LocalStack, n: int, armed: int, console: Console, *, durability: str = SYNCHRONOUS
 ) -> Report:
     """Run the whole measurement on a stack that runs; `durability` says how its Temporal writes."""
-    (report,) = await measure_levels(stack, n, (armed,), console, durability)
+    (report,) = await measure_levels(stack, {armed: n}, console, durability)
     return report
 
 
 async def measure_levels(
-    stack: LocalStack, n: int, armed: Sequence[int], console: Console, durability: str, *, cold: bool = False
+    stack: LocalStack, samples: Samples, console: Console, durability: str, *, cold: bool = False
 ) -> list[Report]:
     """Measure on a stack that runs, with more and more rules armed beside.
 
     Args:
         stack: The stack.
-        n: Samples of each.
-        armed: Numbers of rules that never fire, rising.
+        samples: What is taken beside which number of rules that never fire.
         console: Where progress goes.
         durability: How the stack's Temporal writes.
         cold: Whether the stack's workers keep next to nothing in their caches.
@@ -131,7 +133,7 @@ async def measure_levels(
         await trader.open_account("bench")
         idle, floor = IdleRules(trader), Floor(client)
         await floor.start()
-        for level in armed:
+        for level, n in sorted(samples.items()):
             with Progress(console=console, transient=True) as progress:
                 await idle.arm(level, _ticker(progress, f"idle rules up to {level}", level - idle.count))
                 count = n + WARM_UP
@@ -237,11 +239,9 @@ def parser() -> argparse.ArgumentParser:
     return made
 
 
-async def measure_all(
-    n: int, armed: Sequence[int], cold: int, folder: Path, console: Console
-) -> list[Report]:
+async def measure_all(samples: Samples, cold: int, folder: Path, console: Console) -> list[Report]:
     """Measure warm rules beside each number of armed ones, then `cold` evicted ones (none for 0)."""
-    reports = await measure(n, sorted(armed), folder, console) if armed else []
+    reports = await measure(samples, folder, console) if samples else []
     return reports + ([await measure_cold(cold, folder, console)] if cold else [])
 
 
@@ -251,7 +251,7 @@ def main() -> None:
     runtime.logging.configure(level=40)
     console = Console(stderr=True)
     with data_folder(given.data_dir, NAME, console) as folder:
-        work = measure_all(given.n, given.armed, given.cold, folder, console)
+        work = measure_all(dict.fromkeys(given.armed, given.n), given.cold, folder, console)
         reports = carry_through(work, NAME, console)
     if given.json:
         print(json.dumps([asdict(report) for report in reports]))

@@ -1,9 +1,9 @@
 """`python -m bench.suite`: the benchmarks one after another.
 
 The quick form takes some minutes and prints tables. `--full` takes the figures that are published (latency
-beside 0, 1,000 and 10,000 armed rules, n = 1,000, the middle of three runs; everything else in its own full
-form) and writes them as a page with plots; it takes hours, and wants a machine that does nothing else. With
-`--data-dir` a run that was stopped goes on where it was.
+beside 10,000 armed rules with n = 1,000 and beside fewer with 200, the middle of three runs; everything else
+in its own full form) and writes them as a page with plots; it takes more than an hour, and wants a machine
+that does nothing else. With `--data-dir` a run that was stopped goes on where it was.
 """
 
 import argparse
@@ -39,7 +39,7 @@ class Sizes:
 
     Attributes:
         runs: Runs of latency, of which the middle one counts.
-        samples: Samples of latency beside each number of `armed` rules.
+        samples: Samples of latency by the number of rules armed beside.
         cold: Samples of latency of evicted rules.
         indexed: Numbers of rules in the trigger index.
         quotes: Quotes of each of its rounds.
@@ -53,8 +53,7 @@ class Sizes:
     """
 
     runs: int
-    samples: int
-    armed: tuple[int, ...]
+    samples: latency.Samples
     cold: int
     indexed: tuple[int, ...]
     quotes: int
@@ -69,8 +68,7 @@ class Sizes:
 
 QUICK = Sizes(
     runs=1,
-    samples=300,
-    armed=(1_000,),
+    samples={1_000: 300},
     cold=0,
     indexed=(1, 100_000),
     quotes=50_000,
@@ -84,9 +82,8 @@ QUICK = Sizes(
 )
 FULL = Sizes(
     runs=3,
-    samples=1_000,
-    armed=(0, 1_000, 10_000),
-    cold=300,
+    samples={0: 200, 1_000: 200, 10_000: 1_000},
+    cold=200,
     indexed=index.SIZES,
     quotes=index.QUOTES,
     burst=1_000,
@@ -164,7 +161,7 @@ async def _index(sizes: Sizes, tell: Say) -> index.Report:
 
 async def _latency(sizes: Sizes, run: int, console: Console, say: Say, place: Path) -> list[latency.Report]:
     say(f"latency, run {run} of {sizes.runs}")
-    return await latency.measure_all(sizes.samples, sizes.armed, sizes.cold, place, console)
+    return await latency.measure_all(sizes.samples, sizes.cold, place, console)
 
 
 async def _others(sizes: Sizes, folder: Path, console: Console, say: Say) -> comparison.Report:
@@ -223,12 +220,9 @@ def main() -> None:
 
     with data_folder(given.data_dir, NAME, console) as folder:
         sizes = FULL if given.full else QUICK
-        work = take(
-            replace(sizes, runs=given.runs or sizes.runs, samples=given.samples or sizes.samples),
-            folder,
-            console,
-            say,
-        )
+        samples = dict.fromkeys(sizes.samples, given.samples) if given.samples else sizes.samples
+        sizes = replace(sizes, runs=given.runs or sizes.runs, samples=samples)
+        work = take(sizes, folder, console, say)
         results = carry_through(work, NAME, console)
     if given.full:
         publish(results, given.page)

@@ -107,7 +107,7 @@ async def compare(
     say("ours")
     reaction: Reaction | None = None
     if loop is not None:
-        (ours,) = await measure(n, (0,), folder, console)
+        (ours,) = await measure({0: n}, folder, console)
         reaction = Reaction(loop.throttle_s, series(loop.reactions_ms), ours.frame_to_post_ms)
     return Report(
         nautilus_version=None if emulator is None else emulator.version,
