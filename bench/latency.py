@@ -251,7 +251,8 @@ def main() -> None:
     runtime.logging.configure(level=40)
     console = Console(stderr=True)
     with data_folder(given.data_dir, NAME, console) as folder:
-        work = measure_all(dict.fromkeys(given.armed, given.n), given.cold, folder, console)
+        levels, n = list[int](given.armed), int(given.n)
+        work = measure_all(dict.fromkeys(levels, n), given.cold, folder, console)
         reports = carry_through(work, NAME, console)
     if given.json:
         print(json.dumps([asdict(report) for report in reports]))

@@ -209,6 +209,14 @@ def parser() -> argparse.ArgumentParser:
     return made
 
 
+def asked_for(sizes: Sizes, *, runs: int | None, samples: int | None) -> Sizes:
+    """Return sizes with other numbers of runs and samples, where they are asked for."""
+    changed = sizes if runs is None else replace(sizes, runs=runs)
+    if samples is None:
+        return changed
+    return replace(changed, samples=dict.fromkeys(sizes.samples, samples))
+
+
 def main() -> None:
     """Measure and print; in full write the page."""
     given = parser().parse_args()
@@ -219,9 +227,7 @@ def main() -> None:
         console.print(f"{NAME}: {words}", markup=False)
 
     with data_folder(given.data_dir, NAME, console) as folder:
-        sizes = FULL if given.full else QUICK
-        samples = dict.fromkeys(sizes.samples, given.samples) if given.samples else sizes.samples
-        sizes = replace(sizes, runs=given.runs or sizes.runs, samples=samples)
+        sizes = asked_for(FULL if given.full else QUICK, runs=given.runs, samples=given.samples)
         work = take(sizes, folder, console, say)
         results = carry_through(work, NAME, console)
     if given.full:
