@@ -11,12 +11,14 @@ from activities.feed_gaps import GapReason
 from activities.feed_notices import EventLog
 from activities.feed_recorder import FeedSuperseded
 from activities.feed_session import FeedRestart, FeedSession, FeedSettings
+from activities.quiet_exits import QuietExits
 from activities.telemetry import UNMEASURED, Telemetry
 from domain.errors import StorageUnavailable
 from domain.messages import FeedShard
-from domain.ports import Clock, Signals, Venues
+from domain.ports import Clock, RuleWorkflows, Signals, Venues
 from storage.repositories.feed_leases import FeedLeases
 from storage.repositories.feed_status import FeedStatus, FeedStatuses
+from storage.repositories.rules import Rules
 from storage.repositories.tape import Tape
 from storage.repositories.watches import Watches
 
@@ -37,7 +39,9 @@ class MarketFeedActivities:
         leases: FeedLeases,
         observations: EventLog,
         statuses: FeedStatuses,
+        rules: Rules,
         signals: Signals,
+        workflows: RuleWorkflows,
         clock: Clock,
         settings: FeedSettings,
         telemetry: Telemetry = UNMEASURED,
@@ -49,7 +53,9 @@ class MarketFeedActivities:
         self._leases = leases
         self._observations = observations
         self._statuses = statuses
+        self._rules = rules
         self._signals = signals
+        self._workflows = workflows
         self._clock = clock
         self._settings = settings
         self._telemetry = telemetry
@@ -90,6 +96,7 @@ class MarketFeedActivities:
             async with asyncio.TaskGroup() as group:
                 group.create_task(self._heartbeat(shard))
                 group.create_task(self._report(session, shard))
+                group.create_task(self._look_after_exits(session, shard))
                 group.create_task(session.run())
                 group.create_task(_stop_with_worker())
         except* _WorkerStops:
@@ -102,6 +109,11 @@ class MarketFeedActivities:
         while True:
             activity.heartbeat()
             await asyncio.sleep(shard.heartbeat_ms / 1000 / 3)
+
+    async def _look_after_exits(self, session: FeedSession, shard: FeedShard) -> None:
+        await session.until_live()
+        exits = QuietExits(shard, self._rules, self._workflows, self._clock)
+        await exits.run(lambda: session.health().writes_tape)
 
     async def _report(self, session: FeedSession, shard: FeedShard) -> None:
         # A report says that the feed sees.

@@ -15,10 +15,11 @@ from activities.stream_wakes import StreamWakes
 from activities.telemetry import UNMEASURED, Telemetry
 from domain.claims import ClaimAnswer, Claimed, Granted, Held, Reduced, Refused, StoredClaim
 from domain.errors import CredentialsMissing, StorageUnavailable, UnknownToken, VenueBlocked, VenueError
-from domain.ids import TokenId
+from domain.ids import TokenId, exit_order_id
 from domain.messages import (
     ClaimedAttempt,
     FollowOrder,
+    ForgottenSales,
     FreshRead,
     OrderFacts,
     OrderRef,
@@ -28,6 +29,7 @@ from domain.messages import (
     ReadMarket,
     RecalledOrder,
     RecallOrder,
+    RecallSales,
     ReleaseShares,
 )
 from domain.orders import Answer, AnswerKind, Attempt, Side, WalletHolding
@@ -284,6 +286,21 @@ class TradingActivities:
         """Return the attempts of an order that stand as claims."""
         stored = await self._claims.of_order(request.order_id)
         return RecalledOrder(claims=tuple(_claimed(claim) for claim in stored))
+
+    @activity.defn
+    async def recall_sales(self, request: RecallSales) -> ForgottenSales:
+        """Return what the rule's exits sold whose generations it does not know."""
+        known = {
+            exit_order_id(request.rule_id, generation) for generation in range(1, request.generation + 1)
+        }
+        stored = await self._claims.of_host(request.host_workflow_id)
+        forgotten = [claim for claim in stored if claim.attempt.order_id not in known]
+        facts = [await self._ledger.order_facts(_ref_of(claim.attempt, claim)) for claim in forgotten]
+        return ForgottenSales(
+            shares=sum((each.booked_shares for each in facts), Decimal(0)),
+            proceeds_usd=sum((each.notional_usd for each in facts), Decimal(0)),
+            fee_usd=sum((each.fee_usd for each in facts), Decimal(0)),
+        )
 
     # -- reading and cancelling -------------------------------------------------------------------
 

@@ -123,7 +123,8 @@ class Holding:
 # 2: an exit looks for claims that its history forgot, before it ends; it shows its rows when asked; a rule
 #    ends when its market is resolved
 # 3: the ladder has a time of its own; an answer brings what is booked
-RULE_REVISION = 3
+# 4: a rule with nothing to sell counts what exits sold that its history forgot
+RULE_REVISION = 4
 ORDER_REVISION = 2  # 1, 2: the same for orders as 2, 3 for rules
 
 
@@ -465,6 +466,24 @@ class RecallOrder:
     """Argument of `recall_order`: which attempts of this order stand as claims already."""
 
     order_id: OrderId
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RecallSales:
+    """Argument of `recall_sales`: what exits of a rule sold that began behind this generation."""
+
+    rule_id: RuleId
+    host_workflow_id: str
+    generation: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ForgottenSales:
+    """Result of `recall_sales`, from the ledger. What the venue took back does not count."""
+
+    shares: Decimal
+    proceeds_usd: Decimal
+    fee_usd: Decimal
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

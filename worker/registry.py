@@ -66,6 +66,7 @@ def work_of(role: Role, parts: RoleActivities, *, standby: bool = False) -> tupl
             trading.follow_order,
             trading.confirm_absent,
             trading.recall_order,
+            trading.recall_sales,
             trading.read_market,
             trading.cancel_order,
             trading.release_shares,

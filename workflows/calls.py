@@ -15,6 +15,7 @@ with workflow.unsafe.imports_passed_through():
     from domain.ids import AccountId, MarketId, OrderId, RuleId, TokenId
     from domain.messages import (
         FollowOrder,
+        ForgottenSales,
         FreshRead,
         OrderFacts,
         OrderRef,
@@ -24,6 +25,7 @@ with workflow.unsafe.imports_passed_through():
         ReadMarket,
         RecalledOrder,
         RecallOrder,
+        RecallSales,
         ReleaseShares,
         Tuning,
     )
@@ -82,6 +84,11 @@ async def project(projection: Projection, *, ends_task: bool = False) -> None:
 async def recall(order_id: OrderId) -> RecalledOrder:
     """Return the attempts of an order that stand as claims."""
     return await at_once(TradingActivities.recall_order, RecallOrder(order_id=order_id))
+
+
+async def recall_sales(request: RecallSales) -> ForgottenSales:
+    """Return what a rule's exits sold of which its history knows nothing."""
+    return await at_once(TradingActivities.recall_sales, request)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

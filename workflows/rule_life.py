@@ -12,6 +12,7 @@ with workflow.unsafe.imports_passed_through():
         Crossed,
         ExecutionCarry,
         Projection,
+        RecallSales,
         RuleAnswer,
         RuleOutcome,
         RulePhase,
@@ -229,6 +230,9 @@ class RuleLife:
         if not state.position_closed:
             await self._project()  # the watch carries the size that a ladder must cover
         elif not await self._exit_found_under_way():
+            if await self._sold_unknowingly():
+                conclude(state, ExecutionEnd.COMPLETE, "", workflow.now())
+                return
             state.end(RuleStatus.CANCELED, "position_closed")
             state.note("rule.canceled", "The position was closed elsewhere", workflow.now())
 
@@ -308,7 +312,25 @@ class RuleLife:
         if end is ExecutionEnd.BELOW_LEVEL or flat_again or await self._taken_back(end):
             await self._watch_again(host, end)
             return
+        if end is ExecutionEnd.NOTHING_HELD and await self._sold_unknowingly():
+            end = ExecutionEnd.COMPLETE
         conclude(state, end, host.execution.detail, now)
+
+    async def _sold_unknowingly(self) -> bool:
+        """Count what exits sold behind the point to which this rule was reset, or Temporal rolled back."""
+        state = self.state
+        if self._start.revision < 4:
+            return False
+        sales = await calls.recall_sales(
+            RecallSales(
+                rule_id=self._start.rule_id,
+                host_workflow_id=workflow.info().workflow_id,
+                generation=state.generation,
+            )
+        )
+        sold = Sold(sales.shares, sales.proceeds_usd, sales.fee_usd)
+        state.count_sold(sold, state.sold_before)
+        return sold.shares > 0
 
     async def _taken_back(self, end: ExecutionEnd) -> bool:
         """Wait for the fills of earlier generations, too; True when one of them was taken back."""

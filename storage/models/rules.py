@@ -11,6 +11,9 @@ from storage.models.base import Base, one_of
 OPEN = "phase <> 'done'"
 """A rule that still acts. Its status does not tell: a rule that sold everything stays TRIGGERED."""
 
+EXITING = "phase IN ('exiting', 'waiting', 'blocked')"
+"""A rule that sells, or would if it could."""
+
 
 class RuleRecord(Base):
     """`domain.messages.RuleRow`, written by the rule's own workflow, guarded by `version`."""
@@ -27,6 +30,7 @@ class RuleRecord(Base):
             "token_id",
             postgresql_where=text(OPEN),
         ),
+        Index("rules_exiting_idx", "updated_at", postgresql_where=text(EXITING)),
     )
 
     rule_id: Mapped[str] = mapped_column(primary_key=True)

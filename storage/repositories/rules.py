@@ -12,9 +12,10 @@ from domain.messages import Holding, RulePhase, RuleRow, RuleStatus, WatchRow
 from domain.orders import Mode
 from domain.positions import PositionKey
 from storage.database import Database
-from storage.models.rules import OPEN, RuleRecord
+from storage.models.rules import EXITING, OPEN, RuleRecord
 from storage.models.watches import WatchRecord
 from storage.records import Page, read_all, read_page, read_rows
+from storage.shards import in_shard
 
 _RULE = TypeAdapter(RuleRow)
 _OPEN_NOW = text(OPEN)
@@ -86,6 +87,10 @@ _CONCERNED = f"""SELECT r.rule_id
         AND r.phase <> 'exiting'
         AND (r.phase <> 'armed' OR w.rule_id IS NULL OR p.shares <= 0 OR {_KNOWS_ANOTHER})
     ORDER BY r.rule_id"""  # noqa: S608 - fixed text
+_QUIET_EXITS = f"""SELECT r.rule_id, r.account_id, r.phase, r.version FROM rules AS r
+    WHERE r.{EXITING} AND r.venue = $1 AND {in_shard("r.token_id", shard="$2", shards="$3")}
+        AND r.updated_at >= $4 AND r.updated_at < $5
+    ORDER BY r.updated_at"""  # noqa: S608 - fixed text
 _UNTOLD_SELECT = f"""SELECT r.rule_id,
         p.shares, p.average_entry, p.opened_at, p.episode, p.unconfirmed_shares, p.version
     FROM rules AS r JOIN watches AS w USING (rule_id) JOIN positions AS p
@@ -216,6 +221,24 @@ class Rules:
         statement = select(RuleRecord.rule_id).where(_OPEN_NOW).order_by(RuleRecord.rule_id)
         async with self._database.transaction() as connection:
             return [RuleId(rule_id) for rule_id in await connection.scalars(statement)]
+
+    async def quiet_exits(
+        self, venue: str, shard: int, shards: int, *, last_heard: tuple[datetime, datetime]
+    ) -> list[OpenRule]:
+        """Return rules of all accounts that sell, by when their rows were written last, the oldest first.
+
+        Args:
+            venue: Whose tokens.
+            shard: Which part of them.
+            shards: Into how many parts they are cut.
+            last_heard: From when, and before when, the rows were written last.
+
+        Raises:
+            StorageUnavailable: Postgres cannot be reached now.
+        """
+        async with self._database.hot.connection() as connection:
+            rows = await connection.fetch(_QUIET_EXITS, venue, shard, shards, *last_heard)
+        return read_all(_OPEN, rows)
 
     async def find_any(self, rule_id: RuleId) -> RuleRow | None:
         """Return a rule of whichever account: for the system's own work, never for a caller."""

@@ -26,12 +26,14 @@ from activities.projections import ProjectionActivities
 from activities.schedules import ScheduleActivities
 from activities.trading import TradingActivities
 from domain.errors import StorageUnavailable
+from domain.ids import RuleId
 from domain.messages import (
     FeedShard,
     FollowOrder,
     Projection,
     ReadMarket,
     RecallOrder,
+    RecallSales,
     ReleaseShares,
     StreamStart,
 )
@@ -113,7 +115,9 @@ def activities_with(trading):
             leases=Away(),
             observations=Away(),
             statuses=Away(),
+            rules=Away(),
             signals=desk.signals,
+            workflows=Away(),
             clock=clock,
             settings=FeedSettings(),
         ),
@@ -153,6 +157,9 @@ ARGUMENTS = {
     "follow_order": lambda: (FollowOrder(ref=make_ref(own_attempt()), look_up=True),),
     "confirm_absent": lambda: (make_ref(own_attempt()),),
     "recall_order": lambda: (RecallOrder(order_id=own_attempt().order_id),),
+    "recall_sales": lambda: (
+        RecallSales(rule_id=RuleId("rul_1"), host_workflow_id="rule/rul_1", generation=1),
+    ),
     "read_market": lambda: (ReadMarket(**MARKET_OF_TOKEN),),
     "cancel_order": lambda: (make_ref(own_attempt()),),
     "release_shares": lambda: (ReleaseShares(**MARKET_OF_TOKEN, for_order_id=own_attempt().order_id),),

@@ -7,7 +7,8 @@ import pytest
 from temporalio.exceptions import ApplicationError
 
 from domain.errors import CredentialsMissing, UnknownToken, VenueBlocked
-from domain.messages import FollowOrder, ReadMarket, RecallOrder, ReleaseShares
+from domain.ids import RuleId, exit_order_id
+from domain.messages import FollowOrder, ForgottenSales, ReadMarket, RecallOrder, RecallSales, ReleaseShares
 from domain.orders import Answer, AnswerKind, MarketState, Mode, Side, TimeInForce, VenueOrderStatus
 from domain.quotes import MAX_LADDER_LEVELS
 from tests.activities.floor import Desk, make_ref
@@ -107,6 +108,23 @@ async def test_recalled_claims_say_which_are_settled(desk: Desk):
     recalled = await desk.activities.recall_order(RecallOrder(order_id="ord_1"))
 
     assert [(c.attempt.attempt, c.settled) for c in recalled.claims] == [(1, True), (2, False)]
+
+
+async def test_sales_of_generations_that_a_rule_knows_are_not_recalled(desk: Desk):
+    rule = RuleId("rul_1")
+    await desk.place(make_attempt(order_id=exit_order_id(rule, 1)))
+    await desk.place(make_attempt(order_id=exit_order_id(rule, 3)))
+    desk.ledger.facts = replace(
+        desk.ledger.facts, booked_shares=Decimal(4), notional_usd=Decimal("1.60"), fee_usd=Decimal("0.01")
+    )
+
+    async def recalled(generation: int) -> ForgottenSales:
+        asked = RecallSales(rule_id=rule, host_workflow_id="rule/rul_1", generation=generation)
+        return await desk.activities.recall_sales(asked)
+
+    nothing = ForgottenSales(shares=Decimal(0), proceeds_usd=Decimal(0), fee_usd=Decimal(0))
+    sold = ForgottenSales(shares=Decimal(4), proceeds_usd=Decimal("1.60"), fee_usd=Decimal("0.01"))
+    assert [await recalled(2), await recalled(3)] == [sold, nothing]
 
 
 async def test_a_read_is_kept_and_cut_to_a_ladder(desk: Desk):

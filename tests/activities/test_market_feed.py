@@ -8,8 +8,11 @@ from temporalio.testing import ActivityEnvironment
 
 from activities.feed_session import FeedSettings
 from activities.market_feed import MarketFeedActivities
+from domain.ids import RuleId
+from domain.messages import RulePhase
+from storage.repositories.rules import OpenRule
 from tests.activities.feed_floor import SHARD, FeedFloor
-from tests.domain.builders import TOKEN
+from tests.domain.builders import ACCOUNT, TOKEN
 
 STOP = {"type": "stop_loss", "price": "0.40"}
 
@@ -21,6 +24,8 @@ class FeedOfOneVenue(FeedFloor):
         super().__init__()
         self.report = None
         self.streams = 0
+        self.quiet = []
+        self.looked_after = []
 
     def market_data(self, venue):
         return self
@@ -29,6 +34,14 @@ class FeedOfOneVenue(FeedFloor):
     async def stream(self):
         self.streams += 1
         yield self
+
+    async def quiet_exits(self, venue, shard, shards, *, last_heard):
+        return self.quiet
+
+    async def look_after_exit(self, rule_id):
+        self.looked_after.append(rule_id)
+        await self.happened()
+        return False
 
     async def put(self, status):
         self.report = status
@@ -44,7 +57,9 @@ class FeedOfOneVenue(FeedFloor):
             leases=self.leases,
             observations=self,
             statuses=self,
+            rules=self,
             signals=self,
+            workflows=self,
             clock=self.clock,
             settings=FeedSettings(flush_s=0.01, silence_s=3600),
         )
@@ -86,6 +101,14 @@ async def test_feed_that_stood_still_begins_anew_and_records_the_pause():
     (gap,) = floor.recorded
     assert (gap.started_at, gap.ended_at, gap.reason) == (paused, paused + timedelta(seconds=60), "pause")
     assert floor.streams == 2
+
+
+async def test_feed_makes_quiet_exits_look_after_themselves():
+    floor = FeedOfOneVenue()
+    floor.quiet = [OpenRule(rule_id=RuleId("rul_1"), account_id=ACCOUNT, phase=RulePhase.EXITING, version=1)]
+    async with floor.fed():
+        await floor.until(lambda: floor.looked_after)
+    assert floor.looked_after == ["rul_1"]
 
 
 async def test_feed_reports_nothing_before_it_sees():

@@ -11,10 +11,11 @@ from temporalio.client import Client
 from temporalio.exceptions import ApplicationError
 
 from domain import messages
-from domain.ids import OrderId, VenueOrderId
+from domain.ids import OrderId, VenueOrderId, exit_order_id
 from domain.messages import (
     ClaimedAttempt,
     FollowOrder,
+    ForgottenSales,
     FreshRead,
     Holding,
     OrderFacts,
@@ -26,6 +27,7 @@ from domain.messages import (
     ReadMarket,
     RecalledOrder,
     RecallOrder,
+    RecallSales,
     ReleaseShares,
     Severity,
 )
@@ -212,6 +214,7 @@ class FakeExchange:
             self.read_market,
             self.confirm_absent,
             self.recall_order,
+            self.recall_sales,
             self.cancel_order,
             self.release_shares,
             self.project,
@@ -294,6 +297,21 @@ class FakeExchange:
                 )
                 for order in claims
             )
+        )
+
+    @activity.defn
+    async def recall_sales(self, request: RecallSales) -> ForgottenSales:
+        await self._happened("recall_sales")
+        known = {exit_order_id(request.rule_id, number) for number in range(1, request.generation + 1)}
+        facts = [
+            self.facts(order, looked_up=False)
+            for (order_id, _), order in self.orders.items()
+            if order_id not in known
+        ]
+        return ForgottenSales(
+            shares=sum((each.booked_shares for each in facts), ZERO),
+            proceeds_usd=sum((each.notional_usd for each in facts), ZERO),
+            fee_usd=ZERO,
         )
 
     @activity.defn

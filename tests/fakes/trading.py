@@ -243,6 +243,9 @@ class FakeClaims:
     async def of_order(self, order_id):
         return [claim for (order, _), claim in sorted(self.stored.items()) if order == order_id]
 
+    async def of_host(self, host_workflow_id):
+        return list(self.stored.values())  # one host's, in tests
+
     async def latest_of(self, order_id):
         claims = await self.of_order(order_id)
         return claims[-1] if claims else None

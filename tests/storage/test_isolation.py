@@ -22,6 +22,7 @@ from tests.storage.builders import VENUE, Store, order_id, pass_visible_edge, ru
 # Reads for the system's own work: they name no account on purpose and no route calls them.
 SYSTEM_READS = {
     "all_open",
+    "quiet_exits",
     "open_rule_ids",
     "find_any",
     "watch_of",

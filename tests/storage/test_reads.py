@@ -13,7 +13,7 @@ from storage.repositories.events import EventFilter, Events
 from storage.repositories.orders import OrderFilter, Orders
 from storage.repositories.projections import STEP_CTES, document_of
 from storage.repositories.rules import RuleFilter, Rules
-from tests.storage.builders import Store, order_id, pass_visible_edge, rule_id
+from tests.storage.builders import VENUE, Store, order_id, pass_visible_edge, rule_id
 
 
 async def test_rules_are_filtered_paged_and_counted(store: Store) -> None:
@@ -57,6 +57,27 @@ async def test_open_rules_of_a_position_are_those_that_still_act(store: Store) -
     found = await rules.find_any(kept[0])
     assert found is not None
     assert found.account_id == store.account_id
+
+
+async def test_quiet_exits_are_those_that_sell_and_were_written_in_the_window(store: Store) -> None:
+    rules, quiet, blocked = Rules(store.database), rule_id(), rule_id()
+    for rule, phase in ((quiet, RulePhase.EXITING), (blocked, RulePhase.BLOCKED)):
+        await store.projections.apply(store.rule_projection(rule, status=RuleStatus.TRIGGERED, phase=phase))
+    others = [(RuleStatus.ACTIVE, RulePhase.ARMED), (RuleStatus.TRIGGERED, RulePhase.DONE)]
+    for status, phase in others:
+        await store.projections.apply(store.rule_projection(rule_id(), status=status, phase=phase))
+    now, minute = datetime.now(UTC), timedelta(minutes=1)
+
+    async def found(after: datetime, before: datetime, shard: int = 0, shards: int = 1) -> list[str]:
+        window = (after, before)
+        exits = await rules.quiet_exits(VENUE, shard, shards, last_heard=window)
+        return [found.rule_id for found in exits if found.account_id == store.account_id]
+
+    assert await found(now - minute, now + minute) == [quiet, blocked]
+    assert await found(now - 2 * minute, now - minute) == []
+    assert await found(now + minute, now + 2 * minute) == []
+    halves = [await found(now - minute, now + minute, shard, 2) for shard in (0, 1)]
+    assert sorted(halves, key=len) == [[], [quiet, blocked]]
 
 
 async def test_rules_that_were_written_lately_are_not_quiet(store: Store) -> None:

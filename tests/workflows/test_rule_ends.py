@@ -5,12 +5,13 @@ from datetime import timedelta
 from decimal import Decimal
 
 from domain import messages
-from domain.ids import RuleId
+from domain.ids import RuleId, exit_order_id
 from domain.messages import RuleOutcome, RulePhase, RuleStatus
-from domain.orders import AnswerKind, MarketState, OrderState
+from domain.orders import AnswerKind, MarketState, OrderState, VenueOrderStatus
 from runtime.settings import TemporalSettings
 from runtime.temporal_signals import TemporalSignals
-from tests.fakes.exchange import FakeExchange, accepts, answers, fills
+from tests.domain.builders import make_attempt
+from tests.fakes.exchange import FakeExchange, Registered, accepts, answers, fills
 from tests.workflows.floor import CLOCK, STOP, TARGET, Floor, quick
 
 D = Decimal
@@ -176,6 +177,21 @@ async def test_a_position_closed_elsewhere_ends_the_rule(floor: Floor, exchange:
 
     assert (answer.status, answer.detail) == (RuleStatus.CANCELED, "position_closed")
     assert not exchange.watch.armed
+
+
+async def test_a_position_that_a_forgotten_exit_sold_ends_the_rule_as_sold(
+    floor: Floor, exchange: FakeExchange
+):
+    rule = await floor.arm()
+    forgotten = make_attempt(order_id=exit_order_id(exchange.rule.rule_id, 2), limit_price=D("0.39"))
+    exchange.orders[forgotten.order_id, 1] = Registered(
+        attempt=forgotten, host=rule.handle.id, status=VenueOrderStatus.MATCHED, filled=D(10)
+    )
+    await rule.holds("0")
+    answer = await rule.result()
+
+    assert (answer.status, answer.sold_shares) == (RuleStatus.TRIGGERED, D(10))
+    assert answer.detail == "sold 10 shares for 3.9 USD"
 
 
 async def test_a_position_closed_elsewhere_during_the_exit_ends_the_rule(
