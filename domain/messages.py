@@ -123,9 +123,9 @@ class Holding:
 # 2: an exit looks for claims that its history forgot, before it ends; it shows its rows when asked; a rule
 #    ends when its market is resolved
 # 3: the ladder has a time of its own; an answer brings what is booked
-# 4: a rule with nothing to sell counts what exits sold that its history forgot
+# 4: a rule with nothing to sell counts what exits sold that its history forgot; signals put off no look-up
 RULE_REVISION = 4
-ORDER_REVISION = 2  # 1, 2: the same for orders as 2, 3 for rules
+ORDER_REVISION = 3  # 1, 2, 3: the same for orders as 2, 3, 4 for rules
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

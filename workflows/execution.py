@@ -54,6 +54,7 @@ class OrderExecution:
         send_within_ms: int | None = None,
         recalls_at_end: bool = True,
         takes_facts: bool = True,
+        keeps_pace: bool = True,
     ) -> None:
         """Take what is fixed; nothing happens before `run`.
 
@@ -66,9 +67,10 @@ class OrderExecution:
             send_within_ms: An attempt is not sent later than this after it was built.
             recalls_at_end: Before it ends, claims are sought that this history does not know of.
             takes_facts: What is booked is taken from the venue's answer where it brings that.
+            keeps_pace: The venue is asked at its time however many signals come.
         """
         self.trading_over = False  # all is filled or canceled; only the venue's confirmation is awaited
-        self._desk = OrderDesk(identity, tuning, host, carry)
+        self._desk = OrderDesk(identity, tuning, host, carry, keeps_pace=keeps_pace)
         self._placing = Placing(self._desk, send_within_ms, takes_facts=takes_facts)
         self._confirms_always = confirms_always
         self._recalls_at_end = recalls_at_end

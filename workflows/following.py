@@ -12,22 +12,44 @@ from workflows.attempts import ZERO, AttemptRecord
 from workflows.order_desk import OrderDesk, now_ms
 
 
+class _LookUps:
+    """When the venue is asked next: less and less often, and never later because a signal came meanwhile."""
+
+    def __init__(self, desk: OrderDesk) -> None:
+        """Begin with the first pause."""
+        self._desk = desk
+        self._count = 0
+        self._due_ms = 0  # 0: the next pause has not begun
+
+    def left_ms(self, cap_ms: int) -> int:
+        """Return how long until the next look-up; at least a moment, so that waiting is always a timer."""
+        if not self._due_ms:
+            self._count += 1
+            self._due_ms = now_ms() + backoff_ms(self._count, self._desk.tuning.fallback_ms, cap_ms)
+        return max(self._due_ms - now_ms(), 1)
+
+    def is_due(self, *, signalled: bool) -> bool:
+        """Whether the pause is over, by which the next one begins; a signal alone does not end it."""
+        over = not signalled or (self._desk.keeps_pace and now_ms() >= self._due_ms)
+        self._due_ms = 0 if over else self._due_ms
+        return over
+
+
 async def follow(desk: OrderDesk, record: AttemptRecord) -> None:
     """Stay with an attempt that the venue has, or may have, until it is settled."""
     desk.set(OrderState.FOLLOWING, "at the venue; fills are being booked")
-    tries, cancel_seen = 0, False
+    look_ups, cancel_seen = _LookUps(desk), False
     while True:
-        tries += 1
         cap = desk.tuning.resting_cap_ms if _rests(desk) else desk.tuning.fallback_cap_ms
-        wait_ms = backoff_ms(tries, desk.tuning.fallback_ms, cap)
-        signalled = await desk.pause(wait_ms, on_update=True, on_cancel=not cancel_seen)
+        signalled = await desk.pause(look_ups.left_ms(cap), on_update=True, on_cancel=not cancel_seen)
         if desk.cancel_requested and not cancel_seen:
-            cancel_seen, tries = True, 0
+            cancel_seen, look_ups = True, _LookUps(desk)
         cancelling = cancel_seen and desk.identity.time_in_force in RESTING
         if cancelling:
             await desk.calls.cancel(record)
         booked = record.booked
-        facts = await desk.refresh(record, look_up=cancelling or not signalled)
+        due = look_ups.is_due(signalled=signalled)
+        facts = await desk.refresh(record, look_up=cancelling or due)
         if facts.blocked and not facts.settled:
             await desk.wait_for_person(facts.blocked)
             desk.set(OrderState.FOLLOWING, "at the venue; fills are being booked")
@@ -67,13 +89,13 @@ def _rests(desk: OrderDesk) -> bool:
 
 async def confirm(desk: OrderDesk, *, may_continue: bool = True) -> bool:
     """Wait until every fill is final; True as soon as the venue took one back."""
-    before, tries = desk.log.totals().reversed_shares, 0
+    before, look_ups = desk.log.totals().reversed_shares, _LookUps(desk)
     while desk.log.totals().unconfirmed_shares > ZERO:
-        tries += 1
-        wait_ms = backoff_ms(tries, desk.tuning.fallback_ms, desk.tuning.fallback_cap_ms)
-        signalled = await desk.pause(wait_ms, on_update=True, on_cancel=False, may_continue=may_continue)
+        left_ms = look_ups.left_ms(desk.tuning.fallback_cap_ms)
+        signalled = await desk.pause(left_ms, on_update=True, on_cancel=False, may_continue=may_continue)
+        due = look_ups.is_due(signalled=signalled)
         for record in desk.log.unconfirmed():
-            await desk.refresh(record, look_up=not signalled)
+            await desk.refresh(record, look_up=due)
         back = desk.log.totals().reversed_shares - before
         if back > ZERO:
             desk.journal.note("fill.reversed", f"The venue took back a fill of {plain(back)} shares")

@@ -61,6 +61,7 @@ class Order:
             send_within_ms=start.send_within_ms,
             recalls_at_end=start.revision >= 1,
             takes_facts=start.revision >= 2,
+            keeps_pace=start.revision >= 3,
         )
 
     @workflow.run

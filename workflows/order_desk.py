@@ -80,9 +80,16 @@ class OrderDesk:
     """The state of one order's execution, and how it waits, writes and asks."""
 
     def __init__(
-        self, identity: OrderIdentity, tuning: Tuning, host: ExecutionHost, carry: ExecutionCarry | None
+        self,
+        identity: OrderIdentity,
+        tuning: Tuning,
+        host: ExecutionHost,
+        carry: ExecutionCarry | None,
+        *,
+        keeps_pace: bool,
     ) -> None:
         self.identity = identity
+        self.keeps_pace = keeps_pace
         self.tuning = tuning
         self.host = host
         self.calls = OrderCalls(identity, tuning)

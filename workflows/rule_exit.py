@@ -42,6 +42,7 @@ class RuleExit:
             carry,
             recalls_at_end=state.start.revision >= 2,
             takes_facts=state.start.revision >= 3,
+            keeps_pace=state.start.revision >= 4,
         )
 
     @property

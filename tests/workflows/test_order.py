@@ -3,6 +3,7 @@
 from datetime import timedelta
 from decimal import Decimal
 
+from domain import messages
 from domain.messages import OrderAnswer
 from domain.orders import AnswerKind, OrderState, Purpose, RebuildReason, Side, TimeInForce
 from tests.fakes.exchange import FakeExchange, accepts, answers, fills, refused
@@ -171,6 +172,22 @@ async def test_an_adopted_exit_sells_no_more_than_is_held(floor: Floor, exchange
     )
 
     assert (await handle.result()).filled_shares == D(2)
+
+
+async def test_signals_do_not_put_off_the_next_look_up(floor: Floor, exchange: FakeExchange):
+    exchange.script(accepts())
+    handle = await floor.start_order(tuning=quick(fallback_ms=500, fallback_cap_ms=60_000))
+    await exchange.until(lambda: exchange.posts)
+    for signals in range(1, 100):
+        if exchange.calls["look_up"]:
+            break
+        await handle.signal(messages.SIGNAL_ORDER_UPDATE)
+        await exchange.until(
+            lambda n=signals: exchange.calls["follow_order"] + exchange.calls["look_up"] >= n
+        )
+    assert exchange.calls["look_up"] == 1
+    await exchange.fill("10")
+    await handle.result()
 
 
 async def test_a_resting_order_goes_on_in_a_new_run(floor: Floor, exchange: FakeExchange):

@@ -179,19 +179,38 @@ async def test_a_position_closed_elsewhere_ends_the_rule(floor: Floor, exchange:
     assert not exchange.watch.armed
 
 
+def forget_a_sale(exchange: FakeExchange, host: str) -> None:
+    """Lets a later generation have sold everything, as behind the point to which a rule was reset."""
+    forgotten = make_attempt(order_id=exit_order_id(exchange.rule.rule_id, 2), limit_price=D("0.39"))
+    exchange.orders[forgotten.order_id, 1] = Registered(
+        attempt=forgotten, host=host, status=VenueOrderStatus.MATCHED, filled=D(10)
+    )
+
+
 async def test_a_position_that_a_forgotten_exit_sold_ends_the_rule_as_sold(
     floor: Floor, exchange: FakeExchange
 ):
     rule = await floor.arm()
-    forgotten = make_attempt(order_id=exit_order_id(exchange.rule.rule_id, 2), limit_price=D("0.39"))
-    exchange.orders[forgotten.order_id, 1] = Registered(
-        attempt=forgotten, host=rule.handle.id, status=VenueOrderStatus.MATCHED, filled=D(10)
-    )
+    forget_a_sale(exchange, rule.handle.id)
     await rule.holds("0")
     answer = await rule.result()
 
     assert (answer.status, answer.sold_shares) == (RuleStatus.TRIGGERED, D(10))
     assert answer.detail == "sold 10 shares for 3.9 USD"
+
+
+async def test_an_exit_that_finds_all_sold_by_a_forgotten_one_ends_as_sold(
+    floor: Floor, exchange: FakeExchange
+):
+    exchange.script(*[answers(AnswerKind.NO_LIQUIDITY)] * 20)
+    rule = await floor.arm()
+    await rule.cross("0.39")
+    await exchange.until(lambda: exchange.rule.phase is RulePhase.WAITING)
+    forget_a_sale(exchange, rule.handle.id)
+    await rule.holds("0")
+    answer = await rule.result()
+
+    assert (answer.status, answer.detail) == (RuleStatus.TRIGGERED, "sold 10 shares for 3.9 USD")
 
 
 async def test_a_position_closed_elsewhere_during_the_exit_ends_the_rule(

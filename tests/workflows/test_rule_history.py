@@ -126,29 +126,6 @@ async def test_a_reset_rule_whose_position_is_gone_recalls_its_order(floor: Floo
     assert len(exchange.orders) == 1
 
 
-async def test_a_rule_reset_behind_its_sale_counts_what_its_later_exit_sold(
-    floor: Floor, exchange: FakeExchange
-):
-    exchange.script(answers(AnswerKind.NO_LIQUIDITY))
-    rule = await floor.arm(TARGET)
-    await rule.cross("0.61", condition=0)
-    await exchange.until(lambda: exchange.rule.generation == 2)
-    await rule.cross("0.62", condition=0, generation=2)
-    sold = await rule.result()
-    events = await events_of(rule.handle)
-    first_task = next(e for e in events if e.event_type == EventType.EVENT_TYPE_WORKFLOW_TASK_COMPLETED)
-    await reset(floor, rule.handle, first_task.event_id)
-    again = floor.client.get_workflow_handle(rule.handle.id, result_type=type(sold))
-    answer = await again.result()
-
-    assert (answer.status, answer.sold_shares, answer.proceeds_usd) == (
-        RuleStatus.TRIGGERED,
-        sold.sold_shares,
-        sold.proceeds_usd,
-    )
-    assert exchange.rule.sold_shares == sold.sold_shares == D(10)
-
-
 async def reset_between_two_attempts(floor: Floor, rule: RunningRule) -> WorkflowHandle:
     """Forgets all that came after the pause behind the first attempt, but for the signals."""
     ended = await rule.result()
