@@ -21,12 +21,20 @@ class _LookUps:
         self._count = 0
         self._due_ms = 0  # 0: the next pause has not begun
 
-    def left_ms(self, cap_ms: int) -> int:
-        """Return how long until the next look-up; at least a moment, so that waiting is always a timer."""
+    def left_ms(self, cap_ms: int, *, settles_ms: int = 0) -> int:
+        """Return how long until the next look-up; at least a moment, so that waiting is always a timer.
+
+        Args:
+            cap_ms: The longest pause.
+            settles_ms: When a look-up that finds nothing settles the attempt: one comes at that very time.
+        """
+        now = now_ms()
         if not self._due_ms:
             self._count += 1
-            self._due_ms = now_ms() + backoff_ms(self._count, self._desk.tuning.fallback_ms, cap_ms)
-        return max(self._due_ms - now_ms(), 1)
+            self._due_ms = now + backoff_ms(self._count, self._desk.tuning.fallback_ms, cap_ms)
+            if settles_ms > now:
+                self._due_ms = min(self._due_ms, settles_ms)
+        return max(self._due_ms - now, 1)
 
     def is_due(self, *, signalled: bool) -> bool:
         """Whether the pause is over, by which the next one begins; a signal alone does not end it."""
@@ -41,7 +49,9 @@ async def follow(desk: OrderDesk, record: AttemptRecord) -> None:
     look_ups, cancel_seen = _LookUps(desk), False
     while True:
         cap = desk.tuning.resting_cap_ms if _rests(desk) else desk.tuning.fallback_cap_ms
-        signalled = await desk.pause(look_ups.left_ms(cap), on_update=True, on_cancel=not cancel_seen)
+        settles_ms = record.last_post_at_ms + desk.tuning.absent_settles_ms
+        left_ms = look_ups.left_ms(cap, settles_ms=settles_ms)
+        signalled = await desk.pause(left_ms, on_update=True, on_cancel=not cancel_seen)
         if desk.cancel_requested and not cancel_seen:
             cancel_seen, look_ups = True, _LookUps(desk)
         cancelling = cancel_seen and desk.identity.time_in_force in RESTING

@@ -246,6 +246,24 @@ async def test_a_kill_switch_in_the_middle_of_resends_settles_before_the_next_at
     assert exchange.sold == D(10)
 
 
+async def test_an_order_of_which_nothing_is_known_is_looked_up_when_its_absence_settles_it(
+    floor: Floor, exchange: FakeExchange
+):
+    exchange.script(answers(AnswerKind.UNKNOWN), refused(sent=True, doubt=True))
+    rule = await floor.arm(tuning=quick(fallback_ms=700, fallback_cap_ms=60_000, absent_settles_ms=1_000))
+    await rule.cross("0.39")
+    await rule.result()
+
+    events = [event async for event in rule.handle.fetch_history_events()]
+    timers = [
+        e.timer_started_event_attributes for e in events if e.HasField("timer_started_event_attributes")
+    ]
+    pauses_ms = [timer.start_to_fire_timeout.ToMilliseconds() for timer in timers]
+    first = pauses_ms.index(700)
+    assert pauses_ms[first + 1] <= 300  # not the doubled pause
+    assert exchange.calls["confirm_absent"] == 1
+
+
 async def test_a_target_below_its_level_is_armed_again(floor: Floor, exchange: FakeExchange):
     rule = await floor.arm(TARGET)
     await rule.cross("0.60", ladder=[("0.59", "1000")])
