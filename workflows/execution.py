@@ -34,7 +34,7 @@ class ExecutionEnd(StrEnum):
     DUST = "dust"
     NOTHING_HELD = "nothing_held"
     KILLED = "killed"  # the venue ended it before all was filled, and it is placed only once
-    BELOW_LEVEL = "below_level"  # the host is not patient, and the book pays too little: it decides
+    BELOW_LEVEL = "below_level"  # the book pays too little, and the host does not wait for that: it decides
     CANCELED = "canceled"
     FAILED = "failed"
     CONTINUE = "continue"  # the history is long: go on in a new run with what `carry` says
@@ -185,7 +185,7 @@ class OrderExecution:
             step = await self._placing.work(built)
             if step is NextStep.FAIL:
                 return ExecutionEnd.FAILED
-            if step is NextStep.NO_LIQUIDITY and not self._desk.host.is_patient():
+            if step is NextStep.NO_LIQUIDITY and not self._desk.host.waits_for_price():
                 return ExecutionEnd.BELOW_LEVEL  # nobody bids: watch again instead of knocking blindly
 
     async def _resume(self) -> None:
@@ -252,7 +252,7 @@ class OrderExecution:
         desk, reason = self._desk, built.reason
         if await self._recall():
             return None
-        if reason in (NoOrderReason.RESERVED, NoOrderReason.BELOW_FLOOR) and not desk.host.is_patient():
+        if self._is_not_waited_for(reason):
             desk.refused = reason.value.replace("_", " ")
             return ExecutionEnd.BELOW_LEVEL
         if reason is NoOrderReason.RESERVED:
@@ -266,6 +266,12 @@ class OrderExecution:
             await self._await_confirmation()
             return None
         return self._end_of(built)
+
+    def _is_not_waited_for(self, reason: NoOrderReason) -> bool:
+        host = self._desk.host
+        if reason is NoOrderReason.RESERVED:
+            return not host.waits_for_shares()
+        return reason is NoOrderReason.BELOW_FLOOR and not host.waits_for_price()
 
     def _end_of(self, built: NoOrder) -> ExecutionEnd:
         if built.reason is NoOrderReason.DUST:

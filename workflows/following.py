@@ -21,8 +21,10 @@ class _LookUps:
         self._count = 0
         self._due_ms = 0  # 0: the next pause has not begun
 
-    def left_ms(self, cap_ms: int, *, settles_ms: int = 0) -> int:
-        """Return how long until the next look-up; at least a moment, so that waiting is always a timer.
+    def pause_ms(self, cap_ms: int, *, settles_ms: int = 0) -> int:
+        """Return how long until the next look-up, whose pause begins now unless one is under way already.
+
+        At least a moment, so that waiting is always a timer.
 
         Args:
             cap_ms: The longest pause.
@@ -50,7 +52,7 @@ async def follow(desk: OrderDesk, record: AttemptRecord) -> None:
     while True:
         cap = desk.tuning.resting_cap_ms if _rests(desk) else desk.tuning.fallback_cap_ms
         settles_ms = record.last_post_at_ms + desk.tuning.absent_settles_ms
-        left_ms = look_ups.left_ms(cap, settles_ms=settles_ms)
+        left_ms = look_ups.pause_ms(cap, settles_ms=settles_ms)
         signalled = await desk.pause(left_ms, on_update=True, on_cancel=not cancel_seen)
         if desk.cancel_requested and not cancel_seen:
             cancel_seen, look_ups = True, _LookUps(desk)
@@ -101,7 +103,7 @@ async def confirm(desk: OrderDesk, *, may_continue: bool = True) -> bool:
     """Wait until every fill is final; True as soon as the venue took one back."""
     before, look_ups = desk.log.totals().reversed_shares, _LookUps(desk)
     while desk.log.totals().unconfirmed_shares > ZERO:
-        left_ms = look_ups.left_ms(desk.tuning.fallback_cap_ms)
+        left_ms = look_ups.pause_ms(desk.tuning.fallback_cap_ms)
         signalled = await desk.pause(left_ms, on_update=True, on_cancel=False, may_continue=may_continue)
         due = look_ups.is_due(signalled=signalled)
         for record in desk.log.unconfirmed():

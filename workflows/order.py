@@ -198,8 +198,12 @@ class Order:
         if holding is not None and (self._holding is None or holding.version > self._holding.version):
             self._holding = holding
 
-    def is_patient(self) -> bool:
+    def waits_for_price(self) -> bool:
         """A manual order is placed as it was asked for, or not at all; an adopted exit waits."""
+        return self._start.adopts
+
+    def waits_for_shares(self) -> bool:
+        """As for its price."""
         return self._start.adopts
 
     def told(self, state: OrderState, detail: str) -> None:

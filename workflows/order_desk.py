@@ -55,8 +55,12 @@ class ExecutionHost(Protocol):
         """Take what a fresh read or the ledger says."""
         ...
 
-    def is_patient(self) -> bool:
-        """Whether a low book or bound shares are waited out (a stop), or end the execution (a target)."""
+    def waits_for_price(self) -> bool:
+        """Whether a book that pays too little is waited out (a stop), or ends the execution (a target)."""
+        ...
+
+    def waits_for_shares(self) -> bool:
+        """Whether shares that other orders bind are waited for, or end the execution."""
         ...
 
     def told(self, state: OrderState, detail: str) -> None:

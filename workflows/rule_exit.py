@@ -78,9 +78,14 @@ class RuleExit:
         if holding is not None:
             self._state.take_holding(holding)
 
-    def is_patient(self) -> bool:
+    def waits_for_price(self) -> bool:
         """A target never sells below its level: what does not fill stays armed. All else waits."""
         return self._state.fired is not None and self._state.lowest_price() is None
+
+    def waits_for_shares(self) -> bool:
+        """A target does, too: what another order binds says nothing of the price."""
+        knows_why = self._state.fired is not None
+        return knows_why if self._state.start.revision >= 5 else self.waits_for_price()
 
     def told(self, state: OrderState, detail: str) -> None:
         """Keep the exit's story beside the rule's own."""

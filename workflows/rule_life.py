@@ -26,6 +26,7 @@ with workflow.unsafe.imports_passed_through():
 
 from workflows import attributes, calls
 from workflows.execution import ExecutionEnd
+from workflows.former_exits import FormerExits
 from workflows.order_desk import history_is_long
 from workflows.rule_ends import conclude, due_crossing
 from workflows.rule_exit import RuleExit
@@ -45,7 +46,7 @@ class RuleLife:
         self.exit: RuleExit | None = None
         self._shown_state = "" if start.carry is None else self.state.status.value
         self._cancels: list[Cancel] = []  # of the exit under way, or waiting for the last projection
-        self._former: list[RuleExit] = []  # of earlier generations, with fills that are not final
+        self._former = FormerExits(self.state)
 
     # -- called by handlers ---------------------------------------------------------------------
 
@@ -56,8 +57,9 @@ class RuleLife:
 
     def notify(self) -> None:
         """Wake whatever waits for facts about this rule's orders."""
-        for host in (*self._former, *([self.exit] if self.exit else [])):
-            host.execution.notify()
+        self._former.notify()
+        if self.exit is not None:
+            self.exit.execution.notify()
 
     def take_cancel(self, item: Cancel) -> None:
         """Stop the exit under way, or queue behind what was first."""
@@ -106,7 +108,7 @@ class RuleLife:
     async def _take_over(self, former: tuple[ExecutionCarry, ...]) -> None:
         """Take up a rule whose workflow is gone: go on with the exit that it began, or watch again."""
         state, now = self.state, workflow.now()
-        await self._take_former(former)
+        await self._former.take_up([self._host(one) for one in former])
         stored = await calls.recall(state.exit_order_id)
         exiting = state.fired is not None or bool(stored.claims)
         how = "goes on with the exit that it had begun" if exiting else "watches again"
@@ -126,18 +128,11 @@ class RuleLife:
 
     async def _take_up(self, carry: ExecutionCarry | None, former: tuple[ExecutionCarry, ...]) -> None:
         """Go on with what the run before this one left open."""
-        await self._take_former(former)
+        await self._former.take_up([self._host(one) for one in former])
         if carry is not None:
             await self._run_exit(None, None, 0, carry)
         else:
             self._tell()
-
-    async def _take_former(self, former: tuple[ExecutionCarry, ...]) -> None:
-        """Take up exits of earlier generations, whose fills the venue may still take back."""
-        self._former = [self._host(earlier) for earlier in former]
-        for earlier in self._former:
-            await earlier.execution.refresh_fills()
-        self._drop_final()
 
     async def _step(self) -> None:
         """Wait for the next item or moment, and decide it."""
@@ -259,9 +254,7 @@ class RuleLife:
     async def _order_news(self) -> None:
         """Fills of an earlier generation are final or taken back; or an exit is under way already."""
         state, known = self.state, (self.state.sold, self.state.holding.version)
-        for host in self._former:
-            await host.execution.refresh_fills()
-        self._drop_final()
+        await self._former.refresh()
         if not await self._exit_found_under_way() and known != (state.sold, state.holding.version):
             await self._position_news()
 
@@ -336,9 +329,7 @@ class RuleLife:
         """Wait for the fills of earlier generations, too; True when one of them was taken back."""
         if end not in (ExecutionEnd.COMPLETE, ExecutionEnd.DUST):
             return False
-        back = [await host.execution.confirm_fills() for host in self._former]
-        self._drop_final()
-        return any(back)
+        return await self._former.confirm()
 
     async def _watch_again(self, host: RuleExit, end: ExecutionEnd) -> None:
         """What a target did not fill stays armed."""
@@ -348,20 +339,13 @@ class RuleLife:
             state.learn_unpaid()
         state.rearm(now)
         self._follow_token()
-        self._former.append(host)
-        self._drop_final()
+        self._former.add(host)
         state.note("rule.rearmed", rearmed_text(state), now)
         self.inbox.extendleft(reversed(self._cancels))
         self._cancels.clear()
         self._show_state()
         self._tell()
         await calls.project(Projection(rule=state.project(workflow.time_ns() // 1_000), order=last_words))
-
-    def _drop_final(self) -> None:
-        """Count what earlier exits sold anew, and let go of those whose fills are final."""
-        final = [host.sold for host in self._former if not host.execution.has_unconfirmed]
-        self._former = [host for host in self._former if host.execution.has_unconfirmed]
-        self.state.count_sold(sum(final, Sold()), sum((host.sold for host in self._former), Sold()))
 
     def _move_waiting_items(self) -> None:
         """Items behind the crossing lost the race: patches are told so, cancels stop the exit."""
@@ -419,7 +403,7 @@ class RuleLife:
         carry = replace(
             self.state.carry(),
             exit=host.execution.carry() if host is not None else None,
-            former=tuple(earlier.execution.carry() for earlier in self._former),
+            former=self._former.carry(),
             crossings=tuple(item for item in self.inbox if isinstance(item, Crossed)),
         )
         workflow.continue_as_new(replace(self.state.start, revision=RULE_REVISION, carry=carry))

@@ -201,6 +201,34 @@ async def test_a_claim_reduced_to_nothing_waits_for_the_other_exit(floor: Floor,
     assert exchange.sold == 0
 
 
+async def test_a_target_whose_shares_another_exit_has_claimed_waits_for_them(
+    floor: Floor, exchange: FakeExchange
+):
+    exchange.script(reduced("0"))
+    exchange.bids = [("0.60", "1000")]
+    rule = await floor.arm(TARGET)
+    await rule.cross("0.60")
+    await exchange.until(lambda: exchange.rule.phase is RulePhase.WAITING)
+    assert exchange.rule.detail == "the shares are bound by another order"
+    answer = await rule.result()
+
+    assert (answer.status, exchange.sold) == (RuleStatus.TRIGGERED, D(10))
+    assert "rule.rearmed" not in exchange.kinds
+
+
+async def test_a_target_that_waited_for_its_shares_watches_again_when_the_price_has_gone(
+    floor: Floor, exchange: FakeExchange
+):
+    exchange.script(reduced("0"))
+    exchange.bids = [("0.55", "1000")]
+    rule = await floor.arm(TARGET)
+    await rule.cross("0.60")
+    await exchange.event("rule.rearmed")
+
+    assert (exchange.rule.status, exchange.watch.generation) == (RuleStatus.ACTIVE, 2)
+    assert exchange.attempts[1:] == []
+
+
 async def test_a_reduced_claim_is_built_again_for_what_is_free(floor: Floor, exchange: FakeExchange):
     exchange.script(reduced("4"))
     rule = await floor.arm()
