@@ -24,6 +24,7 @@ RECORDED = (
     "test_an_attempt_absent_everywhere_is_settled_after_its_time",
     "test_a_blocked_exit_waits_alarms_once_and_goes_on",
     "test_a_claim_reduced_to_nothing_waits_for_the_other_exit",
+    "test_a_target_whose_shares_another_exit_has_claimed_waits_for_them",
     "test_shares_held_by_a_resting_sell_are_released_and_then_sold",
     "test_what_a_target_did_not_fill_stays_armed",
     "test_a_crossing_of_an_older_generation_is_judged_by_the_new_level",

@@ -226,7 +226,9 @@ async def test_a_target_that_waited_for_its_shares_watches_again_when_the_price_
     await exchange.event("rule.rearmed")
 
     assert (exchange.rule.status, exchange.watch.generation) == (RuleStatus.ACTIVE, 2)
-    assert exchange.attempts[1:] == []
+    await rule.cross("0.60", generation=2)
+    await rule.result()
+    assert exchange.sold == D(10)
 
 
 async def test_a_reduced_claim_is_built_again_for_what_is_free(floor: Floor, exchange: FakeExchange):
