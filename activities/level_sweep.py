@@ -79,7 +79,8 @@ class LevelSweep:
         if not await self._stands(watch):
             return False
         crossed = Crossed(crossing=self._crossing(found), ladder=Ladder(()))
-        await self._signals.crossed(watch.rule_id, crossed)
+        if not await self._signals.crossed(watch.rule_id, crossed):
+            return False  # its workflow is gone: the orphans' business
         log.warning("crossing.found_by_sweep", rule_id=watch.rule_id)
         for _ in range(LOOKS):
             await asyncio.sleep(LOOK_AGAIN_S)

@@ -11,6 +11,7 @@ from datetime import datetime, timedelta
 
 import structlog
 
+from activities.telling import tell_all
 from domain.errors import StorageUnavailable
 from domain.ids import RuleId
 from domain.messages import FeedShard
@@ -23,9 +24,10 @@ LOOK_EVERY_S = 2.0
 QUIET = timedelta(seconds=4)
 """An exit that goes well writes its rows sooner."""
 AGAIN_AFTER = timedelta(seconds=60)
-"""One that only waits, for its venue say, is made to look once; then it is the minute's pass's."""
-AT_ONCE = 16
+"""One that only waits, for its venue say, is told once; if it stays quiet it is the minute's pass's."""
+LOOKED_AFTER = 16
 """How many one look tells: in an outage of the venue all its exits are quiet."""
+AT_ONCE = 4
 
 
 class QuietExits:
@@ -45,25 +47,29 @@ class QuietExits:
             try:
                 if in_charge():
                     await self.look()
-            except (StorageUnavailable, ConnectionError) as error:
-                log.warning("quiet_exits.not_told", error=str(error))
+            except* (StorageUnavailable, ConnectionError) as group:
+                log.warning("quiet_exits.not_told", errors=[str(error) for error in group.exceptions])
             await asyncio.sleep(LOOK_EVERY_S)
 
     async def look(self) -> None:
         """Tell the exits that have been quiet for a while and were not told lately, the longest quiet first.
 
         Raises:
-            ConnectionError: Temporal is away.
+            ExceptionGroup: some could not be told; all others were.
             StorageUnavailable: Postgres cannot be reached now.
         """
         now = self._clock.now()
         self._told = {rule: at for rule, at in self._told.items() if now - at < AGAIN_AFTER}
-        for rule in (await self._quiet(now))[:AT_ONCE]:
+
+        async def tell(rule: OpenRule) -> bool:
             if await self._workflows.look_after_exit(rule.rule_id):
                 # One that its history shows as armed, and that has no claim, watches again by this.
                 await self._workflows.show_rule(rule.rule_id)
             self._told[rule.rule_id] = now
             log.info("exit.quiet", rule_id=rule.rule_id, phase=rule.phase.value)
+            return True
+
+        await tell_all((await self._quiet(now))[:LOOKED_AFTER], tell, at_once=AT_ONCE)
 
     async def _quiet(self, now: datetime) -> list[OpenRule]:
         shard = self._shard

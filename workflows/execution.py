@@ -35,6 +35,7 @@ class ExecutionEnd(StrEnum):
     NOTHING_HELD = "nothing_held"
     KILLED = "killed"  # the venue ended it before all was filled, and it is placed only once
     BELOW_LEVEL = "below_level"  # the book pays too little, and the host does not wait for that: it decides
+    SHARES_BOUND = "shares_bound"  # others bind the shares for long, and the price may go: it decides
     CANCELED = "canceled"
     FAILED = "failed"
     CONTINUE = "continue"  # the history is long: go on in a new run with what `carry` says
@@ -252,9 +253,10 @@ class OrderExecution:
         desk, reason = self._desk, built.reason
         if await self._recall():
             return None
-        if self._is_not_waited_for(reason):
+        given_up = self._given_up(reason)
+        if given_up is not None:
             desk.refused = reason.value.replace("_", " ")
-            return ExecutionEnd.BELOW_LEVEL
+            return given_up
         if reason is NoOrderReason.RESERVED:
             await desk.hold_off("the shares are bound by another order")
             return None
@@ -265,13 +267,23 @@ class OrderExecution:
         if self.has_unconfirmed:
             await self._await_confirmation()
             return None
+        if reason is NoOrderReason.NOTHING_HELD and desk.host.may_get_back():
+            await desk.wait_for_word("nothing is held, by sales that the venue has not confirmed yet")
+            await self._read_book()
+            return None
         return self._end_of(built)
 
-    def _is_not_waited_for(self, reason: NoOrderReason) -> bool:
-        host = self._desk.host
-        if reason is NoOrderReason.RESERVED:
-            return not host.waits_for_shares()
-        return reason is NoOrderReason.BELOW_FLOOR and not host.waits_for_price()
+    def _given_up(self, reason: NoOrderReason) -> ExecutionEnd | None:
+        """How it ends when the host does not wait for what is missing, or not for so long."""
+        desk, host = self._desk, self._desk.host
+        if reason is NoOrderReason.BELOW_FLOOR:
+            return None if host.waits_for_price() else ExecutionEnd.BELOW_LEVEL
+        if reason is not NoOrderReason.RESERVED:
+            return None
+        if not host.waits_for_shares():
+            return ExecutionEnd.BELOW_LEVEL
+        waited_long = desk.fruitless + 1 >= desk.tuning.attempts_before_alarm
+        return ExecutionEnd.SHARES_BOUND if waited_long and not host.waits_for_price() else None
 
     def _end_of(self, built: NoOrder) -> ExecutionEnd:
         if built.reason is NoOrderReason.DUST:

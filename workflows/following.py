@@ -36,6 +36,7 @@ class _LookUps:
             self._due_ms = now + backoff_ms(self._count, self._desk.tuning.fallback_ms, cap_ms)
             if settles_ms > now:
                 self._due_ms = min(self._due_ms, settles_ms)
+        self._due_ms = min(self._due_ms, now + cap_ms)  # an order that no longer rests has a shorter cap
         return max(self._due_ms - now, 1)
 
     def is_due(self, *, signalled: bool) -> bool:

@@ -206,6 +206,10 @@ class Order:
         """As for its price."""
         return self._start.adopts
 
+    def may_get_back(self) -> bool:
+        """An order sells once."""
+        return False
+
     def told(self, state: OrderState, detail: str) -> None:
         """Tell the story in the Temporal UI."""
         start = self._start

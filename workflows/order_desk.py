@@ -63,6 +63,10 @@ class ExecutionHost(Protocol):
         """Whether shares that other orders bind are waited for, or end the execution."""
         ...
 
+    def may_get_back(self) -> bool:
+        """Whether sales by others are not confirmed yet, of something that this order would sell."""
+        ...
+
     def told(self, state: OrderState, detail: str) -> None:
         """Take the order's story, for the workflow's details."""
         ...
@@ -178,6 +182,13 @@ class OrderDesk:
         self._say_waiting(why)
         await self.project()
         await self.pause(backoff_ms(self.fruitless, self.tuning.retry_ms, self.tuning.retry_cap_ms))
+        self._forget()
+
+    async def wait_for_word(self, why: str) -> None:
+        """Only the venue's word is awaited, by which no try fails: news of the holding bring it."""
+        self.set(OrderState.WAITING, why)
+        await self.project()
+        await self.pause(self.tuning.fallback_cap_ms, on_update=True)
         self._forget()
 
     async def wait_for_person(self, why: str) -> None:

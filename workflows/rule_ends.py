@@ -22,6 +22,8 @@ def due_crossing(state: RuleState, now: datetime) -> Crossing | None:
 
     After an outage a time exit and the expiry may both be due: one that lies behind the expiry never was.
     """
+    if state.is_idle:
+        return None  # it would be due again and again, until something is bought
     until = min(now, state.resolved.expires_at or now)
     for index, condition in enumerate(state.resolved.conditions):
         if isinstance(condition, FiringTime) and condition.fires_at <= until:

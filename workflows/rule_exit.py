@@ -87,6 +87,10 @@ class RuleExit:
         knows_why = self._state.fired is not None
         return knows_why if self._state.start.revision >= 5 else self.waits_for_price()
 
+    def may_get_back(self) -> bool:
+        """What others sold is protected until the venue confirms that."""
+        return self._state.start.revision >= 5 and self._state.may_come_back
+
     def told(self, state: OrderState, detail: str) -> None:
         """Keep the exit's story beside the rule's own."""
         self._state.phase = _PHASES.get(state, RulePhase.EXITING)

@@ -120,6 +120,8 @@ class RuleLife:
             state.note("rule.canceled", "The position was closed meanwhile", now)
         else:
             state.rise()
+            if self._start.revision >= 5:
+                self._follow_token()
             state.note_levels("rule.armed", now)
             state.phase = RulePhase.ARMED
         await self._project_start()
@@ -128,11 +130,14 @@ class RuleLife:
 
     async def _take_up(self, carry: ExecutionCarry | None, former: tuple[ExecutionCarry, ...]) -> None:
         """Go on with what the run before this one left open."""
+        known = self.state.holding.version
         await self._former.take_up([self._host(one) for one in former])
         if carry is not None:
             await self._run_exit(None, None, 0, carry)
-        else:
-            self._tell()
+            return
+        if self.state.holding.version != known and self._start.revision >= 5:
+            self.inbox.append(PositionNews())  # the signal of it tells nothing new any more
+        self._tell()
 
     async def _step(self) -> None:
         """Wait for the next item or moment, and decide it."""
@@ -302,12 +307,20 @@ class RuleLife:
     async def _after_exit(self, host: RuleExit, end: ExecutionEnd) -> None:
         state, now = self.state, workflow.now()
         flat_again = end is ExecutionEnd.NOTHING_HELD and state.definition.follow_token
-        if end is ExecutionEnd.BELOW_LEVEL or flat_again or await self._taken_back(end):
+        unsold = end in (ExecutionEnd.BELOW_LEVEL, ExecutionEnd.SHARES_BOUND)
+        if unsold or flat_again or await self._taken_back(end):
             await self._watch_again(host, end)
             return
-        if end is ExecutionEnd.NOTHING_HELD and await self._sold_unknowingly():
+        if self._may_have_forgotten(end) and await self._sold_unknowingly():
             end = ExecutionEnd.COMPLETE
         conclude(state, end, host.execution.detail, now)
+
+    def _may_have_forgotten(self, end: ExecutionEnd) -> bool:
+        """Whether other exits may have sold: nothing was left, or this one was found by its claims."""
+        if end is ExecutionEnd.NOTHING_HELD:
+            return True
+        found = self.state.fired is None and self._start.revision >= 5
+        return found and end in (ExecutionEnd.COMPLETE, ExecutionEnd.DUST)
 
     async def _sold_unknowingly(self) -> bool:
         """Count what exits sold behind the point to which this rule was reset, or Temporal rolled back."""

@@ -233,9 +233,30 @@ class RuleState:
         """The entry price that levels are computed from: the user's, else the ledger's at the start."""
         return _entry_of(self.start, self.definition)
 
+    @property
+    def held_shares(self) -> Decimal:
+        """What is held of the position that this rule protects: nothing of one that was opened after it.
+
+        A rule that follows its token protects that one once it has taken its levels anew.
+        """
+        is_next = self.holding.episode > self.episode > 0
+        return ZERO if is_next and self.start.revision >= 5 else self.holding.shares
+
+    @property
+    def may_come_back(self) -> bool:
+        """Whether the venue may still take back sales, and the rule would have something to sell then."""
+        is_flat, at_stake = self.holding.shares <= ZERO, self.holding.unconfirmed_shares
+        return is_flat and wanted_shares(self.resolved.action, at_stake, self.sold.shares) > ZERO
+
+    @property
+    def is_idle(self) -> bool:
+        """Whether the rule waits for the next position in the token that it follows."""
+        is_flat = self.holding.shares <= ZERO
+        return is_flat and self.definition.follow_token and self.start.revision >= 5
+
     def wanted_shares(self) -> Decimal:
         """Return what the exit still has to sell, by the action and the holding."""
-        return wanted_shares(self.resolved.action, self.holding.shares, self.sold.shares)
+        return wanted_shares(self.resolved.action, self.held_shares, self.sold.shares)
 
     def lowest_price(self) -> Decimal | None:
         """Return the level that a fired target never sells below; None for stops and time exits."""
@@ -259,7 +280,7 @@ class RuleState:
             mode=start.mode,
             wallet=wallet,
             instrument=self.instrument,
-            held_shares=self.holding.shares,
+            held_shares=self.held_shares,
             sold_shares=self.sold.shares,
             slippage_points=Decimal(start.tuning.slippage_points),
         )
@@ -276,8 +297,8 @@ class RuleState:
 
     def next_deadline(self) -> datetime | None:
         """Return the next moment at which time alone decides: a time exit or the expiry."""
-        moments = [m for m in (self.resolved.next_time(), self.resolved.expires_at) if m is not None]
-        return min(moments, default=None)
+        due = None if self.is_idle else self.resolved.next_time()
+        return min((moment for moment in (due, self.resolved.expires_at) if moment is not None), default=None)
 
     def answer(self, outcome: RuleOutcome, detail: str = "") -> RuleAnswer:
         """Return the answer of an update as things stand."""

@@ -36,7 +36,7 @@ class Crowd:
         self.clock = FakeClock()
         self.found = [beyond(rule, account) for rule in rules]
         self.takes_up_after = takes_up_after
-        self.deaf = set()
+        self.deaf, self.gone = set(), set()
         self.told = []
         self.looks = {}
         self.busy = self.busiest = 0
@@ -62,7 +62,7 @@ class Crowd:
         self.looks[rule_id] = 0
         self.busy += 1
         self.busiest = max(self.busy, self.busiest)
-        return True
+        return rule_id not in self.gone
 
     async def armed_generation(self, rule_id):
         if rule_id not in self.looks:
@@ -132,3 +132,9 @@ async def test_rule_that_cannot_be_told_stops_none_of_the_others():
         await crowd.sweep().tell()
     assert failed.group_contains(ConnectionError, match="INVALID_ARGUMENT")
     assert sorted(crowd.told) == ["rul_2", "rul_3"]
+
+
+async def test_rule_whose_workflow_is_gone_is_not_counted_as_told():
+    crowd = Crowd("rul_1", "rul_2")
+    crowd.gone = {"rul_1"}
+    assert await crowd.sweep().tell() == 1

@@ -1,10 +1,12 @@
 """Exits of which nothing is heard are made to look after themselves."""
 
+import asyncio
 from datetime import timedelta
 
 import pytest
 
-from activities.quiet_exits import AGAIN_AFTER, AT_ONCE, QUIET, QuietExits
+from activities import quiet_exits
+from activities.quiet_exits import AGAIN_AFTER, LOOKED_AFTER, QUIET, QuietExits
 from domain.ids import RuleId
 from domain.messages import FeedShard, RulePhase
 from storage.repositories.rules import OpenRule
@@ -20,8 +22,10 @@ class Floor:
         self.quiet = list(rules)
         self.windows = []
         self.looked_after = []
+        self.told = asyncio.Event()
         self.shown = []
         self.gone = set()
+        self.deaf = set()
         self.away = False
 
     def exits(self):
@@ -35,9 +39,10 @@ class Floor:
         ]
 
     async def look_after_exit(self, rule_id):
-        if self.away:
+        if self.away or rule_id in self.deaf:
             raise ConnectionError("Temporal is away")
         self.looked_after.append(rule_id)
+        self.told.set()
         return rule_id not in self.gone
 
     async def show_rule(self, rule_id):
@@ -72,10 +77,10 @@ async def test_window_leaves_out_what_goes_well_and_what_the_minute_s_pass_sees(
 
 
 async def test_one_look_tells_a_few_and_the_next_one_the_others():
-    floor = Floor(*(f"rul_{number}" for number in range(AT_ONCE + 3)))
+    floor = Floor(*(f"rul_{number}" for number in range(LOOKED_AFTER + 3)))
     exits = floor.exits()
     await exits.look()
-    assert floor.looked_after == floor.quiet[:AT_ONCE]
+    assert floor.looked_after == floor.quiet[:LOOKED_AFTER]
     await exits.look()
     assert floor.looked_after == floor.quiet
 
@@ -91,8 +96,36 @@ async def test_exit_that_could_not_be_told_is_told_by_the_next_look():
     floor = Floor("rul_1")
     exits = floor.exits()
     floor.away = True
-    with pytest.raises(ConnectionError):
+    with pytest.raises(ExceptionGroup) as failed:
         await exits.look()
+    assert failed.group_contains(ConnectionError, match="away")
     floor.away = False
     await exits.look()
+    assert floor.looked_after == ["rul_1"]
+
+
+async def test_exit_that_cannot_be_told_stops_none_behind_it():
+    floor = Floor("rul_1", "rul_2")
+    floor.deaf = {"rul_1"}
+    with pytest.raises(ExceptionGroup):
+        await floor.exits().look()
+    assert floor.looked_after == ["rul_2"]
+
+
+async def test_looking_goes_on_after_a_look_that_could_not_tell_all(monkeypatch):
+    monkeypatch.setattr(quiet_exits, "LOOK_EVERY_S", 0.0)
+    floor = Floor("rul_1")
+    floor.away = True
+    looks = 0
+
+    def in_charge():
+        nonlocal looks
+        looks += 1
+        floor.away = looks < 2
+        return True
+
+    looking = asyncio.create_task(floor.exits().run(in_charge))
+    async with asyncio.timeout(10):
+        await floor.told.wait()
+    looking.cancel()
     assert floor.looked_after == ["rul_1"]

@@ -59,6 +59,7 @@ class Registered:
     filled: Decimal = ZERO
     confirmed: bool = True
     reversed: Decimal = ZERO
+    unbooked: Decimal = ZERO  # matched, and not in the ledger yet
     settled_by_answer: bool = False
 
 
@@ -74,6 +75,8 @@ class FakeExchange:
         self.bids = [("0.39", "1000")]
         self.shares = Decimal(shares)
         self.version = 1
+        self.episode = 1
+        self.sold_by_others = ZERO  # and not confirmed yet
         self.replies: deque[Reply] = deque()
         self.absent = True  # what `confirm_absent` finds
         self.refuses_cancel = 0
@@ -143,14 +146,14 @@ class FakeExchange:
             shares=self.shares,
             average_entry=Decimal("0.5"),
             opened_at=START if self.shares > 0 else None,
-            episode=1,
+            episode=self.episode,
             unconfirmed_shares=self.unconfirmed,
             version=self.version,
         )
 
     @property
     def unconfirmed(self) -> Decimal:
-        return sum((o.filled for o in self.orders.values() if not o.confirmed), ZERO)
+        return sum((o.filled for o in self.orders.values() if not o.confirmed), self.sold_by_others)
 
     # -- what tests make happen ---------------------------------------------------------------------
 
@@ -169,7 +172,11 @@ class FakeExchange:
         self.hold(self.shares + (shares if order.attempt.side is Side.BUY else -shares))
 
     async def confirm(self, number: int = -1) -> None:
-        await self._later(number, lambda order: setattr(order, "confirmed", True))
+        def confirm(order: Registered) -> None:
+            order.confirmed = True
+            self.hold(self.shares)  # every entry of the ledger is a new version of the position
+
+        await self._later(number, confirm)
 
     async def take_back(self, number: int = -1) -> None:
         """The venue reverses all fills of an order."""
@@ -253,7 +260,7 @@ class FakeExchange:
         price = order.attempt.limit_price if order else ZERO
         return OrderFacts(
             venue_status=order.status if order else None,
-            venue_matched_shares=filled + order.reversed if order else ZERO,
+            venue_matched_shares=filled + order.reversed + order.unbooked if order else ZERO,
             booked_shares=filled,
             reversed_shares=order.reversed if order else ZERO,
             unconfirmed_shares=filled if order and not order.confirmed else ZERO,

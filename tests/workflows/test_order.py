@@ -176,11 +176,13 @@ async def test_an_adopted_exit_sells_no_more_than_is_held(floor: Floor, exchange
 
 async def test_signals_do_not_put_off_the_next_look_up(floor: Floor, exchange: FakeExchange):
     exchange.script(accepts())
-    handle = await floor.start_order(tuning=quick(fallback_ms=500, fallback_cap_ms=60_000))
+    handle = await floor.start_order(
+        tuning=quick(fallback_ms=500, fallback_cap_ms=60_000, absent_settles_ms=60_000)
+    )
     await exchange.until(lambda: exchange.posts)
-    for signals in range(1, 100):
-        if exchange.calls["look_up"]:
-            break
+    signals = 0
+    while not exchange.calls["look_up"]:
+        signals += 1
         await handle.signal(messages.SIGNAL_ORDER_UPDATE)
         await exchange.until(
             lambda n=signals: exchange.calls["follow_order"] + exchange.calls["look_up"] >= n
@@ -188,6 +190,23 @@ async def test_signals_do_not_put_off_the_next_look_up(floor: Floor, exchange: F
     assert exchange.calls["look_up"] == 1
     await exchange.fill("10")
     await handle.result()
+
+
+async def test_order_that_rests_no_longer_is_looked_up_soon(floor: Floor, exchange: FakeExchange):
+    exchange.script(accepts())
+    handle = await floor.start_order(
+        time_in_force=TimeInForce.GTC,
+        tuning=quick(fallback_ms=50_000, fallback_cap_ms=100, resting_cap_ms=60_000),
+    )
+    await exchange.until(lambda: exchange.order.state is OrderState.RESTING)
+    seen = exchange.calls["look_up"]
+    exchange.orders[exchange.attempts[0].order_id, 1].unbooked = D(6)
+    await exchange.fill("4")
+    await exchange.until(lambda: exchange.calls["look_up"] > seen + 1)
+    exchange.orders[exchange.attempts[0].order_id, 1].unbooked = D(0)
+    await exchange.fill("6")
+
+    assert (await handle.result()).filled_shares == D(10)
 
 
 async def test_a_resting_order_goes_on_in_a_new_run(floor: Floor, exchange: FakeExchange):

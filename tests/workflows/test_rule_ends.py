@@ -170,6 +170,16 @@ async def test_a_time_exit_behind_the_expiry_never_fires(floor: Floor, exchange:
     assert exchange.attempts == []
 
 
+async def test_no_time_is_due_while_a_followed_token_is_not_held(floor: Floor, exchange: FakeExchange):
+    exchange.hold("0")
+    rule = await floor.start_rule(
+        {"type": "at", "time": in_ms(-1_000)}, follow_token=True, expires_at=in_ms(300)
+    )
+
+    assert (await rule.result()).status is RuleStatus.EXPIRED
+    assert "rule.triggered" not in exchange.kinds
+
+
 async def test_a_position_closed_elsewhere_ends_the_rule(floor: Floor, exchange: FakeExchange):
     rule = await floor.arm()
     await rule.holds("0")
@@ -211,6 +221,21 @@ async def test_an_exit_that_finds_all_sold_by_a_forgotten_one_ends_as_sold(
     answer = await rule.result()
 
     assert (answer.status, answer.detail) == (RuleStatus.TRIGGERED, "sold 10 shares for 3.9 USD")
+
+
+async def test_an_exit_that_was_found_counts_what_a_forgotten_one_sold_too(
+    floor: Floor, exchange: FakeExchange
+):
+    rule = await floor.arm()
+    forget_a_sale(exchange, rule.handle.id)
+    found = make_attempt(order_id=exit_order_id(exchange.rule.rule_id, 1), limit_price=D("0.39"))
+    exchange.orders[found.order_id, 1] = Registered(
+        attempt=found, host=rule.handle.id, status=VenueOrderStatus.MATCHED, filled=D(4)
+    )
+    await rule.holds("0")
+    answer = await rule.result()
+
+    assert (answer.status, answer.sold_shares) == (RuleStatus.TRIGGERED, D(14))
 
 
 async def test_a_position_closed_elsewhere_during_the_exit_ends_the_rule(

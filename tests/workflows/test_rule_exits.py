@@ -231,6 +231,93 @@ async def test_a_target_that_waited_for_its_shares_watches_again_when_the_price_
     assert exchange.sold == D(10)
 
 
+async def test_a_target_whose_shares_stay_claimed_watches_again_as_it_did(
+    floor: Floor, exchange: FakeExchange
+):
+    exchange.script(*[reduced("0")] * 3)
+    exchange.bids = [("0.60", "1000")]
+    rule = await floor.arm(TARGET, STOP, tuning=quick(attempts_before_alarm=3))
+    await rule.cross("0.60")
+    await exchange.event("rule.rearmed")
+
+    assert (exchange.watch.armed, exchange.watch.resolved.targets_need_bid) == (True, False)
+    assert exchange.alarms == []
+    await rule.cross("0.39", index=1, generation=2)
+    await rule.result()
+    assert exchange.sold == D(10)
+
+
+async def test_an_exit_that_waits_leaves_the_next_position_alone(floor: Floor, exchange: FakeExchange):
+    exchange.script(reduced("0"))
+    rule = await floor.arm()
+    await rule.cross("0.39")
+    await exchange.until(lambda: exchange.rule.phase is RulePhase.WAITING)
+    exchange.episode = 2
+    await rule.holds("50")
+    answer = await rule.result()
+
+    assert (answer.status, answer.detail, exchange.sold) == (RuleStatus.CANCELED, "position_closed", 0)
+
+
+async def test_what_is_bought_before_a_sale_is_confirmed_is_not_sold_by_its_exit(
+    floor: Floor, exchange: FakeExchange
+):
+    exchange.script(fills(confirmed=False))
+    rule = await floor.arm()
+    await rule.cross("0.39")
+    await exchange.until(lambda: exchange.rule.sold_shares == D(10))
+    exchange.episode = 2
+    await rule.holds("50")
+    await exchange.confirm()
+    answer = await rule.result()
+
+    assert (answer.status, answer.sold_shares, exchange.rule.dust_shares) == (RuleStatus.TRIGGERED, D(10), 0)
+    assert exchange.sold == D(10)
+
+
+async def test_an_exit_sells_what_the_venue_takes_back_from_another_one(floor: Floor, exchange: FakeExchange):
+    exchange.script(reduced("0"))
+    rule = await floor.arm()
+    await rule.cross("0.39")
+    await exchange.until(lambda: exchange.rule.phase is RulePhase.WAITING)
+    exchange.sold_by_others = D(10)
+    await rule.holds("0")
+    await exchange.until(lambda: "not confirmed" in exchange.rule.detail)
+    exchange.sold_by_others = D(0)
+    await rule.holds("10")
+    answer = await rule.result()
+
+    assert (answer.status, exchange.sold, exchange.alarms) == (RuleStatus.TRIGGERED, D(10), [])
+
+
+async def test_an_exit_whose_shares_another_one_sold_ends_once_that_is_confirmed(
+    floor: Floor, exchange: FakeExchange
+):
+    exchange.sold_by_others = D(10)
+    exchange.script(reduced("0"))
+    rule = await floor.arm()
+    await rule.cross("0.39")
+    await rule.holds("0")
+    await exchange.until(lambda: "not confirmed" in exchange.rule.detail)
+    exchange.sold_by_others = D(0)
+    exchange.hold("0")  # nobody tells: the exit looks
+    answer = await rule.result()
+
+    assert (answer.status, answer.detail) == (RuleStatus.CANCELED, "position_closed")
+
+
+async def test_cancel_ends_an_exit_that_waits_for_the_venue_s_word(floor: Floor, exchange: FakeExchange):
+    exchange.sold_by_others = D(10)
+    exchange.script(reduced("0"))
+    rule = await floor.arm(tuning=quick(fallback_cap_ms=60_000))
+    await rule.cross("0.39")
+    await rule.holds("0")
+    await exchange.until(lambda: "not confirmed" in exchange.rule.detail)
+    await rule.cancel()
+
+    assert (await rule.result()).status is RuleStatus.CANCELED
+
+
 async def test_a_reduced_claim_is_built_again_for_what_is_free(floor: Floor, exchange: FakeExchange):
     exchange.script(reduced("4"))
     rule = await floor.arm()

@@ -5,9 +5,9 @@ from datetime import timedelta
 from decimal import Decimal
 
 from domain import messages
-from domain.messages import PositionChanged, RuleStatus
+from domain.messages import PositionChanged, RulePhase, RuleStatus
 from tests.domain.builders import START
-from tests.fakes.exchange import FakeExchange
+from tests.fakes.exchange import FakeExchange, reduced
 from tests.workflows.floor import Floor, RunningRule, quick
 
 D = Decimal
@@ -89,6 +89,21 @@ async def test_the_new_levels_outlive_a_new_run(floor: Floor, exchange: FakeExch
 
     assert exchange.rule.resolved.conditions[0].level == D("0.72")
     assert (await rule.handle.describe()).run_id != rule.handle.first_execution_run_id
+
+
+async def test_an_exit_that_waits_lets_its_rule_follow_to_the_next_position(
+    floor: Floor, exchange: FakeExchange
+):
+    exchange.script(reduced("0"))
+    rule = await floor.arm(PERCENT_STOP, follow_token=True)
+    await rule.cross("0.44", level=D("0.45"))
+    await exchange.until(lambda: exchange.rule.phase is RulePhase.WAITING)
+    exchange.episode = 2
+    await rule.holds("20")
+    await exchange.event("rule.follows")
+
+    assert (exchange.rule.status, exchange.sold) == (RuleStatus.ACTIVE, 0)
+    assert (exchange.watch.armed, exchange.watch.shares) == (True, D(20))
 
 
 async def test_a_rule_that_follows_nothing_ends_with_its_position(floor: Floor, exchange: FakeExchange):
