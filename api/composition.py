@@ -5,6 +5,7 @@ from contextlib import asynccontextmanager
 
 from activities.adoption import Adoption
 from activities.found_holdings import FoundHoldings
+from activities.held_exits import HeldExits
 from activities.ingest import Ingest
 from api.codec_access import CodecAccess, CodecSessions, origin_of
 from api.deps import Services, TradeManager
@@ -84,6 +85,7 @@ def _services(settings: Settings, parts: Parts, exposition: Exposition | None) -
         idempotency=Idempotency(database),
         instruments=SharedReads(parts.venues),
         found_holdings=FoundHoldings(ledger, ingest, parts.venues),
+        held_exits=HeldExits(rules, parts.signals),
         ledger=ledger,
         orders=Orders(database),
         positions=Positions(database),

@@ -13,6 +13,7 @@ from pydantic import SecretStr
 
 from activities.adoption import Adoption
 from activities.found_holdings import FoundHoldings
+from activities.held_exits import HeldExits
 from api.codec_access import CodecAccess
 from api.ports import MetricsSource, RegionProbe
 from api.problems import Problem, not_found
@@ -71,6 +72,7 @@ class Services:
     events: Events
     feeds: FeedStatuses
     found_holdings: FoundHoldings
+    held_exits: HeldExits
     idempotency: Idempotency
     instruments: SharedReads
     ledger: Ledger

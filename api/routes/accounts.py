@@ -2,7 +2,7 @@
 
 from typing import Annotated
 
-from fastapi import APIRouter, Depends, Response, status
+from fastapi import APIRouter, BackgroundTasks, Depends, Response, status
 
 from api.deps import CallerDep, PagingDep, ServicesDep, operator, visible_account
 from api.fingerprints import KeyHeader, key_of
@@ -24,6 +24,7 @@ from api.schemas.accounts import (
 )
 from api.schemas.common import Page
 from domain.accounts import Account
+from domain.claims import KillSwitch
 from storage.repositories.api_keys import Scope
 
 router = APIRouter(prefix="/api/v2", tags=["accounts"])
@@ -93,10 +94,16 @@ async def patch_account(
     "/accounts/{account_id}/kill-switch", responses=CHANGING, summary="Throw an account's kill switch"
 )
 async def set_account_kill_switch(
-    services: ServicesDep, caller: CallerDep, account: AdministeredAccount, body: KillSwitchBody
+    services: ServicesDep,
+    caller: CallerDep,
+    account: AdministeredAccount,
+    body: KillSwitchBody,
+    afterwards: BackgroundTasks,
 ) -> AccountAnswer:
     """Acts within a second: `entries` stops opening, `all` stops every send; cancels always pass."""
     changed = await services.accounts.set_kill_switch(account.account_id, body.level, actor=caller.key_id)
+    if body.level is not KillSwitch.ALL:
+        afterwards.add_task(services.held_exits.wake, account.account_id)
     return AccountAnswer.of(changed)
 
 
@@ -118,10 +125,12 @@ async def read_global_kill_switch(services: ServicesDep) -> KillSwitchAnswer:
     dependencies=[Depends(operator)],
 )
 async def set_global_kill_switch(
-    services: ServicesDep, caller: CallerDep, body: KillSwitchBody
+    services: ServicesDep, caller: CallerDep, body: KillSwitchBody, afterwards: BackgroundTasks
 ) -> KillSwitchAnswer:
     """The switch over all accounts; acts within a second."""
     await services.switches.set_kill_switch(body.level, actor=caller.key_id)
+    if body.level is not KillSwitch.ALL:
+        afterwards.add_task(services.held_exits.wake, None)
     return KillSwitchAnswer(level=body.level)
 
 

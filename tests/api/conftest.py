@@ -18,6 +18,7 @@ from pydantic import SecretStr
 
 from activities.adoption import Adoption
 from activities.found_holdings import FoundHoldings
+from activities.held_exits import HeldExits
 from activities.ingest import Ingest
 from api.app import create_app
 from api.codec_access import CodecAccess, CodecSessions
@@ -204,6 +205,7 @@ async def opened_world(
         idempotency=Idempotency(database),
         instruments=SharedReads(venues),
         found_holdings=FoundHoldings(ledger, Ingest(ledger, all_rules, venues, signals, projections), venues),
+        held_exits=HeldExits(all_rules, signals),
         ledger=ledger,
         orders=Orders(database),
         positions=Positions(database),

@@ -331,15 +331,19 @@ class FakeOpener:
 
 @dataclass
 class FakeSignals:
-    """Notes which streams were woken."""
+    """Notes which streams and hosts were woken."""
 
     woken: list[AccountId] = field(default_factory=list)
+    updated: list[str] = field(default_factory=list)
     away: bool = False
 
     async def crossed(self, rule_id: str, crossed: Crossed) -> bool:
         return True
 
     async def order_update(self, host_workflow_id: str) -> bool:
+        if self.away:
+            raise ConnectionError
+        self.updated.append(host_workflow_id)
         return True
 
     async def position_changed(self, rule_id: str, change: PositionChanged) -> bool:
@@ -422,10 +426,12 @@ class FakeRules:
         """Let a rule end."""
         await self._write(replace(self.rows[rule_id], status=status, phase=RulePhase.DONE, detail=detail))
 
-    async def fire(self, rule_id: RuleId, crossing: Crossing | None = None) -> None:
+    async def fire(
+        self, rule_id: RuleId, crossing: Crossing | None = None, phase: RulePhase = RulePhase.EXITING
+    ) -> None:
         """Let a rule's exit be under way."""
         row = self.rows[rule_id]
-        row = replace(row, status=RuleStatus.TRIGGERED, phase=RulePhase.EXITING, fired=crossing)
+        row = replace(row, status=RuleStatus.TRIGGERED, phase=phase, fired=crossing)
         await self._write(row)
 
     async def orphan(self, rule_id: RuleId) -> None:

@@ -5,10 +5,12 @@ from decimal import Decimal
 import pytest
 
 from domain.errors import VenueTransient
+from domain.ids import RuleId, rule_workflow_id
+from domain.messages import RulePhase
 from domain.ports import Balance, Region
 from storage.repositories.api_keys import Scope
 from tests.api.conftest import Caller, World
-from tests.api.fakes import SIGNER
+from tests.api.fakes import SIGNER, YES
 
 ACCOUNTS = "/api/v2/accounts"
 PRIVATE_KEY = "0x" + "a1" * 32
@@ -68,6 +70,45 @@ async def test_global_kill_switch_is_the_operators(world: World) -> None:
 
     assert refused.status_code == 403
     assert thrown.json() == shown.json() == {"level": "entries"}
+
+
+async def held(world: World, owner: Caller) -> str:
+    """An exit that the kill switch holds."""
+    stop = {"token_id": YES, "conditions": [{"type": "stop_loss", "percent": "10"}]}
+    rule_id = RuleId((await owner.post("/api/v2/rules", stop)).json()["id"])
+    await world.rules.fire(rule_id, phase=RulePhase.WAITING)
+    return rule_workflow_id(rule_id)
+
+
+async def test_exit_that_an_accounts_kill_switch_held_looks_again_once_it_is_lifted(world: World) -> None:
+    owner = await world.account()
+    host = await held(world, owner)
+    path = f"{ACCOUNTS}/{owner.account_id}/kill-switch"
+    stranger = await world.account()
+
+    await world.admin.put(path, {"level": "all"})
+    await world.admin.put(f"{ACCOUNTS}/{stranger.account_id}/kill-switch", {"level": "off"})
+    assert world.signals.updated == []
+    await world.admin.put(path, {"level": "entries"})
+    assert world.signals.updated == [host]
+
+
+async def test_exit_that_the_global_kill_switch_held_looks_again_once_it_is_lifted(world: World) -> None:
+    host = await held(world, await world.account())
+
+    await world.admin.put("/api/v2/kill-switch", {"level": "off"})
+
+    assert host in world.signals.updated
+
+
+async def test_kill_switch_is_lifted_while_temporal_is_away(world: World) -> None:
+    owner = await world.account()
+    await held(world, owner)
+    world.signals.away = True
+
+    lifted = await world.admin.put(f"{ACCOUNTS}/{owner.account_id}/kill-switch", {"level": "off"})
+
+    assert (lifted.status_code, lifted.json()["kill_switch"]) == (200, "off")
 
 
 async def test_key_is_shown_once_and_works_until_revoked(world: World) -> None:

@@ -9,6 +9,7 @@ from domain.ids import TokenId
 from domain.messages import OrderProjection, RulePhase, RuleStatus, Severity
 from domain.orders import Mode, OrderState, Side
 from domain.rules.definition import SellPartial
+from storage.repositories.accounts import Accounts
 from storage.repositories.events import EventFilter, Events
 from storage.repositories.orders import OrderFilter, Orders
 from storage.repositories.projections import STEP_CTES, document_of
@@ -78,6 +79,18 @@ async def test_quiet_exits_are_those_that_sell_and_were_written_in_the_window(st
     assert await found(now + minute, now + 2 * minute) == []
     halves = [await found(now - minute, now + minute, shard, 2) for shard in (0, 1)]
     assert sorted(halves, key=len) == [[], [quiet, blocked]]
+
+
+async def test_exits_that_wait_are_found_by_account(store: Store) -> None:
+    rules, waiting = Rules(store.database), rule_id()
+    phases = {waiting: RulePhase.WAITING, rule_id(): RulePhase.EXITING}
+    for rule, phase in phases.items():
+        await store.projections.apply(store.rule_projection(rule, status=RuleStatus.TRIGGERED, phase=phase))
+    stranger = (await Accounts(store.database).create("stranger")).account_id
+
+    assert [found.rule_id for found in await rules.waiting(store.account_id)] == [waiting]
+    assert waiting in [found.rule_id for found in await rules.waiting(None)]
+    assert await rules.waiting(stranger) == []
 
 
 async def test_rules_that_were_written_lately_are_not_quiet(store: Store) -> None:
