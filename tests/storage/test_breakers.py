@@ -16,7 +16,16 @@ from storage.database import Database
 from storage.repositories.breakers import Breakers, BreakerState
 from storage.repositories.claims import Claims
 from storage.repositories.events import Events
-from tests.storage.builders import NOW_MS, VENUE, Store, alone_in, digest_of, order_id, rule_id
+from tests.storage.builders import (
+    NOW_MS,
+    VENUE,
+    Store,
+    alone_in,
+    digest_of,
+    order_id,
+    pass_visible_edge,
+    rule_id,
+)
 
 LIMITS = BreakerLimits(unknowns=2, blocks=2, forgets_ms=60_000)
 PACE = ProbePace(exit_ms=2_000, entry_ms=30_000)
@@ -263,6 +272,7 @@ async def test_opening_and_closing_are_told_once_to_whom_the_venue_concerns(stor
     await opened(store)
     await send(store, AnswerKind.UNKNOWN)
     await send(store, AnswerKind.ACCEPTED)
+    await pass_visible_edge(store.database)
     for account in (store, watching):
         lines = [line.event for line in await Events(store.database).after(account.account_id, 0)]
         kinds = [(event.type, event.severity) for event in lines if event.type.startswith("breaker.")]
@@ -281,6 +291,7 @@ async def test_failures_of_many_workers_at_once_are_all_counted(store: Store) ->
     )
     (breaker,) = await states(store)
     assert breaker.failures == 10
+    await pass_visible_edge(store.database)
     lines = [line.event.type for line in await Events(store.database).after(store.account_id, 0)]
     assert lines.count("breaker.opened") == 1
 
