@@ -11,6 +11,7 @@ from storage.repositories.rules import OpenRule, Rules
 log = structlog.get_logger()
 
 AT_ONCE = 16
+"""Signals under way together: a lifted switch may have held a thousand exits."""
 
 
 class HeldExits:

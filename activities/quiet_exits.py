@@ -28,6 +28,7 @@ AGAIN_AFTER = timedelta(seconds=60)
 LOOKED_AFTER = 16
 """How many one look tells: in an outage of the venue all its exits are quiet."""
 AT_ONCE = 4
+"""Of these, how many signals are under way together."""
 
 
 class QuietExits:

@@ -160,6 +160,11 @@ class OrderExecution:
         for record in self._desk.log.unconfirmed():
             await self._desk.refresh(record, look_up=False)
 
+    async def read_fills(self) -> None:
+        """Look at what the ledger says of every attempt: an earlier run left them without it."""
+        for record in self._desk.log:
+            await self._desk.refresh(record, look_up=False)
+
     async def confirm_fills(self) -> bool:
         """Wait until every fill is final; True as soon as the venue took one back."""
         return await confirm(self._desk, may_continue=False)
@@ -191,8 +196,7 @@ class OrderExecution:
 
     async def _resume(self) -> None:
         """Look at what an earlier run left open, and stay with it until it is settled."""
-        for record in self._desk.log:
-            await self._desk.refresh(record, look_up=False)
+        await self.read_fills()
         for record in self._desk.log.unsettled():
             self._desk.journal.current = record.attempt
             await follow(self._desk, record)

@@ -18,9 +18,14 @@ class FormerExits:
         self._exits: list[RuleExit] = []
 
     async def take_up(self, exits: list[RuleExit]) -> None:
-        """Take those that an earlier run of the workflow left."""
+        """Take those that an earlier run of the workflow left, and read what they sold."""
         self._exits = exits
-        await self.refresh()
+        if self._state.start.revision < 6:
+            await self.refresh()
+            return
+        for former in exits:
+            await former.execution.read_fills()
+        self._drop_final()
 
     def add(self, ended: RuleExit) -> None:
         """Take the exit that has just ended."""

@@ -1,5 +1,6 @@
 """A trading floor for workflow tests: real server, real sandbox, a fake exchange."""
 
+import asyncio
 import uuid
 from dataclasses import dataclass, replace
 from decimal import Decimal
@@ -27,7 +28,7 @@ from domain.rules.definition import ConditionType, RuleDefinition
 from runtime.clock import SystemClock
 from runtime.temporal_signals import search_attributes
 from tests.domain.builders import ACCOUNT, START, TOKEN, WALLET
-from tests.fakes.exchange import FakeExchange
+from tests.fakes.exchange import LIMIT_S, FakeExchange
 from workflows.order import Order
 from workflows.rule import Rule
 
@@ -113,8 +114,14 @@ class RunningRule:
         request = CancelRule(account_id=ACCOUNT)
         return await self.handle.execute_update(messages.UPDATE_CANCEL, request, result_type=RuleAnswer)
 
+    async def run_id(self) -> str | None:
+        """Which run of the workflow is the newest."""
+        return (await self.handle.describe()).run_id
+
     async def result(self) -> RuleAnswer:
-        return await self.handle.result()
+        """Waits for the rule's end; one that goes round in circles fails its test."""
+        async with asyncio.timeout(LIMIT_S):
+            return await self.handle.result()
 
 
 class Floor:

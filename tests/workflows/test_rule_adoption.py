@@ -6,8 +6,8 @@ from decimal import Decimal
 from temporalio.common import WorkflowIDReusePolicy
 
 from domain import messages
-from domain.ids import exit_order_id
-from domain.messages import RuleCarry, RulePhase, RuleStatus
+from domain.ids import VenueOrderId, exit_order_id
+from domain.messages import ClaimedAttempt, ExecutionCarry, RuleCarry, RulePhase, RuleStatus
 from domain.orders import AnswerKind
 from tests.fakes.exchange import FakeExchange, accepts, answers, fills
 from tests.workflows.floor import STOP, TARGET, Floor, RunningRule, quick
@@ -146,3 +146,52 @@ async def test_a_rule_that_is_asked_for_its_rows_writes_them_again(floor: Floor,
     await exchange.until(lambda: exchange.rule.version > before)
 
     assert exchange.rule.phase is RulePhase.ARMED
+
+
+async def test_an_adopted_rule_follows_to_what_was_bought_meanwhile(floor: Floor, exchange: FakeExchange):
+    percent = {"type": "stop_loss", "percent": "10"}
+    rule = await floor.arm(percent, follow_token=True)
+    exchange.episode = 2
+    exchange.hold("20")
+    again = await adopted(floor, rule)
+    await again.create()
+
+    assert "rule.follows" in exchange.kinds
+    assert (exchange.watch.armed, exchange.watch.shares) == (True, D(20))
+
+
+async def test_an_adopted_rule_counts_what_an_unconfirmed_exit_before_it_sold(
+    floor: Floor, exchange: FakeExchange
+):
+    exchange.script(fills("4", confirmed=False))
+    exchange.bids = [("0.55", "1000")]
+    rule = await floor.arm(TARGET)
+    await rule.cross("0.60")
+    await exchange.event("rule.rearmed")
+    again = await adopted(floor, rule, former=(left_behind(exchange),))
+    await again.create()
+    exchange.bids = [("0.60", "1000")]
+    await exchange.confirm()
+    await again.cross("0.60", generation=exchange.watch.generation)
+    answer = await again.result()
+
+    assert (answer.status, exchange.rule.sold_shares) == (RuleStatus.TRIGGERED, D(10))
+
+
+def left_behind(exchange: FakeExchange) -> ExecutionCarry:
+    """The exit of the only attempt so far, as an adoption hands it on."""
+    attempt = exchange.attempts[0]
+    return ExecutionCarry(
+        order_id=attempt.order_id,
+        settled_attempt=1,
+        version=0,
+        fruitless=0,
+        filled_shares=D(0),
+        notional_usd=D(0),
+        fee_usd=D(0),
+        attempts=(
+            ClaimedAttempt(
+                attempt=attempt, venue_order_id=VenueOrderId("0x1"), settled=True, last_post_at_ms=0
+            ),
+        ),
+    )

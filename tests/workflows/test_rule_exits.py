@@ -20,7 +20,7 @@ from tests.fakes.exchange import (
     reduced,
     refused,
 )
-from tests.workflows.floor import STOP, TARGET, Floor, now_ms, quick
+from tests.workflows.floor import STOP, TARGET, Floor, RunningRule, now_ms, quick
 
 D = Decimal
 
@@ -189,11 +189,17 @@ async def test_only_a_final_answer_fails_the_rule(floor: Floor, exchange: FakeEx
     assert "rule.failed" in exchange.alarms
 
 
-async def test_a_claim_reduced_to_nothing_waits_for_the_other_exit(floor: Floor, exchange: FakeExchange):
+async def waits_for_shares(floor: Floor, exchange: FakeExchange) -> RunningRule:
+    """A crossed stop whose shares another exit has claimed."""
     exchange.script(reduced("0"))
     rule = await floor.arm()
     await rule.cross("0.39")
     await exchange.until(lambda: exchange.rule.phase is RulePhase.WAITING)
+    return rule
+
+
+async def test_a_claim_reduced_to_nothing_waits_for_the_other_exit(floor: Floor, exchange: FakeExchange):
+    rule = await waits_for_shares(floor, exchange)
     await rule.holds("0")
     answer = await rule.result()
 
@@ -248,10 +254,7 @@ async def test_a_target_whose_shares_stay_claimed_watches_again_as_it_did(
 
 
 async def test_an_exit_that_waits_leaves_the_next_position_alone(floor: Floor, exchange: FakeExchange):
-    exchange.script(reduced("0"))
-    rule = await floor.arm()
-    await rule.cross("0.39")
-    await exchange.until(lambda: exchange.rule.phase is RulePhase.WAITING)
+    rule = await waits_for_shares(floor, exchange)
     exchange.episode = 2
     await rule.holds("50")
     answer = await rule.result()
@@ -276,10 +279,7 @@ async def test_what_is_bought_before_a_sale_is_confirmed_is_not_sold_by_its_exit
 
 
 async def test_an_exit_sells_what_the_venue_takes_back_from_another_one(floor: Floor, exchange: FakeExchange):
-    exchange.script(reduced("0"))
-    rule = await floor.arm()
-    await rule.cross("0.39")
-    await exchange.until(lambda: exchange.rule.phase is RulePhase.WAITING)
+    rule = await waits_for_shares(floor, exchange)
     exchange.sold_by_others = D(10)
     await rule.holds("0")
     await exchange.until(lambda: "not confirmed" in exchange.rule.detail)

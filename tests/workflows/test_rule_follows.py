@@ -80,6 +80,7 @@ async def test_levels_that_cannot_be_resolved_stay_and_alarm(floor: Floor, excha
 
 async def test_the_new_levels_outlive_a_new_run(floor: Floor, exchange: FakeExchange):
     rule = await floor.arm(PERCENT_STOP, follow_token=True, tuning=quick(max_history_events=12))
+    first = await rule.run_id()
     await buys_anew(rule, "20", "0.8")
     await exchange.event("rule.follows")
     for shares in ("21", "22", "23"):
@@ -88,7 +89,7 @@ async def test_the_new_levels_outlive_a_new_run(floor: Floor, exchange: FakeExch
         await exchange.until(lambda shares=shares: exchange.watch.shares == D(shares))
 
     assert exchange.rule.resolved.conditions[0].level == D("0.72")
-    assert (await rule.handle.describe()).run_id != rule.handle.first_execution_run_id
+    assert await rule.run_id() != first
 
 
 async def test_an_exit_that_waits_lets_its_rule_follow_to_the_next_position(

@@ -8,6 +8,7 @@ from temporalio.api.enums.v1 import EventType
 from temporalio.api.workflowservice.v1 import ResetWorkflowExecutionRequest
 from temporalio.client import WorkflowExecutionStatus, WorkflowHandle
 
+from domain import messages
 from domain.ids import exit_order_id
 from domain.messages import RulePhase, RuleStatus
 from domain.orders import AnswerKind
@@ -214,19 +215,53 @@ async def test_news_of_an_order_makes_an_armed_rule_recall_it(floor: Floor, exch
 
 async def test_an_armed_rule_goes_on_in_a_new_run(floor: Floor, exchange: FakeExchange):
     rule = await floor.arm(tuning=quick(max_history_events=12))
+    first = await rule.run_id()
     await rule.patch({"type": "stop_loss", "price": "0.30"})
     for shares in ("11", "12", "13"):
         await rule.holds(shares)
         await exchange.until(lambda shares=shares: exchange.watch.shares == D(shares))
-    first = await rule.handle.describe(rpc_timeout=None)
+    later = await rule.run_id()
     await rule.cross("0.29", generation=2)
     answer = await rule.result()
 
     assert answer.status is RuleStatus.TRIGGERED
-    assert first.run_id != rule.handle.first_execution_run_id
+    assert later != first
     assert (exchange.rule.generation, exchange.attempts[0].shares) == (2, D(13))
     assert exchange.rule.fired.level == D("0.40")  # what the feed said
     assert exchange.rule.resolved.conditions[0].level == D("0.30")
+
+
+async def in_a_new_run(floor: Floor, exchange: FakeExchange) -> RunningRule:
+    """A target whose exit sold 4 of 10 shares, not confirmed yet, armed again; 3 are held in the new run."""
+    exchange.script(fills("4", confirmed=False))
+    exchange.bids = [("0.55", "1000")]
+    rule = await floor.arm(TARGET, tuning=quick(max_history_events=60))
+    await rule.cross("0.60")
+    await exchange.event("rule.rearmed")
+    exchange.hold("3")  # the others sold elsewhere; what tells the new run is the look at its exit's fills
+    first = await rule.run_id()
+    while await rule.run_id() == first:
+        version = exchange.rule.version
+        await rule.handle.signal(messages.SIGNAL_SHOW)
+        await exchange.until(lambda version=version: exchange.rule.version > version)
+    return rule
+
+
+async def test_a_new_run_watches_the_size_that_it_finds_held(floor: Floor, exchange: FakeExchange):
+    await in_a_new_run(floor, exchange)
+
+    await exchange.until(lambda: exchange.watch.shares == D(3))
+
+
+async def test_a_new_run_counts_what_an_unconfirmed_exit_before_it_sold(floor: Floor, exchange: FakeExchange):
+    rule = await in_a_new_run(floor, exchange)
+    exchange.bids = [("0.60", "1000")]
+    await exchange.confirm()
+    await rule.cross("0.60", generation=2)
+    answer = await rule.result()
+
+    assert answer.status is RuleStatus.TRIGGERED
+    assert exchange.rule.sold_shares == D(7)
 
 
 async def test_an_exit_goes_on_in_a_new_run(floor: Floor, exchange: FakeExchange):
