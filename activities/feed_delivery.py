@@ -9,7 +9,7 @@ from typing import NamedTuple
 import structlog
 
 from activities.fair_places import FairPlaces
-from activities.telemetry import UNMEASURED, Telemetry
+from activities.telemetry import UNMEASURED, DeliveryOutcome, Telemetry
 from domain.errors import VenueError
 from domain.ids import TokenId
 from domain.messages import Crossed, WatchRow
@@ -133,20 +133,24 @@ class Delivery:
     async def _reaches_its_rule(
         self, crossing: Crossing, account_id: str, message: Message, delivered: Delivered
     ) -> bool:
-        signalled = self._signal(crossing.rule_id, account_id, message)
-        try:
-            open_ = await self._telemetry.delivering(crossing, signalled)
-        except _Superseded:
-            log.info("crossing.superseded", rule_id=crossing.rule_id, generation=crossing.generation)
-            return False
-        delivered(crossing)
+        signalled = self._outcome(crossing.rule_id, account_id, message)
+        outcome = await self._telemetry.delivering(crossing, signalled)
+        if outcome is not DeliveryOutcome.SUPERSEDED:
+            delivered(crossing)
         log.info(
-            "crossing.delivered" if open_ else "crossing.rule_closed",
+            f"crossing.{outcome.value}",
             rule_id=crossing.rule_id,
             generation=crossing.generation,
             condition=crossing.condition.value,
         )
-        return open_
+        return outcome is DeliveryOutcome.DELIVERED
+
+    async def _outcome(self, rule_id: str, account_id: str, message: Message) -> DeliveryOutcome:
+        try:
+            is_open = await self._signal(rule_id, account_id, message)
+        except _Superseded:
+            return DeliveryOutcome.SUPERSEDED
+        return DeliveryOutcome.DELIVERED if is_open else DeliveryOutcome.RULE_CLOSED
 
     async def _deliver_copy(
         self, crossing: Crossing, account_id: str, message: Message, delivered: Delivered

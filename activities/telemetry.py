@@ -5,12 +5,21 @@ Calls are cheap, never fail and never wait: what is measured is passed through u
 
 from collections.abc import Awaitable, Callable, Mapping
 from contextlib import AbstractContextManager, nullcontext
+from enum import StrEnum
 from typing import Protocol, runtime_checkable
 
 from domain.claims import ClaimAnswer
 from domain.messages import FeedShard, OrderProjection, RuleProjection
 from domain.orders import Answer, Attempt
 from domain.rules.crossing import Crossing
+
+
+class DeliveryOutcome(StrEnum):
+    """What came of the delivery of a crossing."""
+
+    DELIVERED = "delivered"
+    RULE_CLOSED = "rule_closed"
+    SUPERSEDED = "superseded"  # while it waited for its turn the rule had begun to watch for something else
 
 
 @runtime_checkable
@@ -79,8 +88,8 @@ class FeedVitals(Protocol):
 class Telemetry(Protocol):
     """Who counts what activities do."""
 
-    async def delivering(self, crossing: Crossing, delivery: Awaitable[bool]) -> bool:
-        """Await the delivery of a crossing (False: the rule is closed) and return what came of it."""
+    async def delivering(self, crossing: Crossing, delivery: Awaitable[DeliveryOutcome]) -> DeliveryOutcome:
+        """Await the delivery of a crossing and return what came of it."""
         ...
 
     async def claiming(self, attempt: Attempt, claim: Awaitable[ClaimAnswer]) -> ClaimAnswer:
@@ -103,7 +112,7 @@ class Telemetry(Protocol):
 class Unmeasured:
     """Nobody counts."""
 
-    async def delivering(self, crossing: Crossing, delivery: Awaitable[bool]) -> bool:
+    async def delivering(self, crossing: Crossing, delivery: Awaitable[DeliveryOutcome]) -> DeliveryOutcome:
         """Await the delivery."""
         return await delivery
 

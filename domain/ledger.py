@@ -11,16 +11,19 @@ How the fold counts:
   counted as these shares go; fees of closing trades are counted at once.
 - An episode runs from zero to exactly zero. Closing takes out the whole rest of cost and fees, so at zero the
   realized P&L is proceeds − costs − fees to the last digit, whatever was rounded on the way.
+- A fold may begin at a `Checkpoint` instead of at the first entry, as long as nothing new comes about fills
+  before it: a history of any length is counted by its newest part.
 - A sale beyond the holding (an earlier buy that is not known yet) is a fact: shares are negative, `cost_usd`
   holds the proceeds of the uncovered shares as a negative number, there is no average entry, and the episode
   stays open. The missing buy slots in by its time and mends all of it; a later buy or adjustment covers it
   like any closing trade.
 """
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from decimal import ROUND_HALF_EVEN, Context, Decimal
+from itertools import accumulate
 from typing import TypeAlias
 
 from domain.fills import EntryKind, FillState, LedgerEntry
@@ -52,35 +55,71 @@ class OrderSums:
     fee_usd: Usd
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Checkpoint:
+    """What all entries up to a moment amount to. Shares and USD, not rounded to what the outside sees.
+
+    `cost_usd` and `shares` carry the holding's sign, `entry_fees_usd` is the part of the fees of opening
+    trades that is not counted yet. Both fill and end of every fill in it were traded by `through`.
+    """
+
+    through: datetime
+    shares: Shares
+    cost_usd: Usd
+    entry_fees_usd: Usd
+    realized_pnl_usd: Usd
+    fees_usd: Usd
+    unconfirmed_shares: Shares
+    episode: int
+    opened_at: datetime | None
+    closed_at: datetime | None
+
+
 @dataclass(frozen=True, slots=True)
 class _Trade:
-    """All that the ledger tells of one fill: its figures once, and how it stands."""
+    """All that the ledger tells of one fill: its figures, how it stands, when its entries were traded."""
 
     entry: LedgerEntry
     state: FillState
+    first_at: datetime
+    last_at: datetime
 
 
-def fold(key: PositionKey, market_id: MarketId, entries: Iterable[LedgerEntry]) -> Position:
+def fold(
+    key: PositionKey, market_id: MarketId, entries: Iterable[LedgerEntry], since: Checkpoint | None = None
+) -> Position:
     """Return the position that ledger entries of one token amount to.
 
     Args:
         key: whose position; the entries are taken to be of this key.
         market_id: the token's market, for a position without entries.
-        entries: in any order, each as often as it likes.
+        entries: in any order, each as often as it likes; with `since` all that were traded later than that.
+        since: where to begin; without it with nothing held.
 
     Returns:
         The present episode (the latest one when flat). `unconfirmed_shares` sums over all episodes, since any
         unconfirmed fill can still change the position. Without a fill that counts: flat, episode 0.
     """
-    running = _Running()
-    unconfirmed = _ZERO
-    for trade in _trades(entries):
-        if trade.state is FillState.REVERSED:
-            continue
-        if trade.state is FillState.PROVISIONAL:
-            unconfirmed = EXACT.add(unconfirmed, trade.entry.shares)
-        running.book(trade.entry)
-    return running.position(key, market_id, unconfirmed)
+    return _walk(_trades(entries), since).position(key, market_id)
+
+
+def checkpoint(
+    entries: Iterable[LedgerEntry], since: Checkpoint | None = None, *, keep: int
+) -> Checkpoint | None:
+    """Return where later folds of a position may begin; None while there is no such point.
+
+    Args:
+        entries: as for `fold`.
+        since: as for `fold`.
+        keep: so many of the newest fills stay behind it, at least one: reports of them may still come.
+    """
+    trades = _trades(entries)
+    latest = list(accumulate((trade.last_at for trade in trades), max))
+    earliest = list(accumulate((trade.first_at for trade in reversed(trades)), min))[::-1]
+    for count in range(len(trades) - keep, 0, -1):
+        if latest[count - 1] < earliest[count]:
+            return _walk(trades[:count], since).checkpoint(latest[count - 1])
+    return None
 
 
 def order_sums(entries: Iterable[LedgerEntry], venue_order_id: VenueOrderId) -> OrderSums:
@@ -108,17 +147,28 @@ def order_sums(entries: Iterable[LedgerEntry], venue_order_id: VenueOrderId) -> 
 class _Running:
     """The episode at a point of the walk through the ledger. `shares` and `cost` carry the holding's sign."""
 
-    __slots__ = ("closed_at", "cost", "entry_fees", "episode", "fees", "opened_at", "realized", "shares")
+    __slots__ = (
+        "closed_at",
+        "cost",
+        "entry_fees",
+        "episode",
+        "fees",
+        "opened_at",
+        "realized",
+        "shares",
+        "unconfirmed",
+    )
 
-    def __init__(self) -> None:
-        self.shares = _ZERO
-        self.cost = _ZERO
-        self.entry_fees = _ZERO
-        self.realized = _ZERO
-        self.fees = _ZERO
-        self.episode = 0
-        self.opened_at: datetime | None = None
-        self.closed_at: datetime | None = None
+    def __init__(self, since: Checkpoint | None) -> None:
+        self.shares = since.shares if since else _ZERO
+        self.cost = since.cost_usd if since else _ZERO
+        self.entry_fees = since.entry_fees_usd if since else _ZERO
+        self.realized = since.realized_pnl_usd if since else _ZERO
+        self.fees = since.fees_usd if since else _ZERO
+        self.unconfirmed = since.unconfirmed_shares if since else _ZERO
+        self.episode = since.episode if since else 0
+        self.opened_at = since.opened_at if since else None
+        self.closed_at = since.closed_at if since else None
 
     def book(self, entry: LedgerEntry) -> None:
         """Count one trade, adjustment or settlement."""
@@ -157,7 +207,22 @@ class _Running:
         self.cost = EXACT.subtract(self.cost, cost)
         self.entry_fees = EXACT.subtract(self.entry_fees, entry_fees)
 
-    def position(self, key: PositionKey, market_id: MarketId, unconfirmed: Shares) -> Position:
+    def checkpoint(self, through: datetime) -> Checkpoint:
+        """Return all that a later walk needs to go on from here."""
+        return Checkpoint(
+            through=through,
+            shares=self.shares,
+            cost_usd=self.cost,
+            entry_fees_usd=self.entry_fees,
+            realized_pnl_usd=self.realized,
+            fees_usd=self.fees,
+            unconfirmed_shares=self.unconfirmed,
+            episode=self.episode,
+            opened_at=self.opened_at,
+            closed_at=self.closed_at,
+        )
+
+    def position(self, key: PositionKey, market_id: MarketId) -> Position:
         """Return what stands now."""
         average = _ROUNDING.divide(self.cost, self.shares) if self.shares > _ZERO else None
         return Position(
@@ -168,11 +233,22 @@ class _Running:
             cost_usd=_shown(self.cost),
             realized_pnl_usd=_shown(self.realized),
             fees_usd=_tidy(self.fees),
-            unconfirmed_shares=_tidy(unconfirmed),
+            unconfirmed_shares=_tidy(self.unconfirmed),
             episode=self.episode,
             opened_at=self.opened_at,
             closed_at=self.closed_at,
         )
+
+
+def _walk(trades: Sequence[_Trade], since: Checkpoint | None) -> _Running:
+    running = _Running(since)
+    for trade in trades:
+        if trade.state is FillState.REVERSED:
+            continue
+        if trade.state is FillState.PROVISIONAL:
+            running.unconfirmed = EXACT.add(running.unconfirmed, trade.entry.shares)
+        running.book(trade.entry)
+    return running
 
 
 def _trades(entries: Iterable[LedgerEntry]) -> list[_Trade]:
@@ -187,9 +263,11 @@ def _trades(entries: Iterable[LedgerEntry]) -> list[_Trade]:
 def _trade(kinds: dict[EntryKind, LedgerEntry]) -> _Trade:
     # The venue's later word has the better figures, should reports of the same fill ever differ.
     figures = kinds.get(EntryKind.CONFIRMATION) or next(iter(kinds.values()))
+    state = FillState.PROVISIONAL if kinds.keys() == {EntryKind.FILL} else FillState.CONFIRMED
     if EntryKind.REVERSAL in kinds:
-        return _Trade(figures, FillState.REVERSED)
-    return _Trade(figures, FillState.PROVISIONAL if kinds.keys() == {EntryKind.FILL} else FillState.CONFIRMED)
+        state = FillState.REVERSED
+    times = [entry.traded_at for entry in kinds.values()]
+    return _Trade(figures, state, min(times), max(times))
 
 
 def _sort_key(entry: LedgerEntry) -> _SortKey:

@@ -308,6 +308,8 @@ class RuleLife:
         state, now = self.state, workflow.now()
         flat_again = end is ExecutionEnd.NOTHING_HELD and state.definition.follow_token
         unsold = end in (ExecutionEnd.BELOW_LEVEL, ExecutionEnd.SHARES_BOUND)
+        if unsold and self._start.revision >= 6 and state.position_closed:
+            end, unsold = _end_of_sold_out(host), False
         if unsold or flat_again or await self._taken_back(end):
             await self._watch_again(host, end)
             return
@@ -420,3 +422,8 @@ class RuleLife:
             crossings=tuple(item for item in self.inbox if isinstance(item, Crossed)),
         )
         workflow.continue_as_new(replace(self.state.start, revision=RULE_REVISION, carry=carry))
+
+
+def _end_of_sold_out(host: RuleExit) -> ExecutionEnd:
+    """How an exit ends whose last shares somebody else sold while it found nobody to pay."""
+    return ExecutionEnd.COMPLETE if host.sold.shares else ExecutionEnd.NOTHING_HELD

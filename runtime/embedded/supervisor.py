@@ -77,6 +77,8 @@ class PartSpec:
         probe: Whether it is healthy.
         start_limit: Seconds within which it must be healthy.
         grace: Seconds between the request to stop and the kill.
+        restart_grace: The same for a restart after another part's return: what it waits for may be an answer
+            of the one that died.
         before_start: Awaited before each start (removes a stale readiness file, say).
         restart_after: Parts after whose return from death this one is restarted.
         give_up_after: Failed first starts after which waiting for it fails; it is still tried again.
@@ -88,6 +90,7 @@ class PartSpec:
     probe: Probe
     start_limit: float = 30.0
     grace: float = 10.0
+    restart_grace: float = 3.0
     before_start: Callable[[], None] | None = None
     restart_after: frozenset[str] = frozenset()
     give_up_after: int = 3
@@ -191,11 +194,11 @@ class _Keeper:
         if self.child is not None:
             await self.child.stop(self.spec.grace)
 
-    async def restart(self) -> None:
+    async def restart(self, grace: float) -> None:
         """Stops the child in order; `run` starts it again at once."""
         if self.child is not None:
             self.asked = True
-            await self.child.stop(self.spec.grace)
+            await self.child.stop(grace)
 
     async def wait_healthy(self, timeout: float, *, after: int = 0) -> None:
         """Waits until it is healthy in a generation later than `after`."""
@@ -301,7 +304,7 @@ class Supervisor:
         """Stops a part in order and waits until it is healthy again."""
         keeper = self._keepers[part]
         before = keeper.generation
-        await keeper.restart()
+        await keeper.restart(keeper.spec.grace)
         await self.wait_healthy(part, timeout, after=before)
 
     def _after_return(self, part: str) -> None:
@@ -309,7 +312,7 @@ class Supervisor:
         for keeper in self._keepers.values():
             if part in keeper.spec.restart_after and keeper.child is not None:
                 log.info("part.restarted", part=keeper.spec.name, after=part)
-                task = asyncio.create_task(keeper.restart())
+                task = asyncio.create_task(keeper.restart(keeper.spec.restart_grace))
                 self._restarts.add(task)
                 task.add_done_callback(self._restarts.discard)
 

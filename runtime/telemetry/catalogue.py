@@ -58,7 +58,7 @@ def _latency(name: str, text: str, *labels: str) -> MetricSpec:
 
 CROSSINGS = _counter(
     "holdfast_crossings_total",
-    "Crossings whose signal is durable, by condition and by whether the rule was still open.",
+    "Crossings by condition and by what came of their delivery.",
     "condition",
     "outcome",
 )

@@ -11,7 +11,7 @@ from prometheus_client.metrics_core import Metric
 from prometheus_client.platform_collector import PlatformCollector
 from prometheus_client.process_collector import ProcessCollector
 
-from activities.telemetry import FeedVitals
+from activities.telemetry import DeliveryOutcome, FeedVitals
 from domain.claims import ClaimAnswer, Claimed, Granted, Held, Reduced, Refused
 from domain.messages import FeedShard, OrderProjection, RuleProjection
 from domain.orders import Answer, Attempt
@@ -53,17 +53,18 @@ class Meters:
 
     # -- the port of activities -----------------------------------------------------------------
 
-    async def delivering(self, crossing: Crossing, delivery: Awaitable[bool]) -> bool:
-        """Count a crossing once its signal is durable, and those that wait for that."""
+    async def delivering(self, crossing: Crossing, delivery: Awaitable[DeliveryOutcome]) -> DeliveryOutcome:
+        """Count a crossing by what came of it, how long its signal took, and those that wait for theirs."""
         self._waiting.inc()
         try:
-            is_open = await delivery
+            outcome = await delivery
         finally:
             self._waiting.dec()
         condition = crossing.condition.value
-        self._crossings.labels(condition, "delivered" if is_open else "rule_closed").inc()
-        self._delivery.labels(condition).observe(self._since(crossing.observed_at_ms))
-        return is_open
+        self._crossings.labels(condition, outcome.value).inc()
+        if outcome is not DeliveryOutcome.SUPERSEDED:
+            self._delivery.labels(condition).observe(self._since(crossing.observed_at_ms))
+        return outcome
 
     async def claiming(self, attempt: Attempt, claim: Awaitable[ClaimAnswer]) -> ClaimAnswer:
         """Count a claim by its answer, and how long it took."""

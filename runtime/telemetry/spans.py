@@ -13,7 +13,7 @@ from opentelemetry.trace import SpanKind, Tracer
 from structlog.typing import EventDict, WrappedLogger
 from temporalio.contrib.opentelemetry import TracingInterceptor
 
-from activities.telemetry import FeedVitals, Telemetry
+from activities.telemetry import DeliveryOutcome, FeedVitals, Telemetry
 from domain.claims import ClaimAnswer
 from domain.messages import FeedShard, OrderProjection, RuleProjection
 from domain.orders import Answer, Attempt
@@ -34,11 +34,13 @@ class TracedActivities:
         self._inner = inner
         self._tracer = tracer
 
-    async def delivering(self, crossing: Crossing, delivery: Awaitable[bool]) -> bool:
+    async def delivering(self, crossing: Crossing, delivery: Awaitable[DeliveryOutcome]) -> DeliveryOutcome:
         """Begin a trace with the delivery of a crossing: the feed's own span lasts for ever."""
         about = {"holdfast.rule_id": crossing.rule_id, "holdfast.condition": crossing.condition.value}
-        with self._tracer.start_as_current_span("crossing", Context(), attributes=about):
-            return await self._inner.delivering(crossing, delivery)
+        with self._tracer.start_as_current_span("crossing", Context(), attributes=about) as span:
+            outcome = await self._inner.delivering(crossing, delivery)
+            span.set_attribute("holdfast.outcome", outcome.value)
+            return outcome
 
     async def claiming(self, attempt: Attempt, claim: Awaitable[ClaimAnswer]) -> ClaimAnswer:
         """Make a span of a claim."""

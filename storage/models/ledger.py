@@ -20,7 +20,7 @@ class LedgerRecord(Base):
             one_of("kind", "fill", "confirmation", "reversal", "adjustment", "settlement"), name="kind"
         ),
         UniqueConstraint("account_id", "venue", "mode", "fill_key", "kind"),
-        Index(None, "account_id", "venue", "mode", "token_id"),
+        Index("ledger_token_idx", "account_id", "venue", "mode", "token_id", "traded_at"),
         Index(
             "ledger_order_idx",
             "account_id",

@@ -1,6 +1,6 @@
 """The fills ledger: venue facts in, positions out, each booking in one transaction."""
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from decimal import Decimal
@@ -10,15 +10,23 @@ import orjson
 from pydantic import TypeAdapter
 
 from domain.fills import EntryKind, Fill, LedgerEntry, entries_of
-from domain.ids import AccountId, MarketId, OrderId, TokenId
-from domain.ledger import fold, order_sums
+from domain.ids import AccountId, MarketId, OrderId
+from domain.ledger import order_sums
 from domain.messages import Holding, OrderFacts, OrderRef
 from domain.money import EXACT, plain
 from domain.orders import Mode, Side, VenueOrder, VenueOrderStatus
-from domain.positions import Position, PositionKey
+from domain.positions import PositionKey
 from storage.database import Database
 from storage.records import read_all, read_one
 from storage.repositories.audit import INSERT_AUDIT
+from storage.repositories.ledger_entries import (
+    ENTRY,
+    ENTRY_COLUMNS,
+    book_entries,
+    fold_positions,
+    lock_position,
+    read_holding,
+)
 from storage.repositories.venue_orders import book_venue_orders
 
 
@@ -74,45 +82,13 @@ class _VenueWord:
     matched_shares: Decimal
 
 
-NOTHING_HELD = Holding(
-    shares=Decimal(0),
-    average_entry=None,
-    opened_at=None,
-    episode=0,
-    unconfirmed_shares=Decimal(0),
-    version=0,
-)
-
-_ENTRIES = TypeAdapter(tuple[LedgerEntry, ...])
-_ENTRY = TypeAdapter(LedgerEntry)
-_HOLDING = TypeAdapter(Holding)
 _REF = TypeAdapter(OrderRef)
 _BUSY = TypeAdapter(BusyAccount)
 _HOSTED = TypeAdapter(_Hosted)
 _VENUE_WORD = TypeAdapter(_VenueWord)
 
-_ENTRY_COLUMNS = (
-    "account_id, venue, mode, kind, fill_key, market_id, token_id, side, shares, notional_usd, fee_usd,"
-    " venue_order_id, traded_at"
-)
-_LOCK = "SELECT lock_position($1, $2, $3, $4, $5)"
-_BOOK_ENTRIES = f"""INSERT INTO ledger ({_ENTRY_COLUMNS})
-    SELECT {_ENTRY_COLUMNS} FROM jsonb_populate_recordset(NULL::ledger, $1::jsonb)
-    ON CONFLICT (account_id, venue, mode, fill_key, kind) DO NOTHING
-    RETURNING {_ENTRY_COLUMNS}"""  # noqa: S608 - column names of ours
-_ENTRIES_OF_TOKEN = f"""SELECT {_ENTRY_COLUMNS} FROM ledger
-    WHERE account_id = $1 AND venue = $2 AND mode = $3 AND token_id = $4"""  # noqa: S608
-_ENTRIES_OF_ORDER = f"""SELECT {_ENTRY_COLUMNS} FROM ledger
+_ENTRIES_OF_ORDER = f"""SELECT {ENTRY_COLUMNS} FROM ledger
     WHERE account_id = $1 AND venue = $2 AND mode = $3 AND venue_order_id = $4"""  # noqa: S608
-# The version rises with every change, also after an older backup was restored.
-_WRITE_POSITION = """UPDATE positions SET
-        market_id = $5, shares = $6, average_entry = $7, cost_usd = $8, realized_pnl_usd = $9, fees_usd = $10,
-        unconfirmed_shares = $11, episode = $12, opened_at = $13, closed_at = $14, updated_at = now(),
-        version = GREATEST(version + 1, (EXTRACT(EPOCH FROM clock_timestamp()) * 1000000)::bigint)
-    WHERE account_id = $1 AND venue = $2 AND mode = $3 AND token_id = $4
-    RETURNING shares, average_entry, opened_at, episode, unconfirmed_shares, version"""
-_READ_HOLDING = """SELECT shares, average_entry, opened_at, episode, unconfirmed_shares, version
-    FROM positions WHERE account_id = $1 AND venue = $2 AND mode = $3 AND token_id = $4"""
 # A first send that began within moments and has no answer yet. A longer one may have died with its worker.
 _SENDING = "(answer IS NULL AND posts = 1 AND last_post_at > clock_timestamp() - interval '2 seconds')"
 _HOSTS = f"""SELECT DISTINCT venue_order_id, order_id, host_workflow_id, {_SENDING} AS sending FROM claims
@@ -162,9 +138,9 @@ class Ledger:
         """
         entries = [entry for fill in fills for entry in entries_of(fill, account_id, venue, mode)]
         async with self._database.hot.transaction() as connection:
-            new = await _book_entries(connection, entries)
+            new = await book_entries(connection, entries)
             heard = await book_venue_orders(connection, account_id, venue, mode, orders)
-            changed = await _fold_positions(connection, new)
+            changed = await fold_positions(connection, new)
             touched = {entry.venue_order_id for entry in new if entry.venue_order_id} | heard
             hosted = await _hosted(connection, account_id, venue, mode, touched)
         return Booked(
@@ -215,7 +191,7 @@ class Ledger:
             StorageUnavailable: Postgres cannot be reached now.
         """
         async with self._database.hot.transaction() as connection:
-            held = await _lock(connection, key, market_id)
+            held = await lock_position(connection, key, market_id)
             difference = EXACT.subtract(venue_shares, held)
             if held != ledger_shares or not difference:
                 return Booked()
@@ -230,8 +206,8 @@ class Ledger:
                 notional_usd=EXACT.multiply(shares, price),
                 at=at,
             )
-            new = await _book_entries(connection, [entry])
-            changed = await _fold_positions(connection, new)
+            new = await book_entries(connection, [entry])
+            changed = await fold_positions(connection, new)
             if new:
                 # The report of adjustments finds the two numbers by the entry's key.
                 numbers = {"ledger": plain(held), "venue": plain(venue_shares), "key": adjustment_key}
@@ -248,11 +224,10 @@ class Ledger:
             StorageUnavailable: Postgres cannot be reached now.
         """
         async with self._database.hot.transaction() as connection:
-            held = await _lock(connection, key, market_id)
+            held = await lock_position(connection, key, market_id)
             if held <= 0:
                 return Booked()
-            row = await connection.fetchrow(_READ_HOLDING, *_parts(key))
-            episode = NOTHING_HELD.episode if row is None else read_one(_HOLDING, row).episode
+            episode = (await read_holding(connection, key)).episode
             entry = _own_entry(
                 key,
                 market_id,
@@ -263,14 +238,14 @@ class Ledger:
                 notional_usd=EXACT.multiply(held, payout),
                 at=at,
             )
-            new = await _book_entries(connection, [entry])
-            changed = await _fold_positions(connection, new)
+            new = await book_entries(connection, [entry])
+            changed = await fold_positions(connection, new)
         return Booked(new_entries=len(new), changed_positions=changed)
 
     async def holding(self, key: PositionKey) -> Holding:
         """Return what is held; all zero when nothing ever was."""
         async with self._database.hot.connection() as connection:
-            return await _holding(connection, key)
+            return await read_holding(connection, key)
 
     async def order_facts(self, ref: OrderRef, *, looked_up: bool = False) -> OrderFacts:
         """Return what is known of one attempt: the venue's word and the ledger's sums.
@@ -282,8 +257,8 @@ class Ledger:
         place = (ref.account_id, ref.venue, ref.mode.value, ref.venue_order_id)
         async with self._database.hot.transaction() as connection:
             row = await connection.fetchrow(_VENUE_ORDER, *place)
-            entries = read_all(_ENTRY, await connection.fetch(_ENTRIES_OF_ORDER, *place))
-            holding = await _holding(connection, _key_of(ref))
+            entries = read_all(ENTRY, await connection.fetch(_ENTRIES_OF_ORDER, *place))
+            holding = await read_holding(connection, _key_of(ref))
         word = None if row is None else read_one(_VENUE_WORD, row)
         sums = order_sums(entries, ref.venue_order_id)
         return OrderFacts(
@@ -316,49 +291,6 @@ class Ledger:
             return read_all(_BUSY, await connection.fetch(_BUSY_ACCOUNTS))
 
 
-async def _book_entries(connection: asyncpg.Connection, entries: Sequence[LedgerEntry]) -> list[LedgerEntry]:
-    """Lock every position that the entries touch, always in the same order, then insert what is new."""
-    if not entries:
-        return []
-    for key, market_id in sorted(_markets_of(entries).items(), key=lambda item: _parts(item[0])):
-        await _lock(connection, key, market_id)
-    document = _ENTRIES.dump_json(tuple(entries)).decode()
-    return read_all(_ENTRY, await connection.fetch(_BOOK_ENTRIES, document))
-
-
-async def _fold_positions(
-    connection: asyncpg.Connection, new: Iterable[LedgerEntry]
-) -> tuple[tuple[PositionKey, Holding], ...]:
-    changed: list[tuple[PositionKey, Holding]] = []
-    for key, market_id in sorted(_markets_of(new).items(), key=lambda item: _parts(item[0])):
-        entries = read_all(_ENTRY, await connection.fetch(_ENTRIES_OF_TOKEN, *_parts(key)))
-        changed.append((key, await _write_position(connection, fold(key, market_id, entries))))
-    return tuple(changed)
-
-
-async def _write_position(connection: asyncpg.Connection, position: Position) -> Holding:
-    row = await connection.fetchrow(
-        _WRITE_POSITION,
-        *_parts(position.key),
-        position.market_id,
-        position.shares,
-        position.average_entry,
-        position.cost_usd,
-        position.realized_pnl_usd,
-        position.fees_usd,
-        position.unconfirmed_shares,
-        position.episode,
-        position.opened_at,
-        position.closed_at,
-    )
-    return NOTHING_HELD if row is None else read_one(_HOLDING, row)
-
-
-async def _holding(connection: asyncpg.Connection, key: PositionKey) -> Holding:
-    row = await connection.fetchrow(_READ_HOLDING, *_parts(key))
-    return NOTHING_HELD if row is None else read_one(_HOLDING, row)
-
-
 async def _hosted(
     connection: asyncpg.Connection, account_id: AccountId, venue: str, mode: Mode, touched: Iterable[str]
 ) -> list[_Hosted]:
@@ -374,20 +306,6 @@ def _sending(hosted: Iterable[_Hosted]) -> tuple[str, ...]:
     lines = list(hosted)
     answered = {line.host_workflow_id for line in lines if not line.sending}
     return tuple(line.venue_order_id for line in lines if line.host_workflow_id not in answered)
-
-
-async def _lock(connection: asyncpg.Connection, key: PositionKey, market_id: MarketId) -> Decimal:
-    held = await connection.fetchval(_LOCK, *_parts(key), market_id)
-    return held if isinstance(held, Decimal) else Decimal(0)
-
-
-def _markets_of(entries: Iterable[LedgerEntry]) -> Mapping[PositionKey, MarketId]:
-    return {
-        PositionKey(
-            account_id=entry.account_id, venue=entry.venue, mode=entry.mode, token_id=entry.token_id
-        ): entry.market_id
-        for entry in entries
-    }
 
 
 def _reversals(new: Iterable[LedgerEntry], hosted: Iterable[_Hosted]) -> tuple[Reversed, ...]:
@@ -433,10 +351,6 @@ def _own_entry(
         venue_order_id=None,
         traded_at=at,
     )
-
-
-def _parts(key: PositionKey) -> tuple[AccountId, str, str, TokenId]:
-    return (key.account_id, key.venue, key.mode.value, key.token_id)
 
 
 def _subject(key: PositionKey) -> str:

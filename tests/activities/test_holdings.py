@@ -12,7 +12,8 @@ from domain.errors import CredentialsMissing, VenueTransient
 from domain.orders import MarketState
 from domain.outside import CompareHoldings, HoldingsPlace, LedgerToken
 from domain.ports import HeldToken
-from storage.repositories.ledger import NOTHING_HELD, Booked
+from storage.repositories.ledger import Booked
+from storage.repositories.ledger_entries import NOTHING_HELD
 from tests.activities.floor import Desk, make_ref
 from tests.domain.builders import ACCOUNT, MARKET
 from tests.fakes.trading import FakeClock, FakeTrading, make_holding

@@ -330,3 +330,68 @@ def test_fold_of_many_fills_stays_exact():
     entries = [make_entry(f"f{i:04}", BUY, "0.333333", "0.1", fee="0.00001", at=i) for i in range(500)]
     entries += [make_entry(f"s{i:04}", SELL, "0.333333", "0.2", at=1000 + i) for i in range(500)]
     assert fold(*entries).realized_pnl_usd == Decimal(500) * D("0.1") - 500 * D("0.00001")
+
+
+# -- checkpoints ------------------------------------------------------------------------------------
+
+
+def later(entries, since):
+    return [entry for entry in entries if since is None or entry.traded_at > since.through]
+
+
+def fold_from_checkpoints_agrees(module, history, keeps):
+    """Checkpoint upon checkpoint: from each the rest folds to what everything does."""
+    entries = [as_entry(report) for report in history[0]]
+    since = None
+    for keep in keeps:
+        since = module.checkpoint(later(entries, since), since, keep=keep) or since
+        if since is None:
+            continue
+        rest = later(entries, since)
+        kept = {entry.fill_key for entry in rest}
+        assert len(kept) >= min(keeps)
+        assert not kept & {entry.fill_key for entry in entries if entry.traded_at <= since.through}
+        assert module.fold(KEY, MARKET, rest, since) == module.fold(KEY, MARKET, entries)
+
+
+@given(histories(), st.lists(st.integers(1, 6), min_size=1, max_size=3))
+def test_a_fold_that_begins_at_a_checkpoint_gives_the_same_position(history, keeps):
+    fold_from_checkpoints_agrees(ledger, history, keeps)
+
+
+CHECKPOINT_MUTANTS = {
+    "unconfirmed shares are forgotten": ("since.unconfirmed_shares if since", "_ZERO if since"),
+    "fees of opening trades are forgotten": ("since.entry_fees_usd if since", "_ZERO if since"),
+    "episodes begin again": ("since.episode if since", "0 if since"),
+    "what the position earned is forgotten": ("since.realized_pnl_usd if since", "_ZERO if since"),
+    "one moment is on both sides": ("latest[count - 1] < earliest[count]", "True"),
+    "the newest fills are in it": ("range(len(trades) - keep, 0, -1)", "range(len(trades) - 1, 0, -1)"),
+}
+
+
+@pytest.mark.parametrize("name", CHECKPOINT_MUTANTS)
+def test_planted_mutant_of_checkpoints_is_caught(name):
+    mutant = altered("domain.ledger", *CHECKPOINT_MUTANTS[name])
+
+    @FEW
+    @given(histories(), st.lists(st.integers(1, 6), min_size=1, max_size=3))
+    def property_on_mutant(history, keeps):
+        fold_from_checkpoints_agrees(mutant, history, keeps)
+
+    with pytest.raises(AssertionError):
+        property_on_mutant()
+
+
+def test_a_checkpoint_parts_no_fill_from_its_end():
+    entries = [
+        make_entry("a", BUY, "10", "4"),
+        make_entry("b", BUY, "10", "4", at=1),
+        make_entry("a", BUY, "10", "4", kind=EntryKind.CONFIRMATION, at=3),
+        make_entry("c", BUY, "10", "4", at=5),
+    ]
+    behind_both = ledger.checkpoint(entries, keep=1)
+
+    assert ledger.checkpoint(entries, keep=2) is None
+    assert behind_both is not None
+    assert behind_both.through == entries[2].traded_at
+    assert (behind_both.shares, behind_both.unconfirmed_shares) == (20, 10)

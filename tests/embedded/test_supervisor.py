@@ -7,6 +7,7 @@ import subprocess
 import sys
 from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager
+from dataclasses import replace
 from pathlib import Path
 
 import psutil
@@ -131,6 +132,16 @@ async def test_workers_restart_when_temporal_came_back_from_a_death(tmp_path: Pa
         await supervisor.wait_healthy("worker", 20, after=1)
         assert supervisor.generation("temporal") == 2
         assert supervisor.generation("api") == 1
+
+
+async def test_worker_that_waits_for_the_dead_temporal_is_not_waited_for(tmp_path: Path) -> None:
+    async with supervising(tmp_path) as supervisor:
+        await supervisor.start(stand_in(tmp_path, "temporal"))
+        deaf = stand_in(tmp_path, "worker", DEAF, after=frozenset({"temporal"}))
+        await supervisor.start(replace(deaf, grace=600, restart_grace=0.05))
+        supervisor.kill("temporal")
+        await supervisor.wait_healthy("worker", 20, after=1)
+        supervisor.kill("worker")
 
 
 async def test_part_deaf_to_the_request_is_killed_after_its_grace(tmp_path: Path) -> None:

@@ -13,7 +13,7 @@ from storage.records import Page
 from storage.repositories.accounts import Accounts
 from storage.repositories.audit import Audit
 from storage.repositories.events import Events
-from storage.repositories.ledger import NOTHING_HELD
+from storage.repositories.ledger_entries import NOTHING_HELD
 from storage.repositories.orders import Orders
 from storage.repositories.positions import Positions
 from storage.repositories.rules import Rules

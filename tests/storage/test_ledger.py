@@ -13,7 +13,8 @@ from domain.fills import EntryKind, Fill, FillState
 from domain.ids import WalletId
 from domain.orders import Answer, AnswerKind, Mode, Side, VenueOrderStatus
 from storage.repositories.audit import Audit
-from storage.repositories.ledger import NOTHING_HELD, BusyAccount
+from storage.repositories.ledger import BusyAccount
+from storage.repositories.ledger_entries import NOTHING_HELD
 from storage.repositories.positions import EntryFilter, PositionFilter, Positions
 from storage.repositories.wallets import Wallets
 from tests.storage.builders import START, VENUE, WALLET, Store, digest_of, order_id, rule_id

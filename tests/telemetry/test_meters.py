@@ -8,7 +8,7 @@ from decimal import Decimal
 
 import pytest
 
-from activities.telemetry import UNMEASURED, LeavesAside, Telemetry
+from activities.telemetry import UNMEASURED, DeliveryOutcome, LeavesAside, Telemetry
 from domain.claims import ClaimAnswer, ClaimRefusal, Granted, Held, Reduced, Refused, StoredClaim
 from domain.errors import StorageUnavailable
 from domain.ids import OrderId, VenueOrderId
@@ -127,21 +127,30 @@ async def test_claim_without_postgres_counts_as_failed_and_still_fails(meters: M
 async def test_crossing_waits_in_the_queue_until_its_signal_is_durable(meters: Meters) -> None:
     durable = asyncio.Event()
 
-    async def deliver() -> bool:
+    async def deliver() -> DeliveryOutcome:
         await durable.wait()
-        return True
+        return DeliveryOutcome.DELIVERED
 
     delivery = asyncio.create_task(meters.delivering(CROSSING, deliver()))
     await asyncio.sleep(0)
     waiting = value(meters.registry, "holdfast_signals_waiting")
     durable.set()
 
-    assert await delivery
+    assert await delivery is DeliveryOutcome.DELIVERED
     assert (waiting, value(meters.registry, "holdfast_signals_waiting")) == (1, 0)
     delivered = {"condition": "stop_loss", "outcome": "delivered"}
     assert value(meters.registry, "holdfast_crossings_total", delivered) == 1
     seconds = value(meters.registry, "holdfast_crossing_delivery_seconds_sum", {"condition": "stop_loss"})
     assert seconds == pytest.approx(0.03)
+
+
+async def test_superseded_crossing_is_counted_without_a_delivery_time(meters: Meters) -> None:
+    await meters.delivering(CROSSING, soon(DeliveryOutcome.SUPERSEDED))  # type: ignore[arg-type]
+
+    superseded = {"condition": "stop_loss", "outcome": "superseded"}
+    assert value(meters.registry, "holdfast_crossings_total", superseded) == 1
+    seconds = value(meters.registry, "holdfast_crossing_delivery_seconds_count", {"condition": "stop_loss"})
+    assert not seconds
 
 
 async def test_crossing_that_is_given_up_leaves_the_queue_and_is_not_counted(meters: Meters) -> None:
@@ -199,7 +208,8 @@ async def test_whoever_counts_passes_everything_through(telemetry: Telemetry) ->
 
     assert await telemetry.posting(ATTEMPT, soon(answer)) is answer  # type: ignore[arg-type]
     assert await telemetry.claiming(ATTEMPT, soon(claim)) is claim  # type: ignore[arg-type]
-    assert await telemetry.delivering(CROSSING, soon(False)) is False  # type: ignore[arg-type]
+    closed = DeliveryOutcome.RULE_CLOSED
+    assert await telemetry.delivering(CROSSING, soon(closed)) is closed  # type: ignore[arg-type]
     telemetry.projected(None, None)
     with telemetry.feeding(FeedShard(venue="polymarket"), Vitals):
         pass

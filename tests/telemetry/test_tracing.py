@@ -15,7 +15,7 @@ from temporalio.client import Client
 from temporalio.worker import Worker
 
 import runtime.logging
-from activities.telemetry import UNMEASURED
+from activities.telemetry import UNMEASURED, DeliveryOutcome
 from api.app import create_app
 from domain.orders import Answer, AnswerKind, OrderState
 from runtime.settings import SettingsError, TracingSettings
@@ -123,9 +123,12 @@ async def test_each_crossing_begins_a_trace_of_its_own(traces: Traces) -> None:
     telemetry = traces.tracing.around(UNMEASURED)
 
     with traces.tracer.start_as_current_span("RunActivity:run_feed"):
-        await telemetry.delivering(CROSSING, soon(True))  # type: ignore[arg-type]
+        await telemetry.delivering(CROSSING, soon(DeliveryOutcome.SUPERSEDED))  # type: ignore[arg-type]
 
-    assert traces.named()["crossing"].parent is None
+    crossing = traces.named()["crossing"]
+    assert crossing.parent is None
+    assert crossing.status.is_unset
+    assert (crossing.attributes or {})["holdfast.outcome"] == "superseded"
 
 
 async def test_request_goes_on_with_the_callers_trace_and_liveness_makes_no_span(traces: Traces) -> None:

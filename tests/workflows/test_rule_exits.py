@@ -73,6 +73,18 @@ async def test_target_that_nobody_paid_is_armed_again_for_what_was_left_to_it_me
     assert exchange.watch.shares == D(4)
 
 
+async def test_a_target_that_nobody_paid_and_whose_position_is_gone_meanwhile_is_over(
+    floor: Floor, exchange: FakeExchange
+):
+    exchange.script(finds_no_bid_and_holds("0"))
+    rule = await floor.arm(TARGET)
+    await rule.cross("0.60")
+    answer = await rule.result()
+
+    assert (answer.status, exchange.rule.detail) == (RuleStatus.CANCELED, "position_closed")
+    assert not exchange.watch.armed
+
+
 async def test_a_partial_fill_is_followed_by_a_second_attempt_from_a_fresh_read(
     floor: Floor, exchange: FakeExchange
 ):
