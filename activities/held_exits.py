@@ -6,7 +6,8 @@ from activities.telling import tell_all
 from domain.errors import StorageUnavailable
 from domain.ids import AccountId, rule_workflow_id
 from domain.ports import Signals
-from storage.repositories.rules import OpenRule, Rules
+from storage.repositories.orders import Orders
+from storage.repositories.rules import Rules
 
 log = structlog.get_logger()
 
@@ -17,23 +18,22 @@ AT_ONCE = 16
 class HeldExits:
     """Wakes exits that wait."""
 
-    def __init__(self, rules: Rules, signals: Signals) -> None:
+    def __init__(self, rules: Rules, orders: Orders, signals: Signals) -> None:
         """Take where they are found, and the way to their workflows."""
         self._rules = rules
+        self._orders = orders
         self._signals = signals
 
     async def wake(self, account_id: AccountId | None) -> None:
         """Make the waiting exits of an account (None: of all) look at once, the longest waiting first.
 
-        What cannot be told looks at its own time, which is soon: nothing is lost by that, and nobody is kept.
+        What cannot be told looks at its own time, within half a minute: nothing is lost, and nobody is kept.
         """
-
-        async def tell(rule: OpenRule) -> bool:
-            return await self._signals.order_update(rule_workflow_id(rule.rule_id))
-
         try:
-            told = await tell_all(await self._rules.waiting(account_id), tell, at_once=AT_ONCE)
+            hosts = [rule_workflow_id(rule.rule_id) for rule in await self._rules.waiting(account_id)]
+            hosts += [order.host_workflow_id for order in await self._orders.waiting_exits(account_id)]
+            told = await tell_all(hosts, self._signals.order_update, at_once=AT_ONCE)
         except* (StorageUnavailable, ConnectionError) as group:
             log.warning("held_exits.not_told", errors=[str(error) for error in group.exceptions])
         else:
-            log.info("held_exits.told", rules=told)
+            log.info("held_exits.told", exits=told)

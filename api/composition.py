@@ -56,6 +56,7 @@ async def build_api_services(settings: Settings, tracing: Tracing = NO_TRACING) 
 
 def _services(settings: Settings, parts: Parts, exposition: Exposition | None) -> Services:
     database, tuning = parts.database, settings.tuning
+    orders = Orders(database)
     ledger, rules = Ledger(database), Rules(database)
     projections = Projections(database, parts.hints)
     ingest = Ingest(ledger, rules, parts.venues, parts.signals, projections, tuning=workflow_tuning(tuning))
@@ -85,9 +86,9 @@ def _services(settings: Settings, parts: Parts, exposition: Exposition | None) -
         idempotency=Idempotency(database),
         instruments=SharedReads(parts.venues),
         found_holdings=FoundHoldings(ledger, ingest, parts.venues),
-        held_exits=HeldExits(rules, parts.signals),
+        held_exits=HeldExits(rules, orders, parts.signals),
         ledger=ledger,
-        orders=Orders(database),
+        orders=orders,
         positions=Positions(database),
         rules=rules,
         switches=Switches(database),

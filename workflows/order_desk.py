@@ -170,11 +170,26 @@ class OrderDesk:
             why: What the claim said.
             holds: How often in a row it did.
         """
+        await self._held_back(why, holds, self.soon_ms)
+
+    async def wait_for_switch(self, why: str, holds: int) -> None:
+        """The kill switch stops every send: say so, and wait until somebody tells that it is lifted.
+
+        Looks meanwhile are only for a telling that was lost, and seldom: each reads a book at the venue, and
+        the switch may hold a thousand exits for hours. No try of this order failed, so none is counted.
+
+        Args:
+            why: What the claim said.
+            holds: How often in a row it did.
+        """
+        await self._held_back(why, holds, self.tuning.retry_cap_ms)
+
+    async def _held_back(self, why: str, holds: int, longest_ms: int) -> None:
         self.set(OrderState.WAITING, why)
         self.journal.warn("order.held_back", f"Held back: {why}")
         self.alarm_after(holds)
         await self.project()
-        await self.pause(backoff_ms(holds, self.tuning.retry_ms, self.soon_ms), on_update=True)
+        await self.pause(backoff_ms(holds, self.tuning.retry_ms, longest_ms), on_update=True)
         self._forget()
 
     async def wait_fruitlessly(self, why: str) -> None:

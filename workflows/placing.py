@@ -33,6 +33,7 @@ class Placing:
         self._submitted = False
         self._tries = 0  # of the present attempt that got an answer
         self._holds = 0  # in a row, by an open breaker
+        self._stops = 0  # in a row, by the kill switch
         self._releases = 0  # since something was filled
 
     async def work(self, attempt: Attempt) -> NextStep:
@@ -69,6 +70,7 @@ class Placing:
         breaker = result.refusal == ClaimRefusal.BREAKER_OPEN.value
         held_back = breaker and self._desk.identity.purpose is Purpose.EXIT
         self._holds = self._holds + 1 if held_back else 0
+        self._stops = self._stops + 1 if result.refusal == ClaimRefusal.KILL_SWITCH.value else 0
         self._tries += 0 if held_back else 1
         return held_back
 
@@ -117,6 +119,8 @@ class Placing:
             await desk.wait_for_person(desk.refused)
         elif self._holds:
             await desk.wait_for_probe(desk.refused, self._holds)
+        elif self._stops:
+            await desk.wait_for_switch(desk.refused, self._stops)
         else:
             await desk.hold_off(desk.refused)
         return step

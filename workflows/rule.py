@@ -68,13 +68,13 @@ class Rule:
     async def patch(self, request: PatchRule) -> RuleAnswer:
         """Change levels while armed; says so when a crossing was first."""
         if self._life.state.phase not in (RulePhase.ARMED, RulePhase.ARMING):
-            return self._life.too_late()
+            return self._life.inbox.too_late()
         item = Patch(request)
-        self._life.inbox.append(item)
+        self._life.inbox.put(item)
         await workflow.wait_condition(lambda: item.answer is not None or bool(item.refusal))
         if item.refusal:
             raise ApplicationError(item.refusal, type="unresolvable_rule")
-        return item.answer or self._life.too_late()
+        return item.answer or self._life.inbox.too_late()
 
     @patch.validator
     def _may_patch(self, request: PatchRule) -> None:
@@ -87,11 +87,11 @@ class Rule:
     async def cancel(self, request: CancelRule) -> RuleAnswer:
         """Cancel; an exit under way is stopped cleanly, and what stays is named."""
         if self._life.sold_out or self._life.state.phase is RulePhase.DONE:
-            return self._life.too_late()
+            return self._life.inbox.too_late()
         item = Cancel(request.reason)
         self._life.take_cancel(item)
         await workflow.wait_condition(lambda: item.answer is not None)
-        return item.answer or self._life.too_late()
+        return item.answer or self._life.inbox.too_late()
 
     @cancel.validator
     def _may_cancel(self, request: CancelRule) -> None:
@@ -100,14 +100,14 @@ class Rule:
     @workflow.signal(name=messages.SIGNAL_CROSSED)
     def crossed(self, crossed: Crossed) -> None:
         """A level was reached."""
-        self._life.inbox.append(crossed)
+        self._life.inbox.put(crossed)
 
     @workflow.signal(name=messages.SIGNAL_ORDER_UPDATE)
     def order_update(self) -> None:
         """Facts about this rule's orders were booked."""
         self._life.notify()
         if self._life.exit is None:
-            self._life.inbox.append(OrderNews())
+            self._life.inbox.put(OrderNews())
 
     @workflow.signal(name=messages.SIGNAL_POSITION_CHANGED)
     def position_changed(self, change: PositionChanged) -> None:
@@ -115,7 +115,7 @@ class Rule:
         if not self._life.state.take_holding(change.holding):
             return
         if self._life.exit is None:
-            self._life.inbox.append(PositionNews())
+            self._life.inbox.put(PositionNews())
         else:
             self._life.notify()
 
@@ -125,13 +125,13 @@ class Rule:
         self._life.state.instrument = instrument
         ends = instrument.state is MarketState.RESOLVED and self._start.revision >= 2
         if ends and self._life.exit is None:
-            self._life.inbox.append(MarketNews())
+            self._life.inbox.put(MarketNews())
 
     @workflow.signal(name=messages.SIGNAL_SHOW)
     async def show(self) -> None:
         """Somebody wrote this rule's rows who is not its workflow: write them again."""
         if self._life.exit is None:
-            self._life.inbox.append(Show())
+            self._life.inbox.put(Show())
         elif self._start.revision >= 2:
             await calls.project(self._life.exit.execution.projection())
 

@@ -1,6 +1,5 @@
 """The main loop of a rule: armed, crossed, exited. Takes one item at a time and decides it."""
 
-from collections import deque
 from dataclasses import replace
 from datetime import datetime, timedelta
 
@@ -13,7 +12,6 @@ with workflow.unsafe.imports_passed_through():
         ExecutionCarry,
         Projection,
         RecallSales,
-        RuleAnswer,
         RuleOutcome,
         RulePhase,
         RuleStart,
@@ -30,7 +28,7 @@ from workflows.former_exits import FormerExits
 from workflows.order_desk import history_is_long
 from workflows.rule_ends import conclude, due_crossing
 from workflows.rule_exit import RuleExit
-from workflows.rule_inbox import Cancel, Item, MarketNews, OrderNews, Patch, PositionNews, Show
+from workflows.rule_inbox import Cancel, MarketNews, OrderNews, Patch, PositionNews, RuleInbox, Show
 from workflows.rule_rows import evidence, fired_text, rearmed_text, story
 from workflows.rule_state import RuleState, Sold
 
@@ -42,10 +40,9 @@ class RuleLife:
         """Take up what the start, or the run before this one, says."""
         self._start = start
         self.state = RuleState.begin(start, workflow.now())
-        self.inbox: deque[Item] = deque(start.carry.crossings if start.carry else ())
+        self.inbox = RuleInbox(self.state, start.carry.crossings if start.carry else ())
         self.exit: RuleExit | None = None
         self._shown_state = "" if start.carry is None else self.state.status.value
-        self._cancels: list[Cancel] = []  # of the exit under way, or waiting for the last projection
         self._former = FormerExits(self.state)
 
     # -- called by handlers ---------------------------------------------------------------------
@@ -64,15 +61,10 @@ class RuleLife:
     def take_cancel(self, item: Cancel) -> None:
         """Stop the exit under way, or queue behind what was first."""
         if self.exit is not None:
-            self._cancels.append(item)
+            self.inbox.keep(item)
             self.exit.execution.request_cancel()
         else:
-            self.inbox.append(item)
-
-    def too_late(self) -> RuleAnswer:
-        """Return the answer to a request that lost its race."""
-        over = self.state.phase is RulePhase.DONE and self.state.status is not RuleStatus.TRIGGERED
-        return self.state.answer(RuleOutcome.ALREADY_FINISHED if over else RuleOutcome.CROSSING_WON)
+            self.inbox.put(item)
 
     # -- the loop -------------------------------------------------------------------------------
 
@@ -88,7 +80,7 @@ class RuleLife:
         while self.state.phase is not RulePhase.DONE:
             await self._step()
         await self._project()
-        self._answer_waiting()
+        self.inbox.answer_all()
 
     async def _arm(self) -> None:
         state = self.state
@@ -136,7 +128,7 @@ class RuleLife:
             await self._run_exit(None, None, 0, carry)
             return
         if self.state.holding.version != known and self._start.revision >= 5:
-            self.inbox.append(PositionNews())  # the signal of it tells nothing new any more
+            self.inbox.put(PositionNews())  # the signal of it tells nothing new any more
         self._tell()
 
     async def _step(self) -> None:
@@ -147,7 +139,7 @@ class RuleLife:
         if not self.inbox and not await self._wait(deadline):
             await self._time_is_up()
             return
-        item = self.inbox.popleft()
+        item = self.inbox.take()
         match item:
             case Crossed():
                 await self._judge(item)
@@ -156,7 +148,7 @@ class RuleLife:
             case Cancel():
                 self.state.end(RuleStatus.CANCELED, item.reason)
                 self.state.note("rule.canceled", item.reason, workflow.now())
-                self._cancels.append(item)  # answered once it is written
+                self.inbox.keep(item)  # answered once it is written
             case PositionNews():
                 await self._position_news()
             case OrderNews():
@@ -285,7 +277,9 @@ class RuleLife:
         self.exit = host = self._host(carry)
         if crossing is not None:
             state.note("rule.triggered", fired_text(crossing), workflow.now(), data=evidence(crossing))
-        self._move_waiting_items()
+        self.inbox.lose_to_crossing()
+        if self.inbox.has_cancels:
+            host.execution.request_cancel()
         if self._start.revision < 1:
             self._show_state()
         end = await host.execution.run(ladder, ladder_at_ms)
@@ -301,7 +295,7 @@ class RuleLife:
             carry,
             on_told=self._tell,
             on_sent=self._show_state,
-            on_cancel_lost=self._answer_crossing_won,
+            on_cancel_lost=self.inbox.answer_crossing_won,
         )
 
     async def _after_exit(self, host: RuleExit, end: ExecutionEnd) -> None:
@@ -356,40 +350,10 @@ class RuleLife:
         self._follow_token()
         self._former.add(host)
         state.note("rule.rearmed", rearmed_text(state), now)
-        self.inbox.extendleft(reversed(self._cancels))
-        self._cancels.clear()
+        self.inbox.requeue_cancels()
         self._show_state()
         self._tell()
         await calls.project(Projection(rule=state.project(workflow.time_ns() // 1_000), order=last_words))
-
-    def _move_waiting_items(self) -> None:
-        """Items behind the crossing lost the race: patches are told so, cancels stop the exit."""
-        waiting, self.inbox = self.inbox, deque()
-        for item in waiting:
-            if isinstance(item, Patch):
-                item.answer = self.state.answer(RuleOutcome.CROSSING_WON)
-            elif isinstance(item, Cancel):
-                self.take_cancel(item)
-            elif isinstance(item, Crossed) and not self.state.is_repeated(item.crossing):
-                self.inbox.append(item)
-
-    def _answer_crossing_won(self) -> None:
-        for item in self._cancels:
-            item.answer = self.state.answer(RuleOutcome.CROSSING_WON)
-        self._cancels.clear()
-
-    def _answer_waiting(self) -> None:
-        """Tell everybody who still waits how it ended."""
-        state = self.state
-        waiting = [*self._cancels, *(i for i in self.inbox if isinstance(i, Cancel | Patch))]
-        for item in waiting:
-            if state.status is RuleStatus.CANCELED and isinstance(item, Cancel):
-                residual = state.residual_shares > 0
-                item.answer = state.answer(
-                    RuleOutcome.CANCELED_WITH_RESIDUAL if residual else RuleOutcome.DONE
-                )
-            else:
-                item.answer = self.too_late()
 
     # -- writing --------------------------------------------------------------------------------
 
@@ -412,14 +376,14 @@ class RuleLife:
             # The log is read in the order in which it is written: the rule ends after its order did.
             rule = replace(rule, events=order.events + rule.events)
             order = replace(order, events=())
-        await calls.project(Projection(rule=rule, order=order), ends_task=ends_task or bool(self._cancels))
+        await calls.project(Projection(rule=rule, order=order), ends_task=ends_task or self.inbox.has_cancels)
 
     def _continue_as_new(self, host: RuleExit | None) -> None:
         carry = replace(
             self.state.carry(),
             exit=host.execution.carry() if host is not None else None,
             former=self._former.carry(),
-            crossings=tuple(item for item in self.inbox if isinstance(item, Crossed)),
+            crossings=self.inbox.crossings(),
         )
         workflow.continue_as_new(replace(self.state.start, revision=RULE_REVISION, carry=carry))
 

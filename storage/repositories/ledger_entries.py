@@ -2,11 +2,10 @@
 
 A position is the fold of all its entries. So that no booking has to read all of a long history, a checkpoint
 is kept of what its oldest entries amount to, and the fold begins there. An entry about a fill that is in the
-checkpoint has everything read again.
+checkpoint drops it (a trigger of the ledger), and everything is read again.
 """
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
 from decimal import Decimal
 
 import asyncpg
@@ -59,13 +58,7 @@ _WRITE_POSITION = f"""UPDATE positions SET
         version = GREATEST(version + 1, (EXTRACT(EPOCH FROM clock_timestamp()) * 1000000)::bigint)
     WHERE {_OF_POSITION}
     RETURNING shares, average_entry, opened_at, episode, unconfirmed_shares, version"""  # noqa: S608
-# `stale`: what was booked just now ($5) is about a fill that the checkpoint has counted already.
-_READ_CHECKPOINT = f"""SELECT p.*, EXISTS (
-        SELECT 1 FROM ledger AS l
-        WHERE l.account_id = $1 AND l.venue = $2 AND l.mode = $3
-            AND l.fill_key = ANY($5::text[]) AND l.traded_at <= p.through
-    ) AS stale
-    FROM position_checkpoints AS p WHERE {_OF_POSITION}"""  # noqa: S608 - fixed text
+_READ_CHECKPOINT = f"SELECT * FROM position_checkpoints WHERE {_OF_POSITION}"  # noqa: S608 - fixed text
 _WRITE_CHECKPOINT = """INSERT INTO position_checkpoints (
         account_id, venue, mode, token_id, through, shares, cost_usd, entry_fees_usd, realized_pnl_usd,
         fees_usd, unconfirmed_shares, episode, opened_at, closed_at
@@ -75,15 +68,6 @@ _WRITE_CHECKPOINT = """INSERT INTO position_checkpoints (
         entry_fees_usd = EXCLUDED.entry_fees_usd, realized_pnl_usd = EXCLUDED.realized_pnl_usd,
         fees_usd = EXCLUDED.fees_usd, unconfirmed_shares = EXCLUDED.unconfirmed_shares,
         episode = EXCLUDED.episode, opened_at = EXCLUDED.opened_at, closed_at = EXCLUDED.closed_at"""
-_DROP_CHECKPOINT = f"DELETE FROM position_checkpoints WHERE {_OF_POSITION}"  # noqa: S608 - fixed text
-
-
-@dataclass(frozen=True, slots=True)
-class _Begin:
-    """Where a fold begins; `stale`: a checkpoint is stored that nothing may begin from any more."""
-
-    since: Checkpoint | None
-    stale: bool
 
 
 async def book_entries(connection: asyncpg.Connection, entries: Sequence[LedgerEntry]) -> list[LedgerEntry]:
@@ -108,8 +92,7 @@ async def fold_positions(
     """Write the positions that new entries changed; return what they hold now. They must be locked."""
     changed: list[tuple[PositionKey, Holding]] = []
     for key, market_id in _in_order(new):
-        fills = sorted({entry.fill_key for entry in new if entry.token_id == key.token_id})
-        changed.append((key, await _fold_position(connection, key, market_id, fills)))
+        changed.append((key, await _fold_position(connection, key, market_id)))
     return tuple(changed)
 
 
@@ -119,27 +102,16 @@ async def read_holding(connection: asyncpg.Connection, key: PositionKey) -> Hold
     return NOTHING_HELD if row is None else read_one(_HOLDING, row)
 
 
-async def _fold_position(
-    connection: asyncpg.Connection, key: PositionKey, market_id: MarketId, fills: Sequence[str]
-) -> Holding:
-    begin = await _begin(connection, key, fills)
-    entries = await _entries(connection, key, begin.since)
-    holding = await _write_position(connection, fold(key, market_id, entries, begin.since))
-    further = None
+async def _fold_position(connection: asyncpg.Connection, key: PositionKey, market_id: MarketId) -> Holding:
+    row = await connection.fetchrow(_READ_CHECKPOINT, *_parts(key))
+    since = None if row is None else read_one(_CHECKPOINT, row)
+    entries = await _entries(connection, key, since)
+    holding = await _write_position(connection, fold(key, market_id, entries, since))
     if len(entries) > CHECKPOINT_ABOVE_ENTRIES:
-        further = checkpoint(entries, begin.since, keep=KEPT_FILLS)
-    if further is not None:
-        await _write_checkpoint(connection, key, further)
-    elif begin.stale:
-        await connection.execute(_DROP_CHECKPOINT, *_parts(key))
+        further = checkpoint(entries, since, keep=KEPT_FILLS)
+        if further is not None:
+            await _write_checkpoint(connection, key, further)
     return holding
-
-
-async def _begin(connection: asyncpg.Connection, key: PositionKey, fills: Sequence[str]) -> _Begin:
-    row = await connection.fetchrow(_READ_CHECKPOINT, *_parts(key), fills)
-    if row is None or row["stale"]:
-        return _Begin(since=None, stale=row is not None)
-    return _Begin(since=read_one(_CHECKPOINT, row), stale=False)
 
 
 async def _entries(

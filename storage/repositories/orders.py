@@ -7,7 +7,7 @@ from pydantic import TypeAdapter
 from sqlalchemy import Select, select
 
 from domain.ids import AccountId, OrderId, RuleId, TokenId
-from domain.orders import Mode, OrderRow, OrderState
+from domain.orders import Mode, OrderRow, OrderState, Purpose
 from storage.database import Database
 from storage.models.orders import OrderRecord
 from storage.records import Page, read_page, read_rows
@@ -84,6 +84,18 @@ class Orders:
         )
         async with self._database.transaction() as connection:
             return await read_rows(connection, statement, _OPEN)
+
+    async def waiting_exits(self, account_id: AccountId | None) -> list[OpenOrder]:
+        """Return waiting exits that belong to no rule, of an account (None: of all), the quietest first."""
+        statement = select(OrderRecord.order_id, OrderRecord.account_id, OrderRecord.host_workflow_id).where(
+            OrderRecord.state == OrderState.WAITING.value,
+            OrderRecord.purpose == Purpose.EXIT.value,
+            OrderRecord.rule_id.is_(None),
+        )
+        if account_id is not None:
+            statement = statement.where(OrderRecord.account_id == account_id)
+        async with self._database.transaction() as connection:
+            return await read_rows(connection, statement.order_by(OrderRecord.updated_at), _OPEN)
 
 
 def _readable(account_id: AccountId) -> Select[tuple[object, ...]]:

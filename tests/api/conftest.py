@@ -205,7 +205,7 @@ async def opened_world(
         idempotency=Idempotency(database),
         instruments=SharedReads(venues),
         found_holdings=FoundHoldings(ledger, Ingest(ledger, all_rules, venues, signals, projections), venues),
-        held_exits=HeldExits(all_rules, signals),
+        held_exits=HeldExits(all_rules, Orders(database), signals),
         ledger=ledger,
         orders=Orders(database),
         positions=Positions(database),

@@ -24,6 +24,7 @@ SYSTEM_READS = {
     "all_open",
     "quiet_exits",
     "waiting",
+    "waiting_exits",
     "open_rule_ids",
     "find_any",
     "watch_of",

@@ -79,6 +79,22 @@ async def test_a_fill_behind_the_checkpoint_that_is_taken_back_counts_as_never_m
     assert len(await checkpoints(store)) == 1
 
 
+async def test_an_entry_that_a_former_version_booked_is_not_missed(store: Store) -> None:
+    await store.book(*history(store))
+    async with store.database.hot.connection() as connection:
+        await connection.execute(
+            """INSERT INTO ledger (account_id, venue, mode, kind, fill_key, market_id, token_id, side, shares,
+                notional_usd, fee_usd, venue_order_id, traded_at)
+            SELECT account_id, venue, mode, kind, fill_key || '-late', market_id, token_id, side, shares,
+                notional_usd, fee_usd, venue_order_id, traded_at
+            FROM ledger WHERE token_id = $1 ORDER BY traded_at LIMIT 1""",
+            store.token_id,
+        )
+    await store.book(store.fill("sold", "5", side=Side.SELL, price="0.9", minutes=FILLS))
+
+    assert await stored(store) == await whole(store)
+
+
 async def test_a_checkpoint_that_counts_what_was_taken_back_is_not_kept(store: Store) -> None:
     together = [store.fill(str(number), "3", minutes=0) for number in range(FILLS)]
     later = store.fill("later", "3", minutes=1)

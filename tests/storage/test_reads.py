@@ -93,6 +93,23 @@ async def test_exits_that_wait_are_found_by_account(store: Store) -> None:
     assert await rules.waiting(stranger) == []
 
 
+async def test_exits_without_a_rule_that_wait_are_found_by_account(store: Store) -> None:
+    orders, waiting, bought = Orders(store.database), order_id(), order_id()
+    rows = [
+        store.order_row(waiting, state=OrderState.WAITING),
+        store.order_row(bought, state=OrderState.WAITING, side=Side.BUY),
+        store.order_row(order_id(), state=OrderState.PLACING),
+        store.order_row(order_id(), state=OrderState.WAITING, rule=rule_id()),
+    ]
+    for row in rows:
+        await store.projections.apply(order=OrderProjection(order=row))
+    stranger = (await Accounts(store.database).create("stranger")).account_id
+
+    assert [found.order_id for found in await orders.waiting_exits(store.account_id)] == [waiting]
+    assert waiting in [found.order_id for found in await orders.waiting_exits(None)]
+    assert await orders.waiting_exits(stranger) == []
+
+
 async def test_rules_that_were_written_lately_are_not_quiet(store: Store) -> None:
     rules, rule = Rules(store.database), rule_id()
     projection = store.rule_projection(rule)

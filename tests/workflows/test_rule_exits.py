@@ -362,6 +362,29 @@ async def test_an_exit_refused_by_the_kill_switch_waits_and_goes_on(floor: Floor
     assert exchange.sold == D(10)
 
 
+async def test_refusals_by_the_kill_switch_are_no_tries_of_the_exit(floor: Floor, exchange: FakeExchange):
+    exchange.script(*[refused()] * 2, *[answers(AnswerKind.NO_LIQUIDITY)] * 2)
+    rule = await floor.arm(tuning=quick(attempts_before_alarm=3))
+    await rule.cross("0.39")
+    await rule.result()
+
+    assert exchange.alarms == []
+    assert "order.held_back" in exchange.kinds
+
+
+async def test_an_exit_that_the_kill_switch_holds_looks_when_it_is_told_that_it_was_lifted(
+    floor: Floor, exchange: FakeExchange
+):
+    exchange.script(refused())
+    rule = await floor.arm(tuning=quick(retry_ms=600_000, retry_cap_ms=600_000))
+    await rule.cross("0.39")
+    await exchange.until(lambda: exchange.rule.phase is RulePhase.WAITING)
+    await rule.handle.signal(messages.SIGNAL_ORDER_UPDATE)
+    await rule.result()
+
+    assert exchange.sold == D(10)
+
+
 async def test_a_kill_switch_in_the_middle_of_resends_settles_before_the_next_attempt(
     floor: Floor, exchange: FakeExchange
 ):
