@@ -71,8 +71,14 @@ class Report:
 
     def late(self, budget_s: float) -> tuple[Recovery, ...]:
         """Return the exits that waited longer than a budget, undisturbed ones too, the slowest first."""
-        late = (recovery for recovery in self.recoveries if recovery.is_late(budget_s))
-        return tuple(sorted(late, key=lambda r: -r.longest_s))
+        return tuple(recovery for recovery in self._slowest_first() if recovery.is_late(budget_s))
+
+    def slowest(self, count: int) -> tuple[Recovery, ...]:
+        """Return so many exits that waited longest, late or not: they show what bounds a run."""
+        return tuple(self._slowest_first()[:count])
+
+    def _slowest_first(self) -> list[Recovery]:
+        return sorted(self.recoveries, key=lambda r: -r.longest_s)
 
 
 def audit(evidence: Evidence) -> Report:

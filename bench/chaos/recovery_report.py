@@ -1,4 +1,4 @@
-"""What a run says about recovery: a column for each circumstance, and every exit that was late by name."""
+"""What a run says about recovery: a column for each circumstance, late exits and the slowest ones by name."""
 
 from collections.abc import Iterator
 
@@ -17,18 +17,26 @@ WORDS = {
     Circumstance.EARLY: "were sent by the price of a trade, before the tape crossed their level",
 }
 
+SLOWEST = 3
+"""So many of the slowest exits are told by name when none is late: it may have been close."""
 MEASURED_WELL_SHARE = 0.3
 """Where more of a run stood apart than this, too few exits were timed in full."""
 
 
 def recovery_figures(report: Report, budget_s: float) -> dict[str, JsonValue]:
-    """Return the report's part on recovery: all seconds without what stood apart, late exits one by one."""
+    """Return the report's part on recovery: all seconds without what stood apart, exits one by one."""
     columns: dict[str, JsonValue] = {
         circumstance.value: _column(report, circumstance, budget_s) for circumstance in Circumstance
     }
-    late = [_late(recovery, report.began_ms) for recovery in report.late(budget_s)]
-    share = round(report.apart_share, 3)
-    return {"budget_s": budget_s, "apart_share": share, **columns, "over_budget": len(late), "late": [*late]}
+    late = [_told_exit(recovery, report.began_ms) for recovery in report.late(budget_s)]
+    return {
+        "budget_s": budget_s,
+        "apart_share": round(report.apart_share, 3),
+        **columns,
+        "over_budget": len(late),
+        "late": [*late],
+        "slowest": [_told_exit(recovery, report.began_ms) for recovery in report.slowest(SLOWEST)],
+    }
 
 
 def recovery_lines(report: Report, budget_s: float) -> Iterator[str]:
@@ -45,8 +53,10 @@ def recovery_lines(report: Report, budget_s: float) -> Iterator[str]:
                 f"{column['s_max']} s at most, {column['over_budget']} after more than {budget_s:g} s; "
                 f"nothing taken out, {column['raw_s_p50']} s and {column['raw_s_max']} s"
             )
-    for recovery in report.late(budget_s):
-        yield _line(recovery, report.began_ms)
+    late = report.late(budget_s)
+    word = "late" if late else "slowest"
+    for recovery in late or report.slowest(SLOWEST):
+        yield _line(word, recovery, report.began_ms)
 
 
 def _column(report: Report, circumstance: Circumstance, budget_s: float) -> dict[str, JsonValue]:
@@ -62,7 +72,7 @@ def _column(report: Report, circumstance: Circumstance, budget_s: float) -> dict
     }
 
 
-def _late(recovery: Recovery, began_ms: int) -> dict[str, JsonValue]:
+def _told_exit(recovery: Recovery, began_ms: int) -> dict[str, JsonValue]:
     return {
         "rule_id": recovery.rule_id,
         "order_id": recovery.order_id,
@@ -79,11 +89,11 @@ def _late(recovery: Recovery, began_ms: int) -> dict[str, JsonValue]:
     }
 
 
-def _line(recovery: Recovery, began_ms: int) -> str:
+def _line(word: str, recovery: Recovery, began_ms: int) -> str:
     crossed_s, sent_s = ((at - began_ms) / 1000 for at in (recovery.crossed_ms, recovery.sent_ms))
     met = ", ".join(_told(disturbance, began_ms) for disturbance in recovery.kills) or "no kill"
     words = (
-        f"late: {recovery.rule_id} {recovery.order_id}: crossed {crossed_s:.1f}, sent {sent_s:.1f} "
+        f"{word}: {recovery.rule_id} {recovery.order_id}: crossed {crossed_s:.1f}, sent {sent_s:.1f} "
         f"after {recovery.waited_s:.1f} s: "
         f"{recovery.seconds:.1f} s, {recovery.before_s:.1f} s before the first kill, "
         f"{recovery.after_last_s:.1f} s after the last ({met})"

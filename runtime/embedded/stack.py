@@ -3,7 +3,7 @@
 import asyncio
 import os
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from enum import StrEnum
 from pathlib import Path
 
@@ -48,6 +48,8 @@ _ROLES = {
     Part.WORKER_FEED_STANDBY: ("feed", "--standby"),
 }
 WORKERS = frozenset(_ROLES)
+_SPARE = frozenset({Part.WORKER_CORE_2, Part.WORKER_IO, Part.WORKER_FEED_STANDBY})
+"""An exit goes out without these: they begin once a feed and a core worker stand again."""
 ALL_PARTS = frozenset(Part) - {Part.WORKER_FEED_STANDBY}
 """What a stack runs unless it is told otherwise."""
 
@@ -290,7 +292,10 @@ class EmbeddedStack(LocalStack):
     async def _start_programs(self) -> None:
         wanted = [part for part in Part if part in self._options.parts]
         workers = [
-            self._worker_spec(part, _ROLES[part][0], frozenset({Part.TEMPORAL}), *_ROLES[part][1:])
+            replace(
+                self._worker_spec(part, _ROLES[part][0], frozenset({Part.TEMPORAL}), *_ROLES[part][1:]),
+                restart_last=part in _SPARE,
+            )
             for part in wanted
             if part in _ROLES
         ]

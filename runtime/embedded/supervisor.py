@@ -29,11 +29,12 @@ class PartState(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class PartEvent:
-    """A change of a part, for a live view."""
+    """A change of a part, for a live view. `asked`: it did not die, the supervisor restarts it."""
 
     part: str
     state: PartState
     detail: str = ""
+    asked: bool = False
 
 
 Observer = Callable[[PartEvent], None]
@@ -81,6 +82,8 @@ class PartSpec:
             of the one that died.
         before_start: Awaited before each start (removes a stale readiness file, say).
         restart_after: Parts after whose return from death this one is restarted.
+        restart_last: Whether that waits until the others are healthy again: starts that share the processors
+            take as long as all of them together, and some are wanted first.
         give_up_after: Failed first starts after which waiting for it fails; it is still tried again.
     """
 
@@ -93,6 +96,7 @@ class PartSpec:
     restart_grace: float = 3.0
     before_start: Callable[[], None] | None = None
     restart_after: frozenset[str] = frozenset()
+    restart_last: bool = False
     give_up_after: int = 3
 
 
@@ -112,14 +116,15 @@ class _Keeper:
     reason: str = ""
     stopping: bool = False
     asked: bool = False
+    spawned_at: float = 0.0
     changed: asyncio.Condition = field(default_factory=asyncio.Condition)
 
     async def run(self) -> None:
         """Runs the part until it is stopped."""
         while not self.stopping:
-            await self._enter(
-                PartState.STARTING if self.generation == 0 else PartState.RESTARTING, self.reason
-            )
+            began = PartState.STARTING if self.generation == 0 else PartState.RESTARTING
+            await self._enter(began, self.reason, asked=self.asked)
+            self.asked = False
             began = asyncio.get_running_loop().time()
             healthy = await self._run_once()
             if self.stopping:
@@ -130,7 +135,6 @@ class _Keeper:
             else:
                 self.failures += 1
             if self.asked:
-                self.asked = False
                 continue
             log.warning("part.died", part=self.spec.name, reason=self.reason, failures=self.failures)
             if not healthy and self.generation == 0 and self.failures >= self.spec.give_up_after:
@@ -146,6 +150,7 @@ class _Keeper:
         """Starts it and waits for its end; returns whether it was healthy in between."""
         if self.spec.before_start is not None:
             self.spec.before_start()
+        self.spawned_at = asyncio.get_running_loop().time()
         child = await ChildProcess.spawn(self.spec.command, self.spec.log_file)
         self.child = child
         self.pids.add(child.record(self.spec.name))
@@ -182,11 +187,11 @@ class _Keeper:
         self.reason = _describe_exit(ended.result())
         return False
 
-    async def _enter(self, state: PartState, detail: str = "") -> None:
+    async def _enter(self, state: PartState, detail: str = "", *, asked: bool = False) -> None:
         async with self.changed:
             self.state = state
             self.changed.notify_all()
-        self.observe(PartEvent(self.spec.name, state, detail))
+        self.observe(PartEvent(self.spec.name, state, detail, asked))
 
     async def stop(self) -> None:
         """Ends the child, if any, and lets `run` return."""
@@ -309,12 +314,26 @@ class Supervisor:
 
     def _after_return(self, part: str) -> None:
         """Restarts the parts that lose time with a connection to one that died and is back."""
-        for keeper in self._keepers.values():
-            if part in keeper.spec.restart_after and keeper.child is not None:
-                log.info("part.restarted", part=keeper.spec.name, after=part)
-                task = asyncio.create_task(keeper.restart(keeper.spec.restart_grace))
-                self._restarts.add(task)
-                task.add_done_callback(self._restarts.discard)
+        task = asyncio.create_task(self._restart_after(part, asyncio.get_running_loop().time()))
+        self._restarts.add(task)
+        task.add_done_callback(self._restarts.discard)
+
+    async def _restart_after(self, part: str, returned_at: float) -> None:
+        followers = [keeper for keeper in self._keepers.values() if part in keeper.spec.restart_after]
+        for last in (False, True):
+            turn = [keeper for keeper in followers if keeper.spec.restart_last is last]
+            await asyncio.gather(*(self._restart_follower(keeper, part, returned_at) for keeper in turn))
+
+    async def _restart_follower(self, keeper: _Keeper, part: str, returned_at: float) -> None:
+        if keeper.child is None or keeper.spawned_at > returned_at:
+            return  # it begins with the part that is back
+        log.info("part.restarted", part=keeper.spec.name, after=part)
+        before = keeper.generation
+        await keeper.restart(keeper.spec.restart_grace)
+        with contextlib.suppress(
+            PartFailed
+        ):  # its keeper goes on trying, and whoever is last waits no longer
+            await keeper.wait_healthy(keeper.spec.start_limit, after=before)
 
     async def stop(self, part: str) -> None:
         """Stops one part for good."""
@@ -323,6 +342,8 @@ class Supervisor:
 
     async def stop_all(self, *waves: frozenset[str]) -> None:
         """Stops everything: the given waves one after another, then the rest in reverse order of start."""
+        for task in self._restarts:
+            task.cancel()
         listed = frozenset[str]().union(*waves)
         rest = [frozenset({name}) for name in reversed(self._keepers) if name not in listed]
         for wave in (*waves, *rest):

@@ -11,9 +11,9 @@ from runtime.embedded.supervisor import PartEvent, PartState
 RETURNING_MS = 4_000
 
 
-def event(part: Part, state: PartState) -> PartEvent:
+def event(part: Part, state: PartState, *, asked: bool = False) -> PartEvent:
     """Returns a change of a part."""
-    return PartEvent(part, state)
+    return PartEvent(part, state, asked=asked)
 
 
 def fallen(part: Part, outages: Outages) -> Outages:
@@ -80,3 +80,15 @@ def test_worker_that_dies_with_temporal_is_explained_and_one_that_dies_with_the_
     calm.observe(event(Part.WORKER_FEED, PartState.HEALTHY))
     fallen(Part.WORKER_CORE_1, calm)
     assert [name for name, _ in calm.unexplained()] == [Part.WORKER_CORE_1]
+
+
+def test_part_that_the_supervisor_restarts_did_not_die_by_itself() -> None:
+    outages = Outages(returning_ms=0)
+    outages.observe(event(Part.WORKER_IO, PartState.RESTARTING, asked=True))
+    outages.observe(event(Part.WORKER_IO, PartState.HEALTHY))
+    asked = outages.unexplained()
+    outages.observe(event(Part.WORKER_IO, PartState.RESTARTING))
+    outages.observe(event(Part.WORKER_IO, PartState.HEALTHY))
+
+    assert asked == ()
+    assert [name for name, _ in outages.unexplained()] == [Part.WORKER_IO]

@@ -171,3 +171,12 @@ def test_report_names_the_late_exit_with_what_it_met() -> None:
     figures = json.loads(as_json(told, BUDGET_S))["recovery"]
     assert (figures["over_budget"], figures["after_kills"]["exits"]) == (1, 1)
     assert figures["late"][0]["order_id"] == "ord_sell"
+
+
+def test_report_names_the_slowest_exit_when_none_is_late() -> None:
+    told = replace(report(9_000, kill(1_000)), began_ms=CROSSED_MS)
+    (line,) = [line for line in recovery_lines(told, BUDGET_S) if line.startswith("slowest")]
+    assert RULE in line
+    assert "kill worker-core-1 1.0-2.0" in line
+    figures = json.loads(as_json(told, BUDGET_S))["recovery"]
+    assert (figures["late"], figures["slowest"][0]["order_id"]) == ([], "ord_sell")

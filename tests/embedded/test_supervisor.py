@@ -15,7 +15,15 @@ import pytest
 
 from runtime.embedded.probes import file_exists
 from runtime.embedded.process import Command, PidsFile, ProcessRecord, run_to_end, start_marker
-from runtime.embedded.supervisor import Pace, PartFailed, PartSpec, PartState, Supervisor
+from runtime.embedded.supervisor import (
+    Observer,
+    Pace,
+    PartEvent,
+    PartFailed,
+    PartSpec,
+    PartState,
+    Supervisor,
+)
 
 FAST = Pace(probe_interval=0.01, first_backoff=0.01, longest_backoff=0.05, steady_after=60)
 # Says that it is ready, then waits for a signal.
@@ -54,8 +62,8 @@ def stand_in(
 
 
 @asynccontextmanager
-async def supervising(tmp_path: Path) -> AsyncGenerator[Supervisor]:
-    supervisor = Supervisor(PidsFile(tmp_path / "pids.json"), pace=FAST)
+async def supervising(tmp_path: Path, observe: Observer | None = None) -> AsyncGenerator[Supervisor]:
+    supervisor = Supervisor(PidsFile(tmp_path / "pids.json"), observe=observe, pace=FAST)
     try:
         yield supervisor
     finally:
@@ -132,6 +140,28 @@ async def test_workers_restart_when_temporal_came_back_from_a_death(tmp_path: Pa
         await supervisor.wait_healthy("worker", 20, after=1)
         assert supervisor.generation("temporal") == 2
         assert supervisor.generation("api") == 1
+
+
+async def test_worker_that_is_wanted_first_stands_again_before_the_others_are_restarted(
+    tmp_path: Path,
+) -> None:
+    told: list[PartEvent] = []
+    async with supervising(tmp_path, told.append) as supervisor:
+        await supervisor.start(stand_in(tmp_path, "temporal"))
+        last = stand_in(tmp_path, "spare", after=frozenset({"temporal"}))
+        await supervisor.start(replace(last, restart_last=True))
+        await supervisor.start(stand_in(tmp_path, "worker", after=frozenset({"temporal"})))
+        told.clear()
+        supervisor.kill("temporal")
+        await supervisor.wait_healthy("spare", 20, after=1)
+
+    again = [event for event in told if event.part != "temporal" and event.state is not PartState.STOPPED]
+    assert [(event.part, event.state, event.asked) for event in again] == [
+        ("worker", PartState.RESTARTING, True),
+        ("worker", PartState.HEALTHY, False),
+        ("spare", PartState.RESTARTING, True),
+        ("spare", PartState.HEALTHY, False),
+    ]
 
 
 async def test_worker_that_waits_for_the_dead_temporal_is_not_waited_for(tmp_path: Path) -> None:
