@@ -49,7 +49,7 @@ _ROLES = {
 }
 WORKERS = frozenset(_ROLES)
 _SPARE = frozenset({Part.WORKER_CORE_2, Part.WORKER_IO, Part.WORKER_FEED_STANDBY})
-"""An exit goes out without these: they begin once a feed and a core worker stand again."""
+"""An exit goes out without these: after Temporal's return they start once the others stand again."""
 ALL_PARTS = frozenset(Part) - {Part.WORKER_FEED_STANDBY}
 """What a stack runs unless it is told otherwise."""
 

@@ -82,8 +82,7 @@ class PartSpec:
             of the one that died.
         before_start: Awaited before each start (removes a stale readiness file, say).
         restart_after: Parts after whose return from death this one is restarted.
-        restart_last: Whether that waits until the others are healthy again: starts that share the processors
-            take as long as all of them together, and some are wanted first.
+        restart_last: Whether it then starts only when the others are healthy again.
         give_up_after: Failed first starts after which waiting for it fails; it is still tried again.
     """
 
@@ -98,6 +97,12 @@ class PartSpec:
     restart_after: frozenset[str] = frozenset()
     restart_last: bool = False
     give_up_after: int = 3
+
+
+def _set_event() -> asyncio.Event:
+    event = asyncio.Event()
+    event.set()
+    return event
 
 
 @dataclass(slots=True)
@@ -117,14 +122,16 @@ class _Keeper:
     stopping: bool = False
     asked: bool = False
     spawned_at: float = 0.0
+    may_start: asyncio.Event = field(default_factory=_set_event)
     changed: asyncio.Condition = field(default_factory=asyncio.Condition)
 
     async def run(self) -> None:
         """Runs the part until it is stopped."""
         while not self.stopping:
-            began = PartState.STARTING if self.generation == 0 else PartState.RESTARTING
-            await self._enter(began, self.reason, asked=self.asked)
+            state = PartState.STARTING if self.generation == 0 else PartState.RESTARTING
+            await self._enter(state, self.reason, asked=self.asked)
             self.asked = False
+            await self.may_start.wait()
             began = asyncio.get_running_loop().time()
             healthy = await self._run_once()
             if self.stopping:
@@ -319,21 +326,32 @@ class Supervisor:
         task.add_done_callback(self._restarts.discard)
 
     async def _restart_after(self, part: str, returned_at: float) -> None:
-        followers = [keeper for keeper in self._keepers.values() if part in keeper.spec.restart_after]
-        for last in (False, True):
-            turn = [keeper for keeper in followers if keeper.spec.restart_last is last]
-            await asyncio.gather(*(self._restart_follower(keeper, part, returned_at) for keeper in turn))
+        """Stops all of them at once, since one may remember what a rolled back part forgot; then starts them.
 
-    async def _restart_follower(self, keeper: _Keeper, part: str, returned_at: float) -> None:
-        if keeper.child is None or keeper.spawned_at > returned_at:
-            return  # it begins with the part that is back
+        Starts that share the processors take as long as all of them together, and some are wanted first.
+        """
+        followers = [
+            keeper
+            for keeper in self._keepers.values()
+            if part in keeper.spec.restart_after and keeper.child is not None
+            if keeper.spawned_at <= returned_at  # a later one began with the part that is back
+        ]
+        spare = [keeper for keeper in followers if keeper.spec.restart_last]
+        for keeper in spare:
+            keeper.may_start.clear()
+        try:
+            await asyncio.gather(*(self._restart_follower(keeper, part) for keeper in followers))
+        finally:
+            for keeper in spare:
+                keeper.may_start.set()
+
+    async def _restart_follower(self, keeper: _Keeper, part: str) -> None:
         log.info("part.restarted", part=keeper.spec.name, after=part)
         before = keeper.generation
         await keeper.restart(keeper.spec.restart_grace)
-        with contextlib.suppress(
-            PartFailed
-        ):  # its keeper goes on trying, and whoever is last waits no longer
-            await keeper.wait_healthy(keeper.spec.start_limit, after=before)
+        if not keeper.spec.restart_last:
+            with contextlib.suppress(PartFailed):  # its keeper goes on trying; the others wait no longer
+                await keeper.wait_healthy(keeper.spec.start_limit, after=before)
 
     async def stop(self, part: str) -> None:
         """Stops one part for good."""
