@@ -48,8 +48,10 @@ _ROLES = {
     Part.WORKER_FEED_STANDBY: ("feed", "--standby"),
 }
 WORKERS = frozenset(_ROLES)
-_SPARE = frozenset({Part.WORKER_CORE_2, Part.WORKER_IO, Part.WORKER_FEED_STANDBY})
-"""An exit goes out without these: after Temporal's return they start once the others stand again."""
+_SPARE = frozenset({Part.WORKER_IO, Part.WORKER_FEED_STANDBY})
+"""An exit goes out without these: after Temporal's return they start once the others stand again. A core worker
+is none of them: one alone works a crowd off at half the pace, and the other would start against that crowd.
+"""
 ALL_PARTS = frozenset(Part) - {Part.WORKER_FEED_STANDBY}
 """What a stack runs unless it is told otherwise."""
 
