@@ -49,8 +49,9 @@ _ROLES = {
 }
 WORKERS = frozenset(_ROLES)
 _SPARE = frozenset({Part.WORKER_IO, Part.WORKER_FEED_STANDBY})
-"""An exit goes out without these: after Temporal's return they start once the others stand again. A core worker
-is none of them: one alone works a crowd off at half the pace, and the other would start against that crowd.
+"""An exit goes out without these: after Temporal's return they start once the others stand again.
+
+No core worker is among them: one alone works a crowd off at half the pace, and the other starts against it.
 """
 ALL_PARTS = frozenset(Part) - {Part.WORKER_FEED_STANDBY}
 """What a stack runs unless it is told otherwise."""
