@@ -127,7 +127,7 @@ class Holding:
 # 5: a target waits a while for shares that another order binds; an exit leaves the next position alone, and
 #    waits for the venue's word on what others sold; nothing is due by time while a followed token is not held
 # 6: a new run, and an adopted rule, read again what the exits before them sold; a target that did not fill
-#    is over when its position is gone by then
+#    is over when its position is gone by then; the kill switch uses up none of its looks for its shares
 RULE_REVISION = 6
 ORDER_REVISION = 3  # 1, 2, 3: the same for orders as 2, 3, 4 for rules
 

@@ -56,6 +56,7 @@ class OrderExecution:
         recalls_at_end: bool = True,
         takes_facts: bool = True,
         keeps_pace: bool = True,
+        switch_is_no_try: bool = True,
     ) -> None:
         """Take what is fixed; nothing happens before `run`.
 
@@ -69,10 +70,13 @@ class OrderExecution:
             recalls_at_end: Before it ends, claims are sought that this history does not know of.
             takes_facts: What is booked is taken from the venue's answer where it brings that.
             keeps_pace: The venue is asked at its time however many signals come.
+            switch_is_no_try: A refusal by the kill switch does not count among the tries that failed.
         """
         self.trading_over = False  # all is filled or canceled; only the venue's confirmation is awaited
         self._desk = OrderDesk(identity, tuning, host, carry, keeps_pace=keeps_pace)
-        self._placing = Placing(self._desk, send_within_ms, takes_facts=takes_facts)
+        self._placing = Placing(
+            self._desk, send_within_ms, takes_facts=takes_facts, switch_is_no_try=switch_is_no_try
+        )
         self._confirms_always = confirms_always
         self._recalls_at_end = recalls_at_end
         self._recalled = carry is not None

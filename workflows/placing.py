@@ -23,11 +23,19 @@ _MAY_BE_OUT = frozenset({NextStep.FOLLOW, NextStep.RESEND, NextStep.HOLD_OFF})
 class Placing:
     """Works off attempts, one after another."""
 
-    def __init__(self, desk: OrderDesk, send_within_ms: int | None, *, takes_facts: bool) -> None:
-        """Take the order's desk, how long after its build an attempt may still be sent, and whether what is
-        booked is taken from the venue's answer.
+    def __init__(
+        self, desk: OrderDesk, send_within_ms: int | None, *, takes_facts: bool, switch_is_no_try: bool
+    ) -> None:
+        """Take the order's desk, and what its execution took for sending.
+
+        Args:
+            desk: The order's desk.
+            send_within_ms: How long after its build an attempt may still be sent.
+            takes_facts: What is booked is taken from the venue's answer where it brings that.
+            switch_is_no_try: A refusal by the kill switch does not count among the tries that failed.
         """
         self._takes_facts = takes_facts
+        self._switch_is_no_try = switch_is_no_try
         self._desk = desk
         self._send_within_ms = send_within_ms
         self._submitted = False
@@ -119,7 +127,7 @@ class Placing:
             await desk.wait_for_person(desk.refused)
         elif self._holds:
             await desk.wait_for_probe(desk.refused, self._holds)
-        elif self._stops:
+        elif self._stops and self._switch_is_no_try:
             await desk.wait_for_switch(desk.refused, self._stops)
         else:
             await desk.hold_off(desk.refused)

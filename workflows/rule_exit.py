@@ -43,6 +43,7 @@ class RuleExit:
             recalls_at_end=state.start.revision >= 2,
             takes_facts=state.start.revision >= 3,
             keeps_pace=state.start.revision >= 4,
+            switch_is_no_try=state.start.revision >= 6,
         )
 
     @property

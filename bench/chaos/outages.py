@@ -35,25 +35,25 @@ class Outages:
     """When nothing could be written to the feed's tape."""
     silences: list[Span] = field(default_factory=list[Span])
     """When the kill switch forbade every send."""
-    asked: list[Span] = field(default_factory=list[Span])
-    """When parts were down since the supervisor restarts them after another one's death."""
+    fallen: list[tuple[str, Span]] = field(default_factory=list[tuple[str, Span]])
+    """Of `spans`, those that the supervisor did not ask for: it restarts some after another one's death."""
     _down: dict[str, int] = field(default_factory=dict[str, int])
-    _asked: set[str] = field(default_factory=set[str])
+    _restarting: set[str] = field(default_factory=set[str])
 
     def observe(self, event: PartEvent) -> None:
         """Take a change of a part (the supervisor's observer)."""
         if event.state is PartState.HEALTHY:
             since = self._down.pop(event.part, None)
             if since is not None:
-                span = Span(since, now_ms())
-                self.spans.append((event.part, span))
-                if event.part in self._asked:
-                    self.asked.append(span)
-            self._asked.discard(event.part)
+                down = (event.part, Span(since, now_ms()))
+                self.spans.append(down)
+                if event.part not in self._restarting:
+                    self.fallen.append(down)
+            self._restarting.discard(event.part)
         else:
             self._down.setdefault(event.part, now_ms())
             if event.asked:
-                self._asked.add(event.part)
+                self._restarting.add(event.part)
 
     def killed(self, part: Part) -> None:
         """Note a kill, before it is done."""
@@ -96,6 +96,7 @@ class Outages:
     def forget_start(self) -> None:
         """Leave out what was down while the stack was being started."""
         self.spans.clear()
+        self.fallen.clear()
 
     def gaps(self) -> tuple[Span, ...]:
         """Return when the feed could not see, with margins, and what it then could not look up."""
@@ -125,11 +126,7 @@ class Outages:
     def unexplained(self) -> tuple[tuple[str, Span], ...]:
         """Return the times for which a part was down by itself: nobody struck it, or what it stands on."""
         still = [(part, Span(since, now_ms())) for part, since in self._down.items()]
-        return tuple(
-            (part, span)
-            for part, span in [*self.spans, *still]
-            if not any(span is one for one in self.asked) and not self._is_struck(part, span)
-        )
+        return tuple((part, span) for part, span in [*self.fallen, *still] if not self._is_struck(part, span))
 
     def _is_struck(self, part: str, down: Span) -> bool:
         killed = [Span(at_ms, at_ms) for at_ms, other in self.kills if other == part]

@@ -1,12 +1,14 @@
 """Accounts, switches, keys, credentials and checks."""
 
+from dataclasses import replace
 from decimal import Decimal
 
 import pytest
 
 from domain.errors import VenueTransient
-from domain.ids import RuleId, rule_workflow_id
+from domain.ids import OrderId, RuleId, rule_workflow_id
 from domain.messages import RulePhase
+from domain.orders import OrderState
 from domain.ports import Balance, Region
 from storage.repositories.api_keys import Scope
 from tests.api.conftest import Caller, World
@@ -91,6 +93,18 @@ async def test_exit_that_an_accounts_kill_switch_held_looks_again_once_it_is_lif
     assert world.signals.updated == []
     await world.admin.put(path, {"level": "entries"})
     assert world.signals.updated == [host]
+
+
+async def test_sale_by_hand_that_the_kill_switch_held_looks_again_once_it_is_lifted(world: World) -> None:
+    owner = await world.account()
+    sale = {"token_id": YES, "side": "SELL", "shares": "5", "price": "0.40"}
+    order_id = OrderId((await owner.post("/api/v2/orders", sale)).json()["id"])
+    row = world.orders.rows[order_id]
+    await world.orders.write(replace(row, state=OrderState.WAITING, version=row.version + 1))
+
+    await world.admin.put(f"{ACCOUNTS}/{owner.account_id}/kill-switch", {"level": "off"})
+
+    assert world.signals.updated == [row.host_workflow_id]
 
 
 async def test_exit_that_the_global_kill_switch_held_looks_again_once_it_is_lifted(world: World) -> None:

@@ -165,7 +165,7 @@ async def test_worker_that_waits_for_the_dead_temporal_is_not_waited_for(tmp_pat
     async with supervising(tmp_path) as supervisor:
         await supervisor.start(stand_in(tmp_path, "temporal"))
         deaf = stand_in(tmp_path, "worker", DEAF, after=frozenset({"temporal"}))
-        await supervisor.start(replace(deaf, grace=600, restart_grace=0.05))
+        await supervisor.start(replace(deaf, grace=60, restart_grace=0.05))
         supervisor.kill("temporal")
         await supervisor.wait_healthy("worker", 20, after=1)
         supervisor.kill("worker")

@@ -37,6 +37,7 @@ RECORDED = (
     "test_a_fired_rule_that_is_reset_adopts_its_order",
     "test_an_exit_goes_on_in_a_new_run",
     "test_a_new_run_counts_what_an_unconfirmed_exit_before_it_sold",
+    "test_a_target_that_the_kill_switch_held_keeps_all_its_looks_for_its_shares",
     "test_a_rule_reset_between_two_attempts_finds_the_one_that_it_forgot",
     "test_a_resting_order_is_canceled_with_what_was_filled_first",
     "test_an_adopted_exit_is_worked_until_nothing_of_it_is_left",

@@ -372,6 +372,21 @@ async def test_refusals_by_the_kill_switch_are_no_tries_of_the_exit(floor: Floor
     assert "order.held_back" in exchange.kinds
 
 
+async def test_a_target_that_the_kill_switch_held_keeps_all_its_looks_for_its_shares(
+    floor: Floor, exchange: FakeExchange
+):
+    exchange.script(*[refused()] * 2, *[reduced("0")] * 3)
+    exchange.bids = [("0.60", "1000")]
+    rule = await floor.arm(TARGET, tuning=quick(attempts_before_alarm=3))
+    await rule.cross("0.60")
+    await exchange.event("rule.rearmed")
+    looks = exchange.calls["place_order"]
+    await rule.cross("0.60", generation=2)
+    await rule.result()
+
+    assert (looks, exchange.sold) == (5, D(10))
+
+
 async def test_an_exit_that_the_kill_switch_holds_looks_when_it_is_told_that_it_was_lifted(
     floor: Floor, exchange: FakeExchange
 ):
