@@ -12,6 +12,8 @@ from typing import Self
 from pydantic import SecretStr
 
 from runtime.embedded import env_file
+from runtime.embedded.forking import NAME as FORK_SERVER
+from runtime.embedded.forking import Forking
 from runtime.embedded.layout import DataDir, DataDirLock
 from runtime.embedded.probes import Probe, file_exists, http_answers
 from runtime.embedded.process import Command, PidsFile, run_to_end
@@ -55,7 +57,10 @@ class LocalStack(ABC):
         self._overrides = dict(overrides or {})
         self._lock = DataDirLock(self.data_dir)
         self._pids = PidsFile(self.data_dir.pids_file)
-        self.supervisor = Supervisor(self._pids, observe=observe, pace=pace)
+        self.forking = Forking(
+            self._pids, self.data_dir.logs / f"{FORK_SERVER}.log", self._program_environment
+        )
+        self.supervisor = Supervisor(self._pids, observe=observe, pace=pace, spawn=self.forking.spawn)
         self._variables: dict[str, str] = {}
         self._metered = 0  # workers that were given a place for their metrics
 
@@ -127,6 +132,7 @@ class LocalStack(ABC):
     async def stop(self) -> None:
         """Stops all parts: programs first, then the stores; safe to call again."""
         await self.supervisor.stop_all(*self._waves())
+        await self.forking.stop()
         self._lock.release()
 
     def kill(self, part: str) -> None:
@@ -253,9 +259,11 @@ class LocalStack(ABC):
         return {"HOLDFAST_METRICS_PORT": str(port)} if first else {}
 
     def _program(self, part: str, module: str, *arguments: str, **variables: str) -> Command:
-        argv = self._stand_in(part) or (sys.executable, "-m", module, *arguments)
+        stand_in = self._stand_in(part)
+        argv = stand_in or (sys.executable, "-m", module, *arguments)
         endpoint = {"HOLDFAST_METRICS_DIR": str(self.data_dir.metrics), "HOLDFAST_METRICS_PROCESS": part}
-        return Command(argv, {**self._program_environment(), **endpoint, **variables}, Path.cwd())
+        environment = {**self._program_environment(), **endpoint, **variables}
+        return Command(argv, environment, Path.cwd(), module=None if stand_in else module)
 
     def _stand_in(self, part: str) -> tuple[str, ...] | None:
         """Returns what runs in place of a part's own program; None runs that."""

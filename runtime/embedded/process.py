@@ -6,9 +6,10 @@ import json
 import os
 import signal
 import sys
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import Protocol
 
 import psutil
 import structlog
@@ -40,6 +41,7 @@ class Command:
         user: User to run as; None keeps this one.
         stop_signal: Signal that asks it to stop.
         orphan_signal: Signal that the kernel sends it when its supervisor dies.
+        module: Of a program of ours, its package: `argv` is the interpreter, `-m`, this and its arguments.
     """
 
     argv: tuple[str, ...]
@@ -48,6 +50,12 @@ class Command:
     user: SystemUser | None = None
     stop_signal: signal.Signals = signal.SIGTERM
     orphan_signal: signal.Signals = signal.SIGKILL
+    module: str | None = None
+
+    @property
+    def arguments(self) -> tuple[str, ...]:
+        """Of a program of ours, what follows its package."""
+        return self.argv[3:]
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,16 +83,34 @@ def start_marker(pid: int) -> str | None:
         return None
 
 
-class ChildProcess:
-    """A running child. Make it with `spawn`."""
+class Running(Protocol):
+    """A process that runs, however it was made."""
 
-    def __init__(self, process: asyncio.subprocess.Process, command: Command) -> None:
+    @property
+    def pid(self) -> int:
+        """Its process id."""
+        ...
+
+    @property
+    def returncode(self) -> int | None:
+        """Exit code once it ended (negative: the signal), else None."""
+        ...
+
+    async def wait(self) -> int:
+        """Wait for its end and return the exit code."""
+        ...
+
+
+class ChildProcess:
+    """A running child."""
+
+    def __init__(self, process: Running, command: Command) -> None:
         self._process = process
         self._command = command
         self._started = start_marker(process.pid)
 
     @classmethod
-    async def spawn(cls, command: Command, log_file: Path) -> "ChildProcess":
+    async def spawn(cls, command: Command, log_file: Path, *, pass_fds: Sequence[int] = ()) -> "ChildProcess":
         """Starts `command` in its own session, with both outputs appended to `log_file`.
 
         The child must be started by a thread that lives as long as its supervisor, since the kernel's death
@@ -101,6 +127,7 @@ class ChildProcess:
                 env=dict(command.environment),
                 cwd=command.directory,
                 start_new_session=True,
+                pass_fds=pass_fds,
                 preexec_fn=_die_with_parent(os.getpid(), command.orphan_signal),
                 user=None if user is None else user.uid,
                 group=None if user is None else user.gid,
@@ -136,7 +163,7 @@ class ChildProcess:
         if self.exit_code is None:
             # A paused child cannot hear a request to stop.
             signal_tree(self.pid, signal.SIGCONT)
-            _signal(self.pid, self._command.stop_signal)
+            signal_process(self.pid, self._command.stop_signal)
             try:
                 return await asyncio.wait_for(self.wait(), grace_seconds)
             except TimeoutError:
@@ -194,7 +221,8 @@ def _die_with_parent(parent: int, number: signal.Signals) -> Callable[[], None]:
     return set_death_signal
 
 
-def _signal(pid: int, number: signal.Signals) -> None:
+def signal_process(pid: int, number: signal.Signals) -> None:
+    """Sends a signal to one process; one that is gone is left alone."""
     try:
         os.kill(pid, number)
     except ProcessLookupError:
@@ -207,9 +235,9 @@ def signal_tree(pid: int, number: signal.Signals) -> None:
         descendants = psutil.Process(pid).children(recursive=True)
     except psutil.NoSuchProcess:
         return
-    _signal(pid, number)
+    signal_process(pid, number)
     for child in descendants:
-        _signal(child.pid, number)
+        signal_process(child.pid, number)
 
 
 class PidsFile:
@@ -231,8 +259,11 @@ class PidsFile:
 
     def _write(self) -> None:
         temporary = self._path.with_suffix(".tmp")
-        temporary.write_text(json.dumps([asdict(record) for record in self._records.values()]))
-        temporary.replace(self._path)
+        try:
+            temporary.write_text(json.dumps([asdict(record) for record in self._records.values()]))
+            temporary.replace(self._path)
+        except OSError as error:  # a full disk must not end the supervision: the file only serves a next one
+            log.warning("pids.unwritten", path=str(self._path), error=str(error))
 
     def strays(self) -> list[ProcessRecord]:
         """Returns the recorded processes that still live; call it while holding the data directory's lock."""
@@ -252,7 +283,7 @@ class PidsFile:
         for stray in strays:
             log.warning("stray.ended", part=stray.part, pid=stray.pid)
             signal_tree(stray.pid, signal.SIGCONT)
-            _signal(stray.pid, signal.SIGINT if stray.part == "postgres" else signal.SIGTERM)
+            signal_process(stray.pid, signal.SIGINT if stray.part == "postgres" else signal.SIGTERM)
         deadline = asyncio.get_running_loop().time() + grace_seconds
         left = strays
         while left and asyncio.get_running_loop().time() < deadline:

@@ -3,7 +3,7 @@
 import asyncio
 import contextlib
 import signal
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
 from enum import StrEnum
 from pathlib import Path
@@ -38,6 +38,7 @@ class PartEvent:
 
 
 Observer = Callable[[PartEvent], None]
+Spawn = Callable[[Command, Path], Awaitable[ChildProcess]]
 
 
 class PartFailed(Exception):
@@ -114,6 +115,7 @@ class _Keeper:
     pids: PidsFile
     observe: Observer
     returned: Callable[[str], None]
+    spawn: Spawn
     state: PartState = PartState.STARTING
     child: ChildProcess | None = None
     generation: int = 0
@@ -155,10 +157,9 @@ class _Keeper:
 
     async def _run_once(self) -> bool:
         """Starts it and waits for its end; returns whether it was healthy in between."""
-        if self.spec.before_start is not None:
-            self.spec.before_start()
-        self.spawned_at = asyncio.get_running_loop().time()
-        child = await ChildProcess.spawn(self.spec.command, self.spec.log_file)
+        child = await self._started()
+        if child is None:
+            return False
         self.child = child
         self.pids.add(child.record(self.spec.name))
         if self.stopping:  # asked while the child was being made
@@ -180,6 +181,17 @@ class _Keeper:
                 await child.wait()
             self.child = None
             self.pids.remove(self.spec.name)
+
+    async def _started(self) -> ChildProcess | None:
+        """Starts the child; None when the machine did not let it (no program, memory, descriptors, disk)."""
+        try:
+            if self.spec.before_start is not None:
+                self.spec.before_start()
+            self.spawned_at = asyncio.get_running_loop().time()
+            return await self.spawn(self.spec.command, self.spec.log_file)
+        except OSError as error:
+            self.reason = f"could not be started: {error}"
+            return None
 
     async def _become_healthy(self, child: ChildProcess, ended: "asyncio.Future[int]") -> bool:
         deadline = asyncio.get_running_loop().time() + self.spec.start_limit
@@ -232,19 +244,27 @@ class _Keeper:
 
 
 class Supervisor:
-    """Runs parts as children of this process."""
+    """Runs parts as children of this process, or as `spawn` makes them."""
 
-    def __init__(self, pids: PidsFile, *, observe: Observer | None = None, pace: Pace | None = None) -> None:
+    def __init__(
+        self,
+        pids: PidsFile,
+        *,
+        observe: Observer | None = None,
+        pace: Pace | None = None,
+        spawn: Spawn = ChildProcess.spawn,
+    ) -> None:
         self._pids = pids
         self._observe = observe or _unobserved
         self._pace = pace or Pace()
+        self._spawn = spawn
         self._keepers: dict[str, _Keeper] = {}
         self._tasks: dict[str, asyncio.Task[None]] = {}
         self._restarts: set[asyncio.Task[None]] = set()
 
     def add(self, spec: PartSpec) -> None:
         """Starts a part without waiting for it."""
-        keeper = _Keeper(spec, self._pace, self._pids, self._observe, self._after_return)
+        keeper = _Keeper(spec, self._pace, self._pids, self._observe, self._after_return, self._spawn)
         self._keepers[spec.name] = keeper
         self._tasks[spec.name] = asyncio.create_task(keeper.run(), name=f"part {spec.name}")
 

@@ -1,6 +1,7 @@
 """Supervision with small stand-ins: what dies comes back, what is stopped stays away, strays are ended."""
 
 import asyncio
+import errno
 import os
 import signal
 import subprocess
@@ -14,7 +15,7 @@ import psutil
 import pytest
 
 from runtime.embedded.probes import file_exists
-from runtime.embedded.process import Command, PidsFile, ProcessRecord, run_to_end, start_marker
+from runtime.embedded.process import ChildProcess, Command, PidsFile, ProcessRecord, run_to_end, start_marker
 from runtime.embedded.supervisor import (
     Observer,
     Pace,
@@ -209,6 +210,41 @@ async def test_ordered_restart_does_not_count_as_a_death(tmp_path: Path) -> None
         await supervisor.restart("worker", 20)
         assert supervisor.generation("worker") == 2
         assert supervisor.state("worker") is PartState.HEALTHY
+
+
+async def test_part_whose_program_is_missing_fails_with_the_reason(tmp_path: Path) -> None:
+    spec = stand_in(tmp_path, "worker")
+    missing = replace(spec.command, argv=(str(tmp_path / "no-such-program"),))
+    async with supervising(tmp_path) as supervisor:
+        with pytest.raises(PartFailed, match=r"could not be started: .*no-such-program"):
+            await supervisor.start(replace(spec, command=missing))
+
+
+async def test_part_that_the_machine_did_not_let_start_is_started_once_it_does(tmp_path: Path) -> None:
+    refusals = [OSError(errno.EAGAIN, "Resource temporarily unavailable")] * 2
+
+    async def spawn(command: Command, log_file: Path) -> ChildProcess:
+        if refusals:
+            raise refusals.pop()
+        return await ChildProcess.spawn(command, log_file)
+
+    supervisor = Supervisor(PidsFile(tmp_path / "pids.json"), pace=FAST, spawn=spawn)
+    try:
+        await supervisor.start(stand_in(tmp_path, "worker"))
+        assert (refusals, supervisor.generation("worker")) == ([], 1)
+    finally:
+        await supervisor.stop_all()
+
+
+async def test_part_comes_back_while_nothing_can_be_written(tmp_path: Path) -> None:
+    unwritable = tmp_path / "away" / "pids.json"
+    supervisor = Supervisor(PidsFile(unwritable), pace=FAST)
+    try:
+        await supervisor.start(stand_in(tmp_path, "worker"))
+        supervisor.kill("worker")
+        await supervisor.wait_healthy("worker", 20, after=1)
+    finally:
+        await supervisor.stop_all()
 
 
 SUPERVISOR_PROGRAM = """

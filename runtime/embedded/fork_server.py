@@ -1,0 +1,142 @@
+"""`python -m runtime.embedded.fork_server`: imports our programs once, and is copied for each that shall run.
+
+A start costs seconds of CPU, nearly all of it imports. A copy of a process that has them costs hundredths,
+and shares their memory (decision 0011). It speaks over the socket whose descriptor is its first argument.
+"""
+
+import ctypes
+import gc
+import importlib
+import os
+import selectors
+import socket
+import sys
+import traceback
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import cast
+
+from setproctitle import setproctitle
+
+from runtime.embedded.fork_messages import (
+    ANSWER,
+    MESSAGE_BYTES,
+    REQUEST,
+    Answer,
+    CopyEnded,
+    Declined,
+    Forked,
+    ForkRequest,
+)
+
+_PR_SET_PDEATHSIG = 1
+_libc = ctypes.CDLL(None, use_errno=True)
+
+
+class ForkServer:
+    """Copies this process for each request, and tells when a copy ended."""
+
+    def __init__(self, channel: socket.socket) -> None:
+        """Take the socket to whoever asks."""
+        self._channel = channel
+        self._pid = os.getpid()
+        self._copies: dict[int, int] = {}  # process ids by the descriptors that tell of their ends
+        self._selector = selectors.DefaultSelector()
+        self._selector.register(channel, selectors.EVENT_READ)
+
+    def serve(self) -> ForkRequest | None:
+        """Answer until the other end closes; return in a copy what it is to run, in the server None."""
+        while True:
+            for key, _ in self._selector.select():
+                if key.fd in self._copies:
+                    self._tell_end(key.fd)
+                    continue
+                message = self._channel.recv(MESSAGE_BYTES)
+                if not message:
+                    return None
+                request = REQUEST.validate_json(message)
+                if self._copy(request):
+                    return request
+
+    def _copy(self, request: ForkRequest) -> bool:
+        """Make a copy; whether this process is it."""
+        if _threads() > 1:
+            # A copy has only the thread that made it: locks that others held stay locked in it for ever.
+            self._tell(Declined(request.number, "an import started a thread"))
+            return False
+        pid = os.fork()
+        if pid == 0:
+            self._leave()
+            _become(request, self._pid)
+            return True
+        descriptor = os.pidfd_open(pid)
+        self._copies[descriptor] = pid
+        self._selector.register(descriptor, selectors.EVENT_READ)
+        self._tell(Forked(request.number, pid))
+        return False
+
+    def _tell_end(self, descriptor: int) -> None:
+        pid = self._copies.pop(descriptor)
+        self._selector.unregister(descriptor)
+        os.close(descriptor)
+        _, status = os.waitpid(pid, 0)
+        self._tell(CopyEnded(pid, os.waitstatus_to_exitcode(status)))
+
+    def _tell(self, answer: Answer) -> None:
+        self._channel.send(ANSWER.dump_json(answer))
+
+    def _leave(self) -> None:
+        """In a copy: let go of what belongs to the server."""
+        self._selector.close()
+        self._channel.close()
+        for descriptor in self._copies:
+            os.close(descriptor)
+
+
+def _threads() -> int:
+    return len(os.listdir("/proc/self/task"))
+
+
+def _become(request: ForkRequest, server: int) -> None:
+    """Take over a program's session, outputs, environment and name."""
+    os.setsid()
+    _libc.prctl(_PR_SET_PDEATHSIG, request.orphan_signal, 0, 0, 0)
+    if os.getppid() != server:  # it died before the setting took hold
+        os._exit(1)
+    output = os.open(request.log_file, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o666)
+    os.dup2(output, 1)
+    os.dup2(output, 2)
+    os.close(output)
+    os.environ.clear()
+    os.environ.update(request.environment)
+    os.chdir(request.directory)
+    sys.argv = [f"{request.module}/__main__.py", *request.arguments]
+    setproctitle(" ".join([Path(sys.executable).name, "-m", request.module, *request.arguments]))
+
+
+def _program(module: str) -> Callable[[], None]:
+    return cast("Callable[[], None]", importlib.import_module(f"{module}.__main__").main)
+
+
+def _preload(modules: Sequence[str]) -> None:
+    for module in modules:
+        try:
+            _program(module)
+        except Exception:  # a copy imports it again, and fails with the same in the program's own log
+            traceback.print_exc()
+    gc.collect()
+    gc.freeze()  # a collection in a copy would write to, and so copy, all that is shared
+
+
+def main() -> None:
+    """Import the programs that are named behind the socket's descriptor, then serve."""
+    descriptor, *modules = sys.argv[1:]
+    setproctitle("holdfast: fork server")  # before an environment is replaced: it has to find the old one
+    _preload(modules)
+    request = ForkServer(socket.socket(fileno=int(descriptor))).serve()
+    if request is not None:
+        _program(request.module)()
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,199 @@
+"""The supervisor's end of the fork server: our programs start as copies of it, everything else as ever."""
+
+import asyncio
+import signal
+import socket
+import sys
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+import structlog
+
+from runtime.embedded.fork_messages import (
+    ANSWER,
+    MESSAGE_BYTES,
+    REQUEST,
+    Answer,
+    CopyEnded,
+    Declined,
+    Forked,
+    ForkRequest,
+)
+from runtime.embedded.process import ChildProcess, Command, PidsFile, signal_process
+
+log = structlog.stdlib.get_logger(__name__)
+
+NAME = "fork-server"
+_ANSWERS_WITHIN_S = 60.0
+"""Its imports take seconds, and longer where everything else starts, too."""
+
+
+class Copy:
+    """A program that runs as a copy of the fork server."""
+
+    def __init__(self, pid: int) -> None:
+        """Take the copy's process id."""
+        self.pid = pid
+        self._ended: asyncio.Future[int] = asyncio.get_running_loop().create_future()
+
+    @property
+    def returncode(self) -> int | None:
+        """Exit code once it ended (negative: the signal), else None."""
+        return self._ended.result() if self._ended.done() else None
+
+    async def wait(self) -> int:
+        """Wait for its end and return the exit code."""
+        return await asyncio.shield(self._ended)
+
+    def end(self, code: int) -> None:
+        """Take the exit code."""
+        if not self._ended.done():
+            self._ended.set_result(code)
+
+
+class _Connection:
+    """One life of the fork server."""
+
+    def __init__(self, process: ChildProcess, channel: socket.socket) -> None:
+        self.process = process
+        self._channel = channel
+        self._waiting: dict[int, asyncio.Future[Copy | None]] = {}
+        self._copies: dict[int, Copy] = {}
+        self._number = 0
+        self._closing = False
+        self._reading = asyncio.create_task(self._read(), name="answers of the fork server")
+
+    @property
+    def is_open(self) -> bool:
+        return not self._reading.done()
+
+    async def ask(self, command: Command, module: str, log_file: Path) -> Copy | None:
+        """Ask for a copy; None when there is none."""
+        self._number += 1
+        number = self._number
+        answer = self._waiting[number] = asyncio.get_running_loop().create_future()
+        request = ForkRequest(
+            number,
+            module,
+            command.arguments,
+            dict(command.environment),
+            str(command.directory),
+            str(log_file),
+            int(command.orphan_signal),
+        )
+        try:
+            await asyncio.get_running_loop().sock_sendall(self._channel, REQUEST.dump_json(request))
+            return await asyncio.wait_for(answer, _ANSWERS_WITHIN_S)
+        except (OSError, TimeoutError) as error:
+            log.warning("fork_server.silent", error=repr(error))
+            return None
+        finally:
+            self._waiting.pop(number, None)
+
+    async def close(self) -> None:
+        """End the server; copies that still run end with it."""
+        self._closing = True
+        await self.process.stop(1.0)
+        await self._reading
+
+    async def _read(self) -> None:
+        loop = asyncio.get_running_loop()
+        try:
+            while message := await loop.sock_recv(self._channel, MESSAGE_BYTES):
+                self._take(ANSWER.validate_json(message))
+        except ConnectionError as error:
+            log.warning("fork_server.lost", error=repr(error))
+        finally:
+            if not self._closing:
+                log.warning("fork_server.died", copies=len(self._copies))
+            self._channel.close()
+            self._forget()
+
+    def _take(self, answer: Answer) -> None:
+        match answer:
+            case CopyEnded():
+                self._copies.pop(answer.pid).end(answer.code)
+            case Declined():
+                log.warning("fork_server.declined", reason=answer.reason)
+                self._answer(answer.number, None)
+            case Forked():
+                copy = self._copies[answer.pid] = Copy(answer.pid)
+                if not self._answer(answer.number, copy):  # nobody waits any more: it runs otherwise by now
+                    signal_process(answer.pid, signal.SIGKILL)
+
+    def _answer(self, number: int, copy: Copy | None) -> bool:
+        waiting = self._waiting.get(number)
+        if waiting is None or waiting.done():
+            return False
+        waiting.set_result(copy)
+        return True
+
+    def _forget(self) -> None:
+        """The server is dead: the kernel kills its copies."""
+        for copy in self._copies.values():
+            copy.end(-signal.SIGKILL)
+        for waiting in self._waiting.values():
+            if not waiting.done():
+                waiting.set_result(None)
+
+
+class Forking:
+    """Starts programs: ours as copies of a fork server where there can be one, all others by themselves."""
+
+    def __init__(self, pids: PidsFile, log_file: Path, environment: Callable[[], dict[str, str]]) -> None:
+        """Take where the server is remembered and writes, and what its imports see."""
+        self._pids = pids
+        self._log_file = log_file
+        self._environment = environment
+        self._modules: Sequence[str] = ()
+        self._connection: _Connection | None = None
+        self._connecting = asyncio.Lock()
+        self._beginning: asyncio.Task[_Connection] | None = None
+
+    @property
+    def pid(self) -> int | None:
+        """Process id of the fork server while there is one."""
+        connection = self._connection
+        return connection.process.pid if connection is not None and connection.is_open else None
+
+    def begin(self, modules: Sequence[str]) -> None:
+        """Let a server import these programs, beside whatever else starts; nothing waits for it here."""
+        if sys.platform == "linux":
+            self._modules = tuple(modules)
+            self._beginning = asyncio.create_task(self._connected(), name="start of the fork server")
+
+    async def spawn(self, command: Command, log_file: Path) -> ChildProcess:
+        """Start a program with both outputs appended to `log_file`."""
+        module = command.module
+        if module is not None and module in self._modules and command.user is None:
+            connection = await self._connected()
+            copy = await connection.ask(command, module, log_file)
+            if copy is not None:
+                return ChildProcess(copy, command)
+        return await ChildProcess.spawn(command, log_file)
+
+    async def stop(self) -> None:
+        """End the server, and whatever still runs as a copy of it."""
+        if self._beginning is not None:
+            await asyncio.wait([self._beginning])  # the part that asked next was told what it failed of
+        if self._connection is not None:
+            await self._connection.close()
+            self._pids.remove(NAME)
+        self._connection, self._modules = None, ()
+
+    async def _connected(self) -> _Connection:
+        async with self._connecting:
+            if self._connection is None or not self._connection.is_open:
+                self._connection = await self._connect()
+            return self._connection
+
+    async def _connect(self) -> _Connection:
+        ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+        ours.setblocking(False)
+        with theirs:
+            descriptor = theirs.fileno()
+            argv = (sys.executable, "-m", "runtime.embedded.fork_server", str(descriptor), *self._modules)
+            command = Command(argv, self._environment(), Path.cwd())
+            process = await ChildProcess.spawn(command, self._log_file, pass_fds=(descriptor,))
+        self._pids.add(process.record(NAME))
+        return _Connection(process, ours)

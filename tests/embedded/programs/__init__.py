@@ -1,0 +1,1 @@
+"""Programs that a fork server runs in tests."""

@@ -1,0 +1,7 @@
+"""Waits for a signal."""
+
+import signal
+
+
+def main() -> None:
+    signal.pause()
