@@ -96,8 +96,12 @@ class TradingActivities:
         try:
             trading = await self._session_of(attempt)
         except CredentialsMissing as error:
+            await self._show(request, with_order=True)
             return PlaceResult(kind=PlaceKind.REFUSED, refusal=error.code, detail=str(error))
         claim = await self._claim(trading, request)
+        if isinstance(claim, Claimed | Reduced | Held):
+            # No send will show the step, and its events (what was crossed, at which price) come only once.
+            await self._show(request, with_order=not isinstance(claim, Claimed))
         match claim:
             case Granted(resend=False):
                 return await self._post(trading, request, claim.stored, doubt=False)
@@ -182,10 +186,15 @@ class TradingActivities:
             facts=facts,
         )
 
-    async def _show(self, request: PlaceOrder) -> None:
-        """Write the rows of the step that asks; later ones say more, so a failure here is not the order's."""
+    async def _show(self, request: PlaceOrder, *, with_order: bool = False) -> None:
+        """Write the rows of the step that asks; later ones say more, so a failure here is not the order's.
+
+        Args:
+            request: Of the step.
+            with_order: The order's rows, too: nothing else wrote them.
+        """
         try:
-            await self._projections.apply(request.rule)
+            await self._projections.apply(request.rule, request.order if with_order else None)
             self._telemetry.projected(request.rule)
         except StorageUnavailable as error:
             log.warning("step.not_written", order_id=request.attempt.order_id, error=str(error))

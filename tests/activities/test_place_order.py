@@ -85,6 +85,25 @@ async def test_reduced_held_and_refused_claims_send_nothing(desk: Desk):
     assert desk.trading.posted == []
 
 
+@pytest.mark.parametrize(
+    "judged", [Reduced(available=Decimal(3)), Held(order_ids=("ord_2",), available=Decimal(0))]
+)
+async def test_a_claim_that_has_to_wait_for_shares_shows_its_step(desk: Desk, judged):
+    desk.claims.judged = judged
+    await desk.place()
+
+    [(_, order)] = desk.projections.written
+    assert order.order.order_id == "ord_1"
+
+
+async def test_a_step_without_credentials_is_shown(desk: Desk):
+    desk.venues.missing = CredentialsMissing("no key")
+    await desk.place()
+
+    [(_, order)] = desk.projections.written
+    assert order.order.order_id == "ord_1"
+
+
 async def test_other_bytes_for_the_same_attempt_are_not_sent(desk: Desk):
     await desk.place()
     result = await desk.place(replace(ATTEMPT, timestamp_ms=ATTEMPT.timestamp_ms + 1))
