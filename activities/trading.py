@@ -96,18 +96,16 @@ class TradingActivities:
         try:
             trading = await self._session_of(attempt)
         except CredentialsMissing as error:
-            await self._show(request, with_order=True)
+            await self._show_unsent(request)
             return PlaceResult(kind=PlaceKind.REFUSED, refusal=error.code, detail=str(error))
         claim = await self._claim(trading, request)
-        if isinstance(claim, Claimed | Reduced | Held):
-            # No send will show the step, and its events (what was crossed, at which price) come only once.
-            await self._show(request, with_order=not isinstance(claim, Claimed))
         match claim:
             case Granted(resend=False):
                 return await self._post(trading, request, claim.stored, doubt=False)
             case Granted():
                 return await self._again(trading, request, claim)
             case Claimed():
+                await self._show(request)
                 return PlaceResult(
                     kind=PlaceKind.ADOPTED,
                     venue_order_id=claim.stored.venue_order_id,
@@ -115,8 +113,10 @@ class TradingActivities:
                     detail="another order stands for this attempt",
                 )
             case Reduced():
+                await self._show_unsent(request)
                 return PlaceResult(kind=PlaceKind.REDUCED, available=claim.available)
             case Held():
+                await self._show_unsent(request)
                 return PlaceResult(kind=PlaceKind.HELD, held_by=claim.order_ids, available=claim.available)
             case Refused():
                 stored = await self._claims.find(attempt.order_id, attempt.attempt)
@@ -186,15 +186,19 @@ class TradingActivities:
             facts=facts,
         )
 
-    async def _show(self, request: PlaceOrder, *, with_order: bool = False) -> None:
-        """Write the rows of the step that asks; later ones say more, so a failure here is not the order's.
+    async def _show_unsent(self, request: PlaceOrder) -> None:
+        """Write all rows of a step that no claim wrote: its events (what was crossed, when) come only once.
 
-        Args:
-            request: Of the step.
-            with_order: The order's rows, too: nothing else wrote them.
+        Raises:
+            StorageUnavailable: nothing was sent; Temporal tries again.
         """
+        await self._projections.apply(request.rule, request.order)
+        self._telemetry.projected(request.rule)
+
+    async def _show(self, request: PlaceOrder) -> None:
+        """Write the rows of the step that asks; later ones say more, so a failure here is not the order's."""
         try:
-            await self._projections.apply(request.rule, request.order if with_order else None)
+            await self._projections.apply(request.rule)
             self._telemetry.projected(request.rule)
         except StorageUnavailable as error:
             log.warning("step.not_written", order_id=request.attempt.order_id, error=str(error))

@@ -82,9 +82,9 @@ def main() -> None:
         for deed in outcome.deeds:
             readable.print(deed, markup=False)
     budget_s = BUDGET_S if given.recovery_budget is None else given.recovery_budget
-    show(report, budget_s, outcome.deeds, replay_line(options, given), readable)
+    show(report, budget_s, outcome.deeds, outcome.strikes, replay_line(options, given), readable)
     if given.json:
-        print(as_json(report, budget_s))
+        print(as_json(report, budget_s, outcome.strikes))
     late = given.recovery_budget is not None and report.late(budget_s)
     sys.exit(EXIT_DIFFERENT if report.findings or late else 0)
 

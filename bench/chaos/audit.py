@@ -180,6 +180,7 @@ class _Audit:
         for rule in self._evidence.rules:
             yield from self._quantity_of_rule(rule)
             yield from self._state_of_rule(rule)
+            yield from self._told_of_rule(rule)
         yield from self._fills()
         yield from self._order_rows()
         yield from self._holdings()
@@ -278,6 +279,16 @@ class _Audit:
         if wrong:
             yield Finding(Fault.WRONG_FINAL_STATE, rule.rule_id, f"{wrong}: {shown}")
 
+    def _told_of_rule(self, rule: RuleEvidence) -> Iterator[Finding]:
+        """People follow a rule by its events: that it fired, and that it ended."""
+        told = self._evidence.told.get(rule.rule_id, frozenset())
+        if rule.phase != "done":
+            return
+        if not told & _ENDS:
+            yield Finding(Fault.PROJECTION_DIFFERENCES, rule.rule_id, "no event tells that it ended")
+        if rule.status == "TRIGGERED" and "rule.triggered" not in told:
+            yield Finding(Fault.PROJECTION_DIFFERENCES, rule.rule_id, "no event tells that it fired")
+
     def _unexpected_end(self, rule: RuleEvidence) -> str | None:
         """Say what is wrong with a rule's end, None when it fits its fate."""
         its_fate = self._fates[rule.rule_id]
@@ -325,6 +336,8 @@ class _Audit:
                 yield Finding(Fault.PROJECTION_DIFFERENCES, row.order_id, words)
             if row.rule_id is None and not row.resting and row.state not in _ENDED:
                 yield Finding(Fault.STUCK, row.order_id, f"an order of its own is still {row.state}")
+            if row.state in _ENDED and row.order_id in self._evidence.running_orders:
+                yield Finding(Fault.STUCK, row.order_id, f"is {row.state}, and its workflow runs still")
 
     def _holdings(self) -> Iterator[Finding]:
         rows = {(row.account_id, row.token_id): row.shares for row in self._evidence.holdings}
@@ -351,6 +364,7 @@ class _Audit:
         return total
 
 
+_ENDS = frozenset({"rule.done", "rule.canceled", "rule.expired", "rule.failed"})
 _ENDED = frozenset({"filled", "partially_filled", "canceled", "failed"})
 
 

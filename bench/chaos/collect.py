@@ -28,8 +28,8 @@ from bench.chaos.evidence import (
 from bench.chaos.outages import Outages
 from bench.chaos.paths import CENT, START
 from bench.chaos.stage import AT_ONCE, START_USD, Armed, Stage, now_ms
-from domain.ids import RuleId, rule_workflow_id
-from domain.messages import RuleAnswer
+from domain.ids import OrderId, RuleId, order_workflow_id, rule_workflow_id
+from domain.messages import ORDER, RuleAnswer
 from simulator.client import AdminTrade
 
 _RULES = "SELECT rule_id, status, phase, detail, sold_shares::text AS sold FROM rules"
@@ -47,6 +47,8 @@ _BREAKERS = """
     SELECT DISTINCT type, split_part(event_key, '/', 4) AS account_id, split_part(event_key, '/', 5) AS at_ms
     FROM rule_events WHERE type IN ('breaker.opened', 'breaker.closed')
 """
+_TOLD = "SELECT DISTINCT rule_id, type FROM rule_events WHERE rule_id IS NOT NULL"
+_RUNNING_ORDERS = f"WorkflowType = '{ORDER}' AND ExecutionStatus = 'Running'"
 _FILLS = """
     SELECT venue_order_id, sum(shares)::text AS shares, sum(notional_usd)::text AS usd,
            sum(fee_usd)::text AS fee
@@ -70,9 +72,11 @@ async def collect(stage: Stage, outages: Outages, database_url: str, temporal: C
         positions = await connection.fetch(_POSITIONS)
         fills = await connection.fetch(_FILLS)
         breakers = await connection.fetch(_BREAKERS)
+        told = await connection.fetch(_TOLD)
     finally:
         await connection.close()
     results = await _results(temporal, stage.rules)
+    running = await _running_orders(temporal)
     trades = await stage.admin.trades()
     until_ms = now_ms()
     return Evidence(
@@ -113,6 +117,8 @@ async def collect(stage: Stage, outages: Outages, database_url: str, temporal: C
         ended_ms=stage.start_ms + stage.plan.length_ms,
         fallen=outages.unexplained(),
         prints=_prints(trades),
+        told=_told(told),
+        running_orders=running,
     )
 
 
@@ -181,6 +187,11 @@ async def _results(temporal: Client, rules: Sequence[Armed]) -> list[Result]:
     return await asyncio.gather(*(one(rule) for rule in rules))
 
 
+async def _running_orders(temporal: Client) -> frozenset[str]:
+    prefix = order_workflow_id(OrderId(""))
+    return frozenset([run.id.removeprefix(prefix) async for run in temporal.list_workflows(_RUNNING_ORDERS)])
+
+
 async def _posts(stage: Stage) -> tuple[Post, ...]:
     posts: list[Post] = []
     after = 0
@@ -214,6 +225,13 @@ def _prints(trades: Sequence[AdminTrade]) -> dict[str, tuple[tuple[int, Decimal]
     for trade in trades:
         found[trade.token_id].append((trade.matched_at_ms, Decimal(trade.price)))
     return {token: tuple(prints) for token, prints in found.items()}
+
+
+def _told(rows: Sequence[asyncpg.Record]) -> dict[str, frozenset[str]]:
+    types: defaultdict[str, set[str]] = defaultdict(set)
+    for row in rows:
+        types[str(row["rule_id"])].add(str(row["type"]))
+    return {rule_id: frozenset(found) for rule_id, found in types.items()}
 
 
 def _breaker_change(row: asyncpg.Record) -> BreakerChange:

@@ -207,6 +207,8 @@ class Evidence:
         silences: When the kill switch forbade every send.
         prints: Moments and prices of trades of each token at the venue.
         fallen: Parts that were down by themselves, and when.
+        told: The types of the events of each rule.
+        running_orders: Orders whose own workflow runs.
     """
 
     seed: int
@@ -229,3 +231,5 @@ class Evidence:
     prints: dict[str, tuple[tuple[int, Decimal], ...]] = field(
         default_factory=dict[str, tuple[tuple[int, Decimal], ...]]
     )
+    told: dict[str, frozenset[str]] = field(default_factory=dict[str, frozenset[str]])
+    running_orders: frozenset[str] = frozenset()

@@ -1,13 +1,15 @@
 """What happens to the machine: processes die or stand still, a disk is full, Postgres is slow."""
 
 import asyncio
+import signal
 
 from bench.chaos.options import Trouble
 from bench.chaos.outages import NEEDED_BY_NO_EXIT
 from bench.chaos.plan import Act
 from bench.chaos.scene import Scene
 from bench.chaos.stage import now_ms
-from runtime.embedded.stack import Part
+from runtime.embedded.process import signal_process
+from runtime.embedded.stack import WORKERS, Part
 from runtime.embedded.supervisor import PartFailed, PartState
 
 _FULL = """
@@ -96,8 +98,21 @@ async def slow_postgres(scene: Scene, act: Act) -> None:
     scene.outages.struck("slow Postgres", since)
 
 
+async def kill_fork_server(scene: Scene, _: Act) -> None:
+    """SIGKILL to the process of which workers and API are copies: all of them die with it."""
+    pid = scene.stack.forking.pid
+    if pid is None:
+        return  # another one starts just now
+    for part in (*WORKERS, Part.API):
+        if part in scene.stack.supervisor.parts and scene.stack.supervisor.pid(part) is not None:
+            scene.outages.killed(part)
+    signal_process(pid, signal.SIGKILL)
+    scene.note("kill -9 fork server")
+
+
 MACHINE = {
     Trouble.PAUSE: pause,
     Trouble.FULL_DISK: full_disk,
     Trouble.SLOW_POSTGRES: slow_postgres,
+    Trouble.FORK_SERVER: kill_fork_server,
 }

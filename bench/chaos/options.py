@@ -59,6 +59,7 @@ class Trouble(StrEnum):
     PAUSE = "pause"
     FULL_DISK = "full_disk"
     SLOW_POSTGRES = "slow_postgres"
+    FORK_SERVER = "fork_server"
     RESET = "reset"
     TERMINATE = "terminate"
     ROLL_BACK = "roll_back"
@@ -95,7 +96,7 @@ GROUPS: dict[str, frozenset[Trouble]] = {
             Trouble.REORDERED_EVENTS,
         }
     ),
-    "machine": frozenset({Trouble.PAUSE, Trouble.FULL_DISK, Trouble.SLOW_POSTGRES}),
+    "machine": frozenset({Trouble.PAUSE, Trouble.FULL_DISK, Trouble.SLOW_POSTGRES, Trouble.FORK_SERVER}),
     "operator": frozenset(
         {
             Trouble.RESET,

@@ -148,7 +148,7 @@ def _reach(condition: ConditionPlan) -> _Reaches:
 
     def stop(price: Decimal, bid: Decimal | None, is_last: bool, mark: Decimal | None) -> bool:
         line = level if points is None else None if mark is None else mark - points
-        if line is None or (condition.activation is not None and (mark or 0) < condition.activation):
+        if line is None:
             return False
         return price <= line and (not is_last or bid is None or bid <= line)
 

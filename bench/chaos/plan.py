@@ -10,7 +10,6 @@ from bench.chaos.paths import CENT, End, Row, price_path
 from runtime.embedded.stack import Part
 
 SHARES = 12
-EXIT_KINDS = 6
 
 
 class ConditionKind(StrEnum):
@@ -36,7 +35,6 @@ class ConditionPlan:
     kind: ConditionKind
     level: Decimal | None = None
     points: Decimal | None = None
-    activation: Decimal | None = None
     at_ms: int | None = None
 
 
@@ -176,7 +174,7 @@ def _troubles(random: Random, options: ChaosOptions) -> list[Act]:
     return acts
 
 
-_RARE = frozenset({Trouble.ROLL_BACK, Trouble.KILL_SWITCH, Trouble.FULL_DISK})
+_RARE = frozenset({Trouble.ROLL_BACK, Trouble.KILL_SWITCH, Trouble.FULL_DISK, Trouble.FORK_SERVER})
 
 
 # -- what is held --------------------------------------------------------------------------------

@@ -1,7 +1,7 @@
 """One run: the stack, the stage, everything that happens, and the audit."""
 
 import asyncio
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -55,10 +55,11 @@ _TIMING = {
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
-    """A run's report, and what was done in it."""
+    """A run's report, what was done in it, and how often the venue's troubles met something."""
 
     report: Report
     deeds: tuple[str, ...]
+    strikes: Mapping[str, int]
 
 
 async def run(options: ChaosOptions, say: Say, folder: Path, keep: Path | None = None) -> Outcome:
@@ -92,7 +93,7 @@ async def run(options: ChaosOptions, say: Say, folder: Path, keep: Path | None =
             report = await _settled(scene, timing, say)
             if keep is not None:
                 await keep_histories(temporal, keep)
-            return Outcome(report, tuple(scene.deeds))
+            return Outcome(report, tuple(scene.deeds), dict(scene.strikes))
 
 
 def _stack_options(options: ChaosOptions, outages: Outages, folder: Path) -> StackOptions:

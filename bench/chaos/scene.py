@@ -1,6 +1,7 @@
 """What acts work with: the running stack, the stage on it, and the record of what was done."""
 
 import asyncio
+from collections import Counter
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
 from typing import TypeVar
@@ -11,6 +12,7 @@ from temporalio.client import Client
 from temporalio.service import RPCError
 
 from bench.chaos.outages import Outages
+from bench.chaos.plan import Act
 from bench.chaos.stage import Stage, now_ms
 from runtime.embedded.stack import EmbeddedStack
 
@@ -28,12 +30,18 @@ class Scene:
     outages: Outages
     temporal: Client
     deeds: list[str] = field(default_factory=list[str])
+    strikes: Counter[str] = field(default_factory=Counter[str])
+    """How often the faults of each trouble of the venue met something."""
     by_people: asyncio.Lock = field(default_factory=asyncio.Lock)
     """Held by whoever changes rules by hand, and while Temporal's file is rolled back beneath them."""
 
     def note(self, words: str) -> None:
         """Keep what was done, with its second."""
         self.deeds.append(f"{(now_ms() - self.stage.start_ms) / 1000:6.1f} s  {words}")
+
+    def struck(self, act: Act, times: int) -> None:
+        """Count how often an act's faults met something; one that met nothing counts as 0."""
+        self.strikes[str(act.trouble)] += times
 
     async def execute(self, *statements: str) -> None:
         """Run statements in Postgres past the product, as soon as it is there."""

@@ -10,6 +10,7 @@ from bench.chaos.options import Trouble
 from bench.chaos.plan import Act
 from bench.chaos.scene import Scene, patiently
 from bench.chaos.stage import now_ms
+from runtime.embedded.stack import Part
 from simulator.client import SimulatorRefusedError
 
 _ORDER: dict[str, JsonValue] = {"method": "POST", "path": "/order"}
@@ -54,16 +55,34 @@ async def lagging_balance(scene: Scene, act: Act) -> None:
 
 @asynccontextmanager
 async def _planted(scene: Scene, act: Act, *faults: tuple[str, dict[str, JsonValue]]) -> AsyncGenerator[None]:
-    admin, since = scene.stage.admin, now_ms()
-    for kind, parameters in faults:
-        await patiently(lambda k=kind, p=parameters: admin.plant_fault(k, **p))
+    admin, since, life = scene.stage.admin, now_ms(), _life(scene)
+    planted = {
+        await patiently(lambda k=kind, p=parameters: admin.plant_fault(k, **p)) for kind, parameters in faults
+    }
     scene.note(f"{act.trouble} for {act.lasts_ms} ms")
     yield
-    # All of them go, also those that other acts planted: a dead simulator has forgotten its faults' ids.
-    await patiently(admin.clear_faults)
+    strikes = await patiently(lambda: _take_away(scene, planted, life))
+    scene.struck(act, strikes)
+    scene.note(f"{act.trouble} is over, and struck {strikes} times")
     scene.outages.faulty(since)
     if act.trouble in _HOLDS_EVERY_SEND:
         scene.outages.excused(str(act.trouble), since)
+
+
+def _life(scene: Scene) -> int:
+    return scene.stack.supervisor.generation(Part.SIMULATOR)
+
+
+async def _take_away(scene: Scene, planted: set[str], life: int) -> int:
+    """Remove an act's faults, and return how often they struck; a simulator that died has forgotten both."""
+    if _life(scene) != life:
+        return 0  # by now these may be the ids of others
+    admin = scene.stage.admin
+    mine = [fault for fault in await admin.faults() if fault.fault_id in planted]
+    for fault in mine:
+        await admin.remove_fault(fault.fault_id)
+        planted.discard(fault.fault_id)
+    return sum(fault.hits for fault in mine)
 
 
 async def failed_trades(scene: Scene, act: Act) -> None:
@@ -81,6 +100,7 @@ async def failed_trades(scene: Scene, act: Act) -> None:
             await patiently(lambda i=trade.id, s=status: admin.set_trade_status(i, s))
         except SimulatorRefusedError:
             scene.note(f"trade {trade.id} had gone on by itself")
+    scene.struck(act, 0 if failed is None else 1)
     scene.note(f"a sale failed after it was matched: {failed}")
 
 

@@ -23,6 +23,7 @@ ACCOUNT, ADDRESS, TOKEN, RULE = "acc_1", "0xA1", "777", "rul_1"
 BOUGHT = Traded(Decimal(10), Decimal("6.1"), Decimal("0.1"))
 SOLD = Traded(Decimal(10), Decimal(4), Decimal("0.1"))
 STOP = ConditionPlan(kind=ConditionKind.STOP, level=Decimal("0.50"))
+TOLD = frozenset({"rule.armed", "rule.triggered", "order.filled", "rule.done"})
 ARMED_MS, CROSSED_MS, SENT_MS, UNTIL_MS = 1_000, 10_000, 10_020, 60_000
 
 
@@ -90,5 +91,6 @@ def books(**changes: object) -> Evidence:
         order_rows=(order_row("ord_buy", None, BOUGHT), order_row("ord_sell", RULE, SOLD)),
         holdings=(HoldingRow(ACCOUNT, TOKEN, Decimal(0)),),
         fills={"0xbuy": BOUGHT, "0xsell": SOLD},
+        told={RULE: TOLD},
     )
     return replace(fitting, **changes)  # type: ignore[arg-type]

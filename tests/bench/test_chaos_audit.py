@@ -29,6 +29,7 @@ from tests.bench.books import (
     SOLD,
     STOP,
     TOKEN,
+    TOLD,
     books,
     claim,
     order_row,
@@ -212,6 +213,17 @@ def test_rule_whose_workflow_vanished_is_found() -> None:
     assert (finding.fault, finding.subject) == (Fault.WRONG_FINAL_STATE, RULE)
 
 
+@pytest.mark.parametrize("untold", ["rule.triggered", "rule.done"])
+def test_rule_of_whose_firing_or_end_no_event_tells_is_a_difference(untold: str) -> None:
+    [finding] = audit(books(told={RULE: TOLD - {untold}})).findings
+    assert (finding.fault, finding.subject) == (Fault.PROJECTION_DIFFERENCES, RULE)
+
+
+def test_order_that_has_ended_while_its_workflow_runs_is_stuck() -> None:
+    [finding] = audit(books(running_orders=frozenset({"ord_buy"}))).findings
+    assert (finding.fault, finding.subject) == (Fault.STUCK, "ord_buy")
+
+
 def test_part_that_was_down_by_itself_is_found() -> None:
     (finding,) = audit(books(fallen=(("worker-feed", Span(1_000, 2_500)),))).findings
     assert finding.words == "was down by itself from 1.0 to 2.5 s"
@@ -224,7 +236,8 @@ def test_second_rule_over_a_sold_position_may_be_cancelled() -> None:
         sold_shares=Decimal(0),
         result=Result("COMPLETED", "CANCELED", Decimal(0)),
     )
-    report = audit(books(rules=(rule(), second)))
+    told = {RULE: TOLD, "rul_2": frozenset({"rule.canceled"})}
+    report = audit(books(rules=(rule(), second), told=told))
     assert (report.findings, report.exits_expected) == ((), 1)
 
 

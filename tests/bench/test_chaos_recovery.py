@@ -102,7 +102,7 @@ def test_breaker_that_opened_without_a_fault_of_the_venue_excuses_nobody() -> No
 def test_wait_is_told_raw_beside_what_is_left_of_it() -> None:
     told = report(60_000, fault(0, 53_000))
     assert (told.recoveries[0].waited_s, told.recoveries[0].seconds) == (60.0, 7.0)
-    figures = json.loads(as_json(told, BUDGET_S))["recovery"]["apart"]
+    figures = json.loads(as_json(told, BUDGET_S, {}))["recovery"]["apart"]
     assert (figures["raw_s_max"], figures["s_max"]) == (60.0, 7.0)
 
 
@@ -168,7 +168,7 @@ def test_report_names_the_late_exit_with_what_it_met() -> None:
     assert RULE in line
     assert "kill worker-core-1 1.0-2.0" in line
     assert "2.0 s apart (not_ready 2.0-4.0)" in line
-    figures = json.loads(as_json(told, BUDGET_S))["recovery"]
+    figures = json.loads(as_json(told, BUDGET_S, {}))["recovery"]
     assert (figures["over_budget"], figures["after_kills"]["exits"]) == (1, 1)
     assert figures["late"][0]["order_id"] == "ord_sell"
 
@@ -178,5 +178,5 @@ def test_report_names_the_slowest_exit_when_none_is_late() -> None:
     (line,) = [line for line in recovery_lines(told, BUDGET_S) if line.startswith("slowest")]
     assert RULE in line
     assert "kill worker-core-1 1.0-2.0" in line
-    figures = json.loads(as_json(told, BUDGET_S))["recovery"]
+    figures = json.loads(as_json(told, BUDGET_S, {}))["recovery"]
     assert (figures["late"], figures["slowest"][0]["order_id"]) == ([], "ord_sell")

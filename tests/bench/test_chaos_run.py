@@ -22,6 +22,7 @@ KEYS = {
     "stuck",
     "seed",
     "recovery",
+    "fault_strikes",
 }
 
 
