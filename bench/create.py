@@ -35,7 +35,7 @@ from bench.program import Say, prefixed, with_a_folder
 from bench.side_by_side import side_by_side
 from bench.stack import measured, running
 from bench.waiting import BenchFailed
-from bench.weight import Weight, scales_of, weigh
+from bench.weight import Weight, cpu_seconds, scales_of, weigh
 from runtime.embedded.stack import EmbeddedStack
 from simulator.client import SimulatorAdmin
 
@@ -45,11 +45,11 @@ STEPS = (1_000, 10_000)
 FLOOR_WORKERS = 2
 FILLING_AT_ONCE = 32
 SETTLED_S = 3.0
+QUIET_S = 60.0
+"""Passes come once a minute."""
 TOO_MANY_PAUSE_S = 0.1
 TURN_S = 0.04
 """A turn of a single client takes so long at least: creations stay well below the API's pace."""
-
-NO_RATE = "-"
 
 Sample = Callable[[], Coroutine[object, object, float]]
 
@@ -58,12 +58,13 @@ Sample = Callable[[], Coroutine[object, object, float]]
 class Creation:
     """What so many clients at once found; rates are medians of the rounds, latencies are of all of them.
 
-    A single client has no rates: it takes turns with the floor and waits below the API's pace.
+    A single client takes turns with the floor and waits below the API's pace: its rate counts the time of its
+    own requests alone.
     """
 
     clients: int
-    rules_per_s: float | None
-    floor_per_s: float | None
+    rules_per_s: float
+    floor_per_s: float
     create_ms: Series
     floor_ms: Series
     http_ms: Series
@@ -74,7 +75,7 @@ class Creation:
 
 @dataclass(frozen=True, slots=True)
 class IdleCost:
-    """Growth over an empty stack with so many idle rules, a rule."""
+    """What so many idle rules add to an empty stack, a rule, and what the whole stack burns meanwhile."""
 
     rules: int
     postgres_bytes: int
@@ -82,6 +83,10 @@ class IdleCost:
     worker_bytes: int
     server_bytes: int
     """Postgres and Temporal together."""
+    cpu_percent: float
+    """Of one core, by all processes, over a minute in which nothing happens."""
+    empty_cpu_percent: float
+    """The same of the stack with a single rule."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -173,8 +178,8 @@ async def _creation(
     made: list[float] = []
     bare: list[float] = []
     http: list[float] = []
-    rates: list[float | None] = []
-    floor_rates: list[float | None] = []
+    rates: list[float] = []
+    floor_rates: list[float] = []
     for number in range(-1, rounds):  # the first warms up and is left out
         say(f"round {number + 1} of {rounds}")
         samples = (caller.create_ms, lambda: create_bare_ms(floor), caller.http_ms)
@@ -189,8 +194,8 @@ async def _creation(
     created, floored, asked = series(made), series(bare), series(http)
     return Creation(
         clients=clients,
-        rules_per_s=_median(rates),
-        floor_per_s=_median(floor_rates),
+        rules_per_s=round(statistics.median(rates), 1),
+        floor_per_s=round(statistics.median(floor_rates), 1),
         create_ms=created,
         floor_ms=floored,
         http_ms=asked,
@@ -202,16 +207,10 @@ async def _creation(
 
 @dataclass(frozen=True, slots=True)
 class _Taken:
-    """Samples in milliseconds, and how many of them came in a second; None where they waited in between."""
+    """Samples in milliseconds, and how many of them came in a second."""
 
     took_ms: list[float]
-    per_s: float | None
-
-
-def _median(rates: Sequence[float | None]) -> float | None:
-    """Return the median of the rounds' rates; None where they have none."""
-    known = [rate for rate in rates if rate is not None]
-    return round(statistics.median(known), 1) if known else None
+    per_s: float
 
 
 async def _batch(sample: Sample, clients: int, count: int) -> _Taken:
@@ -228,14 +227,14 @@ async def _in_turn(samples: Sequence[Sample], count: int) -> list[_Taken]:
         began = time.monotonic()
         taken.append([await sample() for sample in samples])
         await asyncio.sleep(max(0.0, TURN_S - (time.monotonic() - began)))
-    return [_Taken(list(column), None) for column in zip(*taken, strict=True)]
+    return [_Taken(list(column), 1000 * count / sum(column)) for column in zip(*taken, strict=True)]
 
 
 async def _idle(steps: Sequence[int], folder: Path, say: Say) -> list[IdleCost]:
     async with running(measured(folder)) as stack, _trader(stack) as trader:
         token = await _token(trader, "idle rules")
         await trader.arm(token, "0.10")  # what the first rule brings along is not what a rule costs
-        empty = await _settled(stack)
+        empty, empty_cpu = await _settled(stack), await _idle_cpu_percent(stack, say)
         armed, costs = 0, list[IdleCost]()
 
         async def arm(number: int) -> None:
@@ -246,8 +245,18 @@ async def _idle(steps: Sequence[int], folder: Path, say: Say) -> list[IdleCost]:
 
         for step in steps:
             await side_by_side((arm(number) for number in range(armed, step)), FILLING_AT_ONCE)
-            costs.append(_cost(step, empty, await _settled(stack)))
+            now = await _settled(stack)
+            costs.append(_cost(step, empty, now, await _idle_cpu_percent(stack, say), empty_cpu))
         return costs
+
+
+async def _idle_cpu_percent(stack: EmbeddedStack, say: Say) -> float:
+    """Return what the stack's processes burn while nothing happens, as a share of one core."""
+    say(f"idle rules: watching the processors for {QUIET_S:g} s")
+    began, before = time.monotonic(), cpu_seconds(scales_of(stack))
+    await asyncio.sleep(QUIET_S)
+    spent = cpu_seconds(scales_of(stack)) - before
+    return round(100 * spent / (time.monotonic() - began), 2)
 
 
 async def _settled(stack: EmbeddedStack) -> Weight:
@@ -255,11 +264,11 @@ async def _settled(stack: EmbeddedStack) -> Weight:
     return await weigh(scales_of(stack))
 
 
-def _cost(rules: int, before: Weight, now: Weight) -> IdleCost:
+def _cost(rules: int, before: Weight, now: Weight, cpu: float, empty_cpu: float) -> IdleCost:
     postgres = (now.postgres_bytes - before.postgres_bytes) // rules
     temporal = (now.temporal_bytes - before.temporal_bytes) // rules
     workers = (now.worker_bytes - before.worker_bytes) // rules
-    return IdleCost(rules, postgres, temporal, workers, postgres + temporal)
+    return IdleCost(rules, postgres, temporal, workers, postgres + temporal, cpu, empty_cpu)
 
 
 @asynccontextmanager
@@ -297,8 +306,8 @@ def _creations(rows: Sequence[Creation]) -> Table:
                 str,
                 (
                     row.clients,
-                    NO_RATE if row.rules_per_s is None else row.rules_per_s,
-                    NO_RATE if row.floor_per_s is None else row.floor_per_s,
+                    row.rules_per_s,
+                    row.floor_per_s,
                     row.create_ms.p50_ms,
                     row.create_ms.p99_ms,
                     row.floor_ms.p50_ms,
@@ -313,12 +322,13 @@ def _creations(rows: Sequence[Creation]) -> Table:
 
 
 def _costs(rows: Sequence[IdleCost]) -> Table:
-    table = Table(title="An idle rule, bytes")
-    for name in ("rules", "Postgres", "Temporal", "both", "workers' memory"):
+    table = Table(title="An idle rule, bytes; the whole stack, % of a core")
+    for name in ("rules", "Postgres", "Temporal", "both", "workers' memory", "CPU %", "with one rule"):
         table.add_column(name, justify="right")
     for row in rows:
         figures = (row.rules, row.postgres_bytes, row.temporal_bytes, row.server_bytes, row.worker_bytes)
-        table.add_row(*(f"{figure:,}" for figure in figures))
+        shares = (row.cpu_percent, row.empty_cpu_percent)
+        table.add_row(*(f"{figure:,}" for figure in figures), *map(str, shares))
     return table
 
 

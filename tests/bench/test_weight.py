@@ -3,8 +3,9 @@
 import asyncio
 import os
 import sys
+from pathlib import Path
 
-from bench.weight import _trees
+from bench.weight import Scales, _trees, cpu_seconds
 
 IDLE = (sys.executable, "-c", "input()")
 
@@ -20,3 +21,11 @@ async def test_part_below_another_counts_once_and_for_itself() -> None:
     finally:
         child.kill()
         await child.wait()
+
+
+def test_processor_time_is_that_of_all_parts() -> None:
+    scales = Scales("", Path(), lambda: {"worker-io": os.getpid(), "api": None})
+    before = cpu_seconds(scales)
+    while cpu_seconds(scales) <= before:
+        sum(range(100_000))
+    assert cpu_seconds(Scales("", Path(), lambda: {"api": None})) == 0
