@@ -105,7 +105,7 @@ types: setup ## Check types (pyright strict)
 bench: setup ## Measure latency, index, burst and creation in their quick forms (some minutes)
 	@$(BIN)/python -m bench.suite $(ARGS)
 
-bench-full: setup $(VENV)/.plots ## Take the published figures into docs/benchmarks.md (hours, a quiet machine)
+bench-full: setup $(VENV)/.plots ## Take the published figures into docs/benchmarks.md (an hour or more, a quiet machine)
 	@$(BIN)/python -m bench.suite --full $(ARGS)
 
 $(VENV)/.plots: bench/requirements.lock | $(VENV)/.packages
@@ -133,6 +133,6 @@ lock: setup ## Resolve the pinned dependencies anew into requirements.lock
 		--constraint requirements.lock \
 		--generate-hashes --no-emit-index-url --no-emit-find-links --no-header -o bench/requirements.lock
 
-clean: ## Remove the virtual environment, caches and the data of the embedded stack
+clean: ## Remove the virtual environment, caches and .holdfast (Postgres of a stack that root ran is in /var/lib/holdfast)
 	@rm -rf $(VENV) .holdfast .pytest_cache .ruff_cache .import_linter_cache .hypothesis build dist
 	@find . -name __pycache__ -type d -prune -exec rm -rf {} +

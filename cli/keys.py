@@ -66,7 +66,7 @@ def revoke(
     account: AccountOption = None,
     json_output: Json = False,
 ) -> None:
-    """Revoke a key; it stops working within seconds."""
+    """Revoke a key; it is refused from the next request on."""
     with api(account) as client:
         revoked = client.delete(f"{_path(client)}/{key_id}")
     if json_output:
