@@ -8,8 +8,10 @@ from datetime import datetime, timedelta
 import structlog
 from temporalio import activity
 
+from activities.balances import ask_wallets
 from activities.ingest import TRADES_MARGIN, Ingest
 from domain.errors import CredentialsMissing, StorageUnavailable, VenueError
+from domain.fills import Fill
 from domain.messages import StreamStart
 from domain.ports import AccountEvent, AccountEventKind, Clock, Trading, Venues
 from storage.repositories.ledger import Booked, BusyAccount, Ledger
@@ -110,7 +112,7 @@ class _Follower:
         self._ledger = ledger
         self._ingest = ingest
         self._clock = clock
-        self._swept_to: datetime | None = None
+        self._swept_to: dict[Trading, datetime] = {}
         self._sweep_now = asyncio.Event()
         self._facts: list[AccountEvent] = []
         self._facts_came = asyncio.Event()
@@ -118,6 +120,7 @@ class _Follower:
     async def open_sessions(self) -> Sequence[Trading]:
         """Take the account's present sessions as those to follow. Raises CredentialsMissing."""
         self._sessions = await self._present_sessions()
+        self._swept_to = {each: to for each, to in self._swept_to.items() if each in self._sessions}
         return self._sessions
 
     async def _present_sessions(self) -> tuple[Trading, ...]:
@@ -186,15 +189,23 @@ class _Follower:
             raise _Changed
         refs = await self._ledger.unsettled_orders(start.account_id, start.venue, start.mode)
         await self._ingest.look_up_all(refs)
-        after = await self._unswept()
-        fills = [fill for session in self._sessions for fill in await session.fills(after=after)]
-        booked = await self._ingest.book(start.account_id, start.venue, start.mode, fills=fills)
-        self._swept_to = began
+        booked = await self._book_unswept(began)
         return bool(refs) or booked.new_entries > 0
 
-    async def _unswept(self) -> datetime:
-        """Return from when on fills must be read: the last sweep, or the oldest fill still unconfirmed."""
+    async def _book_unswept(self, began: datetime) -> Booked:
+        """Book the fills of each wallet since it was swept last, or since the oldest one still unconfirmed.
+
+        A wallet that the venue refuses is read from there on once it is served again.
+        """
         start = self._start
         unconfirmed = await self._ledger.unconfirmed_since(start.account_id, start.venue, start.mode)
-        known = self._swept_to or self._clock.now() - timedelta(days=1)
-        return min(known, unconfirmed or known) - TRADES_MARGIN
+
+        async def unswept(session: Trading) -> Sequence[Fill]:
+            known = self._swept_to.get(session) or began - timedelta(days=1)
+            return await session.fills(after=min(known, unconfirmed or known) - TRADES_MARGIN)
+
+        asked = await ask_wallets(self._sessions, unswept)
+        fills = [fill for fills in asked.answers for fill in fills]
+        booked = await self._ingest.book(start.account_id, start.venue, start.mode, fills=fills)
+        self._swept_to |= {session: began for session, _ in asked.given}
+        return booked

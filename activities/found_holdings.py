@@ -3,10 +3,10 @@
 from datetime import datetime
 from decimal import Decimal
 
+from activities.balances import venue_fills, venue_shares
 from activities.ingest import Ingest
 from domain.ids import MarketId
 from domain.messages import Holding
-from domain.money import EXACT
 from domain.ports import Venues
 from domain.positions import PositionKey
 from storage.repositories.ledger import Ledger
@@ -42,23 +42,20 @@ class FoundHoldings:
             StorageUnavailable: Postgres cannot be reached now.
         """
         sessions = await self._venues.sessions(key.account_id, key.venue, key.mode)
-        fills = [fill for s in sessions for fill in await s.fills(after=None, market_id=market_id)]
+        fills = await venue_fills(sessions, after=None, market_id=market_id)
         await self._ingest.book(key.account_id, key.venue, key.mode, fills=fills)
         held = await self._ledger.holding(key)
         unsettled = await self._ledger.unsettled_orders(key.account_id, key.venue, key.mode)
         if held.unconfirmed_shares or any(ref.token_id == key.token_id for ref in unsettled):
             return held
-        venue_shares = Decimal(0)
-        for session in sessions:
-            await session.refresh_holding(key.token_id)
-            venue_shares = EXACT.add(venue_shares, (await session.holding(key.token_id)).amount)
-        if venue_shares <= held.shares:
+        seen = await venue_shares(sessions, key.token_id)  # one that is refused may hold more, never less
+        if seen.shares <= held.shares:
             return held
         booked = await self._ledger.adjust(
             key,
             market_id,
             ledger_shares=held.shares,
-            venue_shares=venue_shares,
+            venue_shares=seen.shares,
             price=price,
             at=at,
             adjustment_key=f"found/{name}",

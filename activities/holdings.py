@@ -9,7 +9,7 @@ from decimal import Decimal
 import structlog
 from temporalio import activity
 
-from activities.balances import venue_shares
+from activities.balances import venue_fills, venue_shares
 from activities.heartbeats import beating
 from activities.ingest import Ingest
 from domain.errors import CredentialsMissing, VenueError
@@ -178,21 +178,19 @@ class HoldingsActivities:
         An order that was sent before the venue was read is then unsettled, unconfirmed or booked; one that is
         sent later changes the ledger before anything is adjusted, which `Ledger.adjust` notices.
         """
-        shares, place = await venue_shares(desk.sessions, token_id), desk.place
+        seen, place = await venue_shares(desk.sessions, token_id), desk.place
         unsettled = await self._ledger.unsettled_orders(place.account_id, place.venue, Mode.LIVE)
         return Comparison(
             token_id=token_id,
             ledger=await self._ledger.holding(desk.key(token_id)),
-            venue_shares=shares,
+            venue_shares=seen.shares,
             has_unsettled=any(ref.token_id == token_id for ref in unsettled),
-            sees_all_wallets=desk.sees_all_wallets,
+            sees_all_wallets=desk.sees_all_wallets and seen.complete,
             at=self._clock.now(),
         )
 
     async def _book_trades(self, desk: _Desk, market_id: MarketId) -> None:
-        fills = [
-            fill for session in desk.sessions for fill in await session.fills(after=None, market_id=market_id)
-        ]
+        fills = await venue_fills(desk.sessions, after=None, market_id=market_id)
         place = desk.place
         await self._ingest.book(place.account_id, place.venue, Mode.LIVE, fills=fills)
 

@@ -179,11 +179,11 @@ class Ingest:
         return order
 
     async def look_up_all(self, refs: Sequence[OrderRef]) -> None:
-        """Look several orders up; one of which the venue cannot say anything stops none of the others."""
+        """Look several orders up; one of which nobody can say anything stops none of the others."""
         for ref in refs:
             try:
                 await self.look_up(ref)
-            except VenueError as error:
+            except (CredentialsMissing, VenueError) as error:
                 log.warning("order.look_up_failed", order_id=ref.order_id, code=error.code)
 
 

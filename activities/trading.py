@@ -290,9 +290,9 @@ class TradingActivities:
         except CredentialsMissing:
             return False  # nobody can say; the next look-up tells why
         facts = await self._ledger.order_facts(ref, looked_up=True)
-        shares = await venue_shares(sessions, ref.token_id)
+        seen = await venue_shares(sessions, ref.token_id)
         held = await self._ledger.holding(_key_of(ref))
-        return facts.booked_shares == 0 and shares == held.shares
+        return facts.booked_shares == 0 and seen.complete and seen.shares == held.shares
 
     @activity.defn
     async def recall_order(self, request: RecallOrder) -> RecalledOrder:
@@ -392,11 +392,11 @@ class TradingActivities:
         place = (request.account_id, request.venue, request.mode)
         trading = await self._venues.trading(*place, wallet_id)
         try:
-            shares = await venue_shares(await self._venues.sessions(*place), request.token_id)
-        except VenueBlocked as error:  # a former wallet, say: what rests cannot be told from what lags
+            seen = await venue_shares(await self._venues.sessions(*place), request.token_id)
+        except VenueBlocked as error:  # what rests cannot be told from what lags
             log.warning("shares.not_counted", account_id=request.account_id, code=error.code)
             return 0
-        return await self._release_whatever_rests(trading, request, shares)
+        return await self._release_whatever_rests(trading, request, seen.shares)
 
     async def _release_ours(self, request: ReleaseShares) -> int:
         """Cancel the orders that hold shares by our claims, and book how they ended."""

@@ -54,8 +54,8 @@ class Comparison:
     Attributes:
         venue_shares: sum over the account's wallets, after their caches were refreshed.
         has_unsettled: an order of ours on the token may still fill.
-        sees_all_wallets: False when a wallet could not be asked (its credentials are gone): then less is
-            seen than is held.
+        sees_all_wallets: False when a wallet could not be asked (its credentials are gone, or the venue
+            refuses them): then less is seen than is held.
     """
 
     token_id: TokenId

@@ -15,6 +15,7 @@ from datetime import timedelta
 from types import TracebackType
 from typing import Self
 
+from activities.balances import ask_wallets
 from domain.errors import CredentialsMissing
 from domain.ids import AccountId, TokenId, WalletId
 from domain.orders import Mode, WalletIdentity
@@ -172,11 +173,13 @@ class AccountVenues:
         """Return the public identity that new orders of this account are signed for.
 
         With `holding` it is the wallet that holds most of that token: shares stay with the wallet that bought
-        them when a newer one comes into use, and only its key can sell them.
+        them when a newer one comes into use, and only its key can sell them. One whose key the venue refuses
+        can sell nothing and is passed over.
 
         Raises:
             CredentialsMissing: The wallet of new orders has no usable credentials.
-            VenueError: The venue could not say what one of several wallets holds.
+            VenueBlocked: The venue refuses every one of several wallets.
+            VenueError: The venue could not say now what one of several wallets holds.
         """
         if mode is Mode.PAPER:
             adapter_named(self._adapters, venue)
@@ -186,8 +189,9 @@ class AccountVenues:
         sessions = [(w, await self._session(place, holder, w)) for w in holder.usable(venue)]
         if holding is None or len(sessions) == 1:
             return holder.current
-        held = [((await session.holding(holding)).amount, wallet) for wallet, session in sessions]
-        return max(held, key=lambda pair: pair[0])[1]  # the first of equals: the one of new orders
+        asked = await ask_wallets(sessions, lambda pair: pair[1].holding(holding))
+        (most, _), balance = max(asked.given, key=lambda each: each[1].amount)
+        return most if balance.amount > 0 else holder.current
 
     def wallets_changed(self, account_id: AccountId, venue: str) -> None:
         """Look again at the wallets before the next order; other processes do so within a minute."""

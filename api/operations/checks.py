@@ -3,6 +3,7 @@
 from collections.abc import Awaitable, Callable
 from decimal import Decimal
 
+from activities.balances import ask_wallets
 from api.deps import Services
 from api.ports import ClosedOnlySession
 from api.schemas.accounts import CheckAnswer
@@ -29,6 +30,7 @@ async def account_checks(services: Services, account: Account, venue: str) -> li
         await _tried("mode", checks.mode, "holdfast account mode"),
         await _tried("venue_reachable", checks.venue_reachable, _DOCTOR),
         await _tried("credentials", checks.credentials, _SET_CREDENTIALS),
+        await _tried("wallets", checks.wallets, _SET_CREDENTIALS),
         await _tried("balance", checks.balance, _SET_CREDENTIALS),
         await _tried("allowance", checks.allowance, _SET_CREDENTIALS),
         await _tried("region", checks.region, _DOCTOR),
@@ -85,6 +87,17 @@ class _Checks:
         if self._account.mode is Mode.PAPER:
             return _passed("credentials", "paper needs none")
         return _passed("credentials", f"wallet {wallet.funder}, signature type {wallet.signature_type}")
+
+    async def wallets(self) -> CheckAnswer:
+        """Whether the venue serves every wallet: what one that it refuses holds cannot be sold."""
+        account = self._account
+        sessions = await self._services.venues.sessions(account.account_id, self._venue, account.mode)
+        asked = await ask_wallets(sessions, lambda session: session.collateral())
+        refused = len(sessions) - len(asked.given)
+        if refused:
+            detail = f"the venue refuses {refused} of {len(sessions)}: what these hold cannot be sold"
+            return _failed("wallets", detail, _SET_CREDENTIALS)
+        return _passed("wallets", f"{len(sessions)} in use")
 
     async def balance(self) -> CheckAnswer:
         """Whether there is collateral to buy with."""

@@ -3,6 +3,7 @@
 import math
 from datetime import datetime
 
+from activities.balances import shown_holdings
 from api.deps import AccountContext, Services
 from api.operations.rule_checks import tradable_instrument
 from api.problems import invalid
@@ -74,8 +75,7 @@ async def _check_holding(services: Services, context: AccountContext, body: Orde
     held = (await services.ledger.holding(key)).shares
     if body.shares is not None and body.shares > held:
         sessions = await services.venues.sessions(context.account_id, body.venue, context.mode)
-        balances = [await session.holding(TokenId(body.token_id)) for session in sessions]
-        held = max(held, *(balance.amount for balance in balances))  # one wallet signs
+        held = max(held, *await shown_holdings(sessions, TokenId(body.token_id)))  # one wallet signs
         if body.shares > held:
             raise invalid("shares", "is more than the account holds", "more_than_held")
 

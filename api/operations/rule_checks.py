@@ -11,6 +11,7 @@ from datetime import datetime
 from decimal import Decimal
 from typing import TypeVar
 
+from activities.balances import shown_holdings
 from api.deps import AccountContext, Services
 from api.problems import FieldError, Invalid, invalid
 from domain.errors import CredentialsMissing, UnknownToken, UnknownVenue
@@ -205,8 +206,8 @@ async def _held(
     if definition.expect_position or (held > 0 and held >= wanted):
         return held
     sessions = await services.venues.sessions(context.account_id, definition.venue, context.mode)
-    balances = [await session.holding(TokenId(definition.token_id)) for session in sessions]
-    return max(held, sum((balance.amount for balance in balances), Decimal(0)))
+    shown = await shown_holdings(sessions, TokenId(definition.token_id))
+    return max(held, sum(shown, Decimal(0)))
 
 
 def _holding_errors(definition: RuleDefinition, held: Decimal) -> list[FieldError]:

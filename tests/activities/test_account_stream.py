@@ -3,11 +3,12 @@
 import asyncio
 from contextlib import asynccontextmanager
 from dataclasses import replace
+from datetime import timedelta
 
 from temporalio.testing import ActivityEnvironment
 
 from activities.account_stream import AccountStreamActivities
-from domain.errors import VenueTransient
+from domain.errors import CredentialsMissing, VenueBlocked, VenueTransient
 from domain.messages import StreamStart
 from domain.orders import Mode
 from domain.ports import AccountEvent, AccountEventKind
@@ -193,3 +194,60 @@ async def test_facts_that_wait_together_are_booked_together():
         await ActivityEnvironment().run(stream.run_stream, START)
 
     assert [booking for booking in bookings if booking] == [("a", "b", "c")]
+
+
+class Refused(Wallet):
+    """A wallet whose key the venue refuses, until it is served again."""
+
+    def __init__(self, *fills):
+        super().__init__(*fills)
+        self.asked_from = []
+        self.served = False
+
+    async def fills(self, *, after, market_id=None):
+        self.asked_from.append(after)
+        if not self.served:
+            raise VenueBlocked("the key was revoked")
+        return await super().fills(after=after, market_id=market_id)
+
+
+async def test_fills_of_the_other_wallets_are_booked_while_the_venue_refuses_one():
+    refused = Refused("of the refused")
+    ledger = CountedLedger(wanted=1)
+    stream = stream_of(Desk(), ledger, [Wallet("of the new"), refused])
+
+    async with asyncio.timeout(5):
+        await ActivityEnvironment().run(stream.run_stream, START)
+
+    assert set(ledger.fills) == {"of the new"}
+    assert refused.asked_from
+
+
+async def test_wallet_that_is_served_again_is_read_from_where_it_was_refused_first():
+    refused, bookings = Refused("of the refused"), []
+
+    def serve():
+        bookings.append(1)
+        refused.served = len(bookings) >= 3
+
+    ledger = CountedLedger(wanted=2, on_booking=serve)
+    stream = stream_of(Desk(), ledger, [Wallet("of the new"), refused])
+
+    async with asyncio.timeout(5):
+        await ActivityEnvironment().run(stream.run_stream, START)
+
+    assert set(ledger.fills) == {"of the new", "of the refused"}
+    assert refused.asked_from[-1] - refused.asked_from[0] < timedelta(seconds=1)
+
+
+async def test_fills_are_booked_though_an_order_s_wallet_has_no_credentials_any_more():
+    desk = Desk()
+    ledger = CountedLedger(wanted=1)
+    ledger.refs = [make_ref()]
+    desk.venues.missing = CredentialsMissing("the account has no key")
+    stream = stream_of(desk, ledger, [Wallet("of the new")])
+
+    async with asyncio.timeout(5):
+        await ActivityEnvironment().run(stream.run_stream, START)
+
+    assert ledger.fills == ["of the new"]

@@ -193,6 +193,25 @@ async def test_a_wallet_that_nobody_can_ask_costs_no_read_of_the_book(desk: Desk
     assert read.instrument == desk.data.token
 
 
+async def test_an_attempt_is_not_absent_while_a_wallet_that_is_refused_may_hold_what_is_missing(desk: Desk):
+    former = FakeTrading()
+    former.unaskable = VenueBlocked("the key was revoked")
+    desk.venues.others = [former]
+    desk.trading.seen = Decimal(4)
+    assert not await desk.activities.confirm_absent(make_ref())
+
+
+async def test_no_order_is_cancelled_while_a_wallet_that_is_refused_may_hold_what_is_missing(desk: Desk):
+    former = FakeTrading()
+    former.unaskable = VenueBlocked("the key was revoked")
+    desk.venues.others = [former]
+    desk.trading.seen = Decimal(6)
+    desk.trading.known["0xsell"] = make_order("0xsell", side=Side.SELL)
+
+    assert await desk.activities.release_shares(release()) == 0
+    assert desk.trading.canceled == []
+
+
 async def test_a_holder_that_is_gone_already_is_booked_as_it_ended(desk: Desk):
     await desk.place(RESTING)
     held = venue_id(RESTING)

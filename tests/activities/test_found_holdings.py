@@ -6,12 +6,13 @@ from decimal import Decimal
 import pytest
 
 from activities.found_holdings import FoundHoldings
+from domain.errors import VenueBlocked, VenueTransient
 from domain.orders import Mode
 from domain.positions import PositionKey
 from storage.repositories.ledger import Booked
 from tests.activities.floor import Desk, make_ref
 from tests.domain.builders import ACCOUNT, MARKET, START, TOKEN
-from tests.fakes.trading import make_holding
+from tests.fakes.trading import FakeTrading, make_holding
 
 KEY = PositionKey(account_id=ACCOUNT, venue="polymarket", mode=Mode.LIVE, token_id=TOKEN)
 
@@ -77,3 +78,26 @@ async def test_what_several_wallets_hold_is_taken_as_their_sum():
     )
 
     assert books.adjusted == [Decimal(8)]
+
+
+async def test_what_the_others_hold_is_taken_while_the_venue_refuses_a_wallet():
+    books, desk, refused = Books(make_holding("3")), Desk(), FakeTrading()
+    desk.ingest._ledger = books
+    refused.unaskable = VenueBlocked("the key was revoked")
+    desk.venues.others = [refused]
+    found = FoundHoldings(books, desk.ingest, desk.venues)
+    await found.take(KEY, MARKET, price=Decimal("0.5"), at=START, name="rul_1")
+
+    assert books.adjusted == [Decimal(10)]
+
+
+async def test_nothing_is_taken_while_a_wallet_gives_no_answer():
+    books, desk, away = Books(make_holding("3")), Desk(), FakeTrading()
+    desk.ingest._ledger = books
+    away.unaskable = VenueTransient("no answer")
+    desk.venues.others = [away]
+    found = FoundHoldings(books, desk.ingest, desk.venues)
+    with pytest.raises(VenueTransient):
+        await found.take(KEY, MARKET, price=Decimal("0.5"), at=START, name="rul_1")
+
+    assert books.adjusted == []

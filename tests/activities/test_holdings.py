@@ -8,7 +8,7 @@ import pytest
 
 from activities.holdings import HoldingsActivities
 from activities.ingest import Ingest
-from domain.errors import CredentialsMissing, VenueTransient
+from domain.errors import CredentialsMissing, VenueBlocked, VenueTransient
 from domain.orders import MarketState
 from domain.outside import CompareHoldings, HoldingsPlace, LedgerToken
 from domain.ports import HeldToken
@@ -276,3 +276,37 @@ async def test_what_a_resolved_market_redeemed_is_counted_at_its_payout(payout, 
 async def test_places_are_those_of_the_ledger():
     room = Room(Books(), Session())
     assert (await room.activities.holdings_places()).places == (PLACE,)
+
+
+class Refused(Session):
+    """A wallet whose key the venue refuses."""
+
+    async def holding(self, token_id):
+        raise VenueBlocked("the key was revoked")
+
+    async def refresh_holding(self, token_id):
+        raise VenueBlocked("the key was revoked")
+
+    async def fills(self, *, after, market_id=None):
+        raise VenueBlocked("the key was revoked")
+
+
+async def test_what_a_refused_wallet_may_hold_takes_nothing_from_the_ledger():
+    room = Room(Books(a="10"), Session(a="6"), Refused())
+    for _ in range(3):
+        done = await room.compare()
+        assert (done.compared, done.adjusted, done.sightings) == (1, 0, ())
+
+
+async def test_what_the_others_hold_beyond_the_ledger_counts_while_a_wallet_is_refused():
+    room = Room(Books(a="10"), Session(a="16"), Refused())
+    room.desk.data.book = _book(room.desk.data)
+    await room.compare()
+    assert (await room.compare()).adjusted == 1
+    assert [line[:3] for line in room.books.adjusted] == [("a", D(10), D(16))]
+
+
+async def test_nothing_is_compared_while_the_venue_refuses_every_wallet():
+    room = Room(Books(a="10"), Refused())
+    done = await room.compare()
+    assert (done.compared, done.adjusted, done.sightings) == (0, 0, ())

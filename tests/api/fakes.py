@@ -8,6 +8,7 @@ from decimal import Decimal
 
 from pydantic import SecretStr
 
+from activities.balances import ask_wallets
 from api.ports import Region
 from api.starters import Started
 from domain.errors import CredentialsMissing, UnknownToken, UnknownVenue
@@ -213,6 +214,7 @@ class FakeSession:
         ]
 
     async def collateral(self) -> Balance:
+        self._fail()
         return self.cash
 
     async def refresh_holding(self, token_id: TokenId) -> None:
@@ -281,8 +283,8 @@ class FakeVenues:
         wallets = self._newest_first(account_id, venue)
         if holding is None:
             return wallets[0][0]
-        held = [((await session.holding(holding)).amount, identity) for identity, session in wallets]
-        return max(held, key=lambda pair: pair[0])[1]
+        asked = await ask_wallets(wallets, lambda pair: pair[1].holding(holding))
+        return max(asked.given, key=lambda each: each[1].amount)[0][0]
 
     def _paper(self, account_id: AccountId, venue: str) -> FakeSession:
         self.market_data(venue)

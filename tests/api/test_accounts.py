@@ -5,7 +5,7 @@ from decimal import Decimal
 
 import pytest
 
-from domain.errors import VenueTransient
+from domain.errors import VenueBlocked, VenueTransient
 from domain.ids import OrderId, RuleId, rule_workflow_id
 from domain.messages import RulePhase
 from domain.orders import OrderState
@@ -224,7 +224,16 @@ async def test_venue_away_while_storing_credentials_is_503(world: World) -> None
     assert answer.status_code == 503
 
 
-CHECKS = ["mode", "venue_reachable", "credentials", "balance", "allowance", "region", "closed_only"]
+CHECKS = [
+    "mode",
+    "venue_reachable",
+    "credentials",
+    "wallets",
+    "balance",
+    "allowance",
+    "region",
+    "closed_only",
+]
 
 
 async def checks(world: World, caller: Caller) -> dict[str, dict[str, object]]:
@@ -253,6 +262,18 @@ async def test_each_check_can_fail_and_names_what_mends_it(world: World) -> None
 
     failed = [name for name, check in found.items() if not check["ok"] and check["fix"]]
     assert failed == ["venue_reachable", "balance", "allowance", "region", "closed_only"]
+
+
+async def test_former_wallet_that_the_venue_refuses_fails_the_check_of_wallets_alone(world: World) -> None:
+    caller = await world.account()
+    account_id = await world.goes_live(caller)
+    world.venues.give(account_id).failure = VenueBlocked("the key was revoked")
+    world.venues.give(account_id)
+
+    found = await checks(world, caller)
+
+    assert [name for name, check in found.items() if not check["ok"]] == ["wallets"]
+    assert found["wallets"]["detail"] == "the venue refuses 1 of 2: what these hold cannot be sold"
 
 
 async def test_checks_without_credentials_or_venue_fail_instead_of_breaking_off(world: World) -> None:

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from domain.errors import VenueTransient
+from domain.errors import VenueBlocked, VenueTransient
 from domain.ids import AccountId, OrderId, RuleId, rule_workflow_id
 from domain.messages import OrderStart
 from domain.orders import OrderState, Purpose
@@ -37,6 +37,20 @@ async def test_selling_is_an_exit_without_a_time_limit(world: World) -> None:
 
     start: OrderStart = world.orders.starts[-1]
     assert (start.purpose, start.send_within_ms) == (Purpose.EXIT, None)
+
+
+async def test_sell_is_signed_by_a_wallet_that_holds_the_shares_while_the_venue_refuses_another(
+    world: World,
+) -> None:
+    caller = await world.account(holds=None)
+    account_id = await world.goes_live(caller)
+    world.venues.give(account_id, t1001="40").failure = VenueBlocked("the key was revoked")
+    world.venues.give(account_id, t1001="10")
+
+    sold = await caller.post(ORDERS, {**BUY, "side": "SELL", "shares": "10"})
+
+    assert sold.status_code == 201, sold.text
+    assert world.orders.starts[-1].wallet == wallet(2, account_id)
 
 
 async def test_sell_is_signed_by_the_wallet_that_holds_the_shares_and_a_buy_by_the_newest(

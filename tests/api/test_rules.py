@@ -9,6 +9,7 @@ import pytest
 from api.deps import TradeManager
 from api.problems import unavailable
 from api.starters import StillGoingOn
+from domain.errors import VenueBlocked
 from domain.ids import RuleId
 from domain.messages import RuleOutcome, RuleStatus
 from domain.orders import MarketState, Mode
@@ -181,6 +182,19 @@ async def test_rule_is_signed_by_the_wallet_that_holds_most_of_its_token(world: 
     start = world.rules.starts[-1]
     assert (start.mode, start.wallet) == (Mode.LIVE, wallet(1, account_id))
     assert start.holding.shares == Decimal(40)
+
+
+async def test_rule_is_created_on_what_the_others_hold_while_the_venue_refuses_a_wallet(world: World) -> None:
+    caller = await world.account(holds=None)
+    account_id = await world.goes_live(caller)
+    world.venues.give(account_id, t1001="4").failure = VenueBlocked("the key was revoked")
+    world.venues.give(account_id, t1001="6")
+
+    answer = await caller.post(RULES, STOP)
+
+    assert answer.status_code == 201, answer.text
+    start = world.rules.starts[-1]
+    assert (start.wallet, start.holding.shares) == (wallet(2, account_id), Decimal(6))
 
 
 async def test_rule_stands_even_when_the_stream_cannot_be_woken(world: World) -> None:

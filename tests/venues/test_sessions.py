@@ -1,6 +1,7 @@
 """Sessions by wallet: an order in flight goes on with the key that signed it, whatever wallet came since."""
 
 import secrets
+import time
 from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager
 from datetime import timedelta
@@ -11,7 +12,7 @@ from pydantic import SecretStr
 
 from api.wallet_opener import VenueWallets
 from api.wallet_vault import WalletVault
-from domain.errors import CredentialsMissing
+from domain.errors import CredentialsMissing, VenueBlocked
 from domain.ids import AccountId, OrderId, WalletId
 from domain.orders import (
     AnswerKind,
@@ -32,9 +33,11 @@ from storage.repositories.credentials import Credentials, api_credentials_record
 from storage.repositories.paper_orders import PaperOrders
 from storage.repositories.wallets import Wallets
 from storage.sealed import KeyRing
-from tests.venues.builders import make_attempt
+from tests.venues.builders import CHAIN, make_attempt
 from tests.venues.exchange import LocalExchange
 from venues.polymarket.adapter import PolymarketAdapter
+from venues.polymarket.http import HttpSession
+from venues.polymarket.signing import KeyPair
 
 VENUE, LIVE = "polymarket", Mode.LIVE
 HOUR, NEVER = timedelta(hours=1), timedelta(0)
@@ -70,6 +73,15 @@ class Vaults:
         )
         async with venues:
             yield venues
+
+    async def revoke(self, key: str) -> None:
+        """What the owner of a wallet does on the venue's own page: its API key is refused from now on."""
+        api = (await self.exchange.credentials(key)).api
+        headers = KeyPair(SecretStr(key), CHAIN).level_2_headers(
+            api, method="DELETE", path="/auth/api-key", body=None, timestamp_s=int(time.time())
+        )
+        async with HttpSession(self.exchange.config.clob_url, self.exchange.config) as session:
+            assert (await session.request("DELETE", "/auth/api-key", headers=headers)).status == 200
 
     def purchase(self, wallet: WalletIdentity) -> Attempt:
         return make_attempt(
@@ -214,6 +226,33 @@ async def test_what_sells_a_token_is_signed_by_the_wallet_that_holds_most_of_it(
 
         assert await venues.wallet(vaults.account_id, VENUE, LIVE) == newer
         assert await venues.wallet(vaults.account_id, VENUE, LIVE, holding=token) == former
+
+
+async def test_what_sells_a_token_is_signed_by_the_wallet_that_holds_most_of_those_that_are_served(
+    vaults: Vaults,
+) -> None:
+    token, exchange = vaults.exchange.yes, vaults.exchange
+    former, newer = await vaults.store(exchange.key), await vaults.store(exchange.rival_key)
+    await exchange.fund(exchange.key, tokens="900")
+    async with vaults.open() as venues:
+        assert await venues.wallet(vaults.account_id, VENUE, LIVE, holding=token) == former
+        await vaults.revoke(exchange.key)
+        assert await venues.wallet(vaults.account_id, VENUE, LIVE, holding=token) == newer
+
+
+async def test_shares_that_only_refused_wallets_may_hold_are_signed_for_by_the_wallet_of_new_orders(
+    vaults: Vaults,
+) -> None:
+    exchange = vaults.exchange
+    await vaults.store(exchange.key)
+    newer = await vaults.store(exchange.rival_key)
+    elsewhere = (await exchange.open_market())[1]
+    async with vaults.open() as venues:
+        await vaults.revoke(exchange.rival_key)
+        assert await venues.wallet(vaults.account_id, VENUE, LIVE, holding=elsewhere) == newer
+        await vaults.revoke(exchange.key)
+        with pytest.raises(VenueBlocked):
+            await venues.wallet(vaults.account_id, VENUE, LIVE, holding=elsewhere)
 
 
 async def test_what_nobody_holds_yet_is_signed_by_the_newest_wallet(vaults: Vaults) -> None:
