@@ -2,13 +2,14 @@
 
 import asyncio
 from dataclasses import replace
+from datetime import timedelta
 from decimal import Decimal
 
 import structlog
 from temporalio import activity
 from temporalio.exceptions import ApplicationError
 
-from activities.balances import venue_shares
+from activities.balances import SeenShares, venue_shares
 from activities.heartbeats import beating
 from activities.ingest import Ingest
 from activities.stream_wakes import StreamWakes
@@ -21,6 +22,7 @@ from domain.messages import (
     FollowOrder,
     ForgottenSales,
     FreshRead,
+    Holding,
     OrderFacts,
     OrderRef,
     PlaceKind,
@@ -47,6 +49,8 @@ log = structlog.get_logger()
 ON_THE_WIRE_S = 0.003
 # A look-up and a post must both fit into one try of the activity.
 LOOK_UP_LIMIT_S = 1.0
+# Orders and trades show within moments of a send, and a delayed one within seconds of its delay's end.
+HEARD_BY = timedelta(minutes=10)
 
 _STANDS = frozenset({AnswerKind.ACCEPTED, AnswerKind.REGISTERED})
 # Whoever sends anew reads the market and the holding first. A target that nobody pays is armed again at once.
@@ -69,10 +73,12 @@ class TradingActivities:
         signals: Signals,
         clock: Clock,
         look_up_limit_s: float = LOOK_UP_LIMIT_S,
+        heard_by: timedelta = HEARD_BY,
         telemetry: Telemetry = UNMEASURED,
     ) -> None:
         """Take the parts."""
         self._look_up_limit_s = look_up_limit_s
+        self._heard_by = heard_by
         self._claims = claims
         self._projections = projections
         self._ledger = ledger
@@ -279,7 +285,7 @@ class TradingActivities:
     @activity.defn
     @beating()
     async def confirm_absent(self, ref: OrderRef) -> bool:
-        """Whether the venue has nothing of this attempt, and its refreshed balance equals the ledger.
+        """Whether the venue has nothing of an attempt: no order, no trade, nothing in its refreshed balance.
 
         The ledger counts what all wallets hold, so all of them are asked.
         """
@@ -290,9 +296,22 @@ class TradingActivities:
         except CredentialsMissing:
             return False  # nobody can say; the next look-up tells why
         facts = await self._ledger.order_facts(ref, looked_up=True)
+        if facts.booked_shares != 0:
+            return False
+        claim = await self._claims.find(ref.order_id, ref.attempt)
+        if self._is_old(ref, claim):
+            return True
         seen = await venue_shares(sessions, ref.token_id)
-        held = await self._ledger.holding(_key_of(ref))
-        return facts.booked_shares == 0 and seen.complete and seen.shares == held.shares
+        return _rules_out(claim, seen, await self._ledger.holding(_key_of(ref)))
+
+    def _is_old(self, ref: OrderRef, claim: StoredClaim | None) -> bool:
+        """Whether so much time passed since the last send that what came of it would have been heard.
+
+        Only then does the balance no longer count: shares may have moved elsewhere, and the ledger follows
+        such moves only when no order is unsettled.
+        """
+        last_post_ms = (claim.last_post_at_ms if claim is not None else None) or ref.placed_at_ms
+        return self._now_ms() - last_post_ms >= self._heard_by // timedelta(milliseconds=1)
 
     @activity.defn
     async def recall_order(self, request: RecallOrder) -> RecalledOrder:
@@ -440,6 +459,16 @@ async def _book_if_any(data: MarketData, token_id: TokenId) -> Book | None:
         return await data.book(token_id)
     except UnknownToken:
         return None
+
+
+def _rules_out(claim: StoredClaim | None, seen: SeenShares, held: Holding) -> bool:
+    """Whether what the venue shows leaves no room for a fill that is not booked.
+
+    A sale would have lowered it: what was bought elsewhere, or lies in a wallet that is refused, only adds.
+    """
+    if claim is not None and claim.attempt.side is Side.SELL:
+        return seen.shares >= held.shares
+    return seen.complete and seen.shares == held.shares
 
 
 def _in_doubt(stored: StoredClaim) -> bool:

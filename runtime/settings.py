@@ -401,6 +401,8 @@ class TuningSettings(Concern):
     entry_send_window: Duration = timedelta(seconds=10)
     absent_after: Duration = timedelta(seconds=30)
     """Time after the last POST from which an order absent everywhere counts as never taken."""
+    heard_by: Duration = timedelta(minutes=10)
+    """Such an order counts as never taken after so long even where the balance differs from the ledger's."""
     unsettled_alarm: Duration = timedelta(seconds=60)
     blocked_retry: Duration = timedelta(seconds=30)
     breaker_probe: Duration = timedelta(seconds=2)

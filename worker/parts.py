@@ -51,6 +51,7 @@ def activities_of(parts: Parts) -> RoleActivities:
             venues=parts.venues,
             signals=parts.signals,
             clock=parts.clock,
+            heard_by=tuning.heard_by,
             telemetry=parts.telemetry,
         ),
         projections=ProjectionActivities(projections, parts.telemetry),

@@ -35,6 +35,7 @@ class Desk:
         self.rules = FakeRules()
         self.signals = FakeSignals()
         self.instruments = FakeInstruments()
+        self.clock = FakeClock()
         self.ingest = Ingest(self.ledger, self.rules, self.venues, self.signals, self.projections)
         self.activities = TradingActivities(
             claims=self.claims,
@@ -44,7 +45,7 @@ class Desk:
             ingest=self.ingest,
             venues=self.venues,
             signals=self.signals,
-            clock=FakeClock(),
+            clock=self.clock,
             look_up_limit_s=look_up_limit_s,
         )
 

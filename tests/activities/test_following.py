@@ -1,11 +1,13 @@
 """Following, confirming, cancelling and releasing."""
 
 from dataclasses import replace
+from datetime import timedelta
 from decimal import Decimal
 
 import pytest
 from temporalio.exceptions import ApplicationError
 
+from activities.trading import HEARD_BY
 from domain.errors import CredentialsMissing, UnknownToken, VenueBlocked
 from domain.ids import RuleId, exit_order_id
 from domain.messages import FollowOrder, ForgottenSales, ReadMarket, RecallOrder, RecallSales, ReleaseShares
@@ -83,6 +85,69 @@ async def test_an_absent_order_is_confirmed_by_the_refreshed_balance(desk: Desk,
 
     assert await desk.activities.confirm_absent(make_ref()) is absent
     assert desk.trading.refreshed == 1
+
+
+@pytest.mark.parametrize(("side", "absent"), [(Side.SELL, True), (Side.BUY, False)])
+async def test_more_shares_than_the_ledger_s_rule_out_a_sale_and_no_purchase(
+    desk: Desk, side: Side, absent: bool
+):
+    attempt = make_attempt(side=side)
+    await desk.place(attempt)
+    desk.trading.seen = Decimal(14)
+
+    assert await desk.activities.confirm_absent(make_ref(attempt)) is absent
+
+
+@pytest.mark.parametrize(("side", "seen"), [(Side.SELL, "4"), (Side.BUY, "14")])
+async def test_an_order_of_which_nothing_was_heard_for_long_is_absent_whatever_moved_elsewhere(
+    desk: Desk, side: Side, seen: str
+):
+    attempt = make_attempt(side=side)
+    await desk.place(attempt)
+    desk.trading.seen = Decimal(seen)
+    last_post = desk.clock.time
+
+    desk.clock.time = last_post + HEARD_BY - timedelta(seconds=1)
+    assert not await desk.activities.confirm_absent(make_ref(attempt))
+    desk.clock.time = last_post + HEARD_BY
+    assert await desk.activities.confirm_absent(make_ref(attempt))
+
+
+async def test_an_order_that_was_sent_again_lately_is_not_absent_by_its_age(desk: Desk):
+    desk.trading.answers += [Answer(kind=AnswerKind.UNKNOWN, code="timeout")] * 2
+    attempt = make_attempt()
+    await desk.place(attempt)
+    desk.clock.time += HEARD_BY
+    await desk.place(attempt)
+    desk.trading.seen = Decimal(4)
+
+    assert not await desk.activities.confirm_absent(make_ref(attempt))
+
+
+async def test_a_fill_in_the_ledger_stays_one_however_old_the_order_is(desk: Desk):
+    desk.ledger.facts = replace(desk.ledger.facts, booked_shares=Decimal(4))
+    desk.clock.time += HEARD_BY
+
+    assert not await desk.activities.confirm_absent(make_ref())
+
+
+async def test_a_sale_is_ruled_out_when_the_wallets_that_are_served_hold_it_all(desk: Desk):
+    former = FakeTrading()
+    former.unaskable = VenueBlocked("the key was revoked")
+    desk.venues.others = [former]
+    await desk.place()
+
+    assert await desk.activities.confirm_absent(make_ref())
+
+
+async def test_an_old_attempt_is_absent_though_a_wallet_is_refused(desk: Desk):
+    former = FakeTrading()
+    former.unaskable = VenueBlocked("the key was revoked")
+    desk.venues.others = [former]
+    desk.trading.seen = Decimal(4)
+    desk.clock.time += HEARD_BY
+
+    assert await desk.activities.confirm_absent(make_ref())
 
 
 async def test_an_order_that_the_venue_knows_is_not_absent(desk: Desk):
