@@ -118,6 +118,18 @@ class Ingest:
         for key, holding in booked.changed_positions:
             self._news.take(key, holding, alive)
 
+    async def take_up(self, reversal: Reversed) -> None:
+        """Tell a reversal that was booked earlier, by whoever; all of it can be repeated.
+
+        Raises:
+            ConnectionError: Temporal is away.
+            VenueError: The venue could not be asked what the shares trade by, or who holds them.
+            CredentialsMissing: The account has no usable credentials.
+            StorageUnavailable: Postgres cannot be reached now.
+        """
+        hosts = () if reversal.host_workflow_id is None else (reversal.host_workflow_id,)
+        await self._tell_hosts(Booked(hosts=hosts, reversals=(reversal,)))
+
     async def _hear_with_their_answer(self, booked: Booked) -> set[str]:
         """Return the hosts whose order is being sent: a signal would cost each a task that does nothing."""
         if not booked.sending:

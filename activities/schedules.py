@@ -8,6 +8,7 @@ from temporalio import activity
 
 from activities.heartbeats import beating
 from activities.level_sweep import LevelSweep
+from activities.lost_reversals import LostReversals
 from activities.orphans import Orphans
 from activities.telling import tell_all
 from domain.messages import PositionChanged, ReconcileReport
@@ -35,6 +36,7 @@ class ScheduleActivities:
         orphans: Orphans,
         rules: Rules,
         level_sweep: LevelSweep,
+        reversals: LostReversals,
         tape: Tape,
         watches: Watches,
         audit: Audit,
@@ -46,6 +48,7 @@ class ScheduleActivities:
         self._orphans = orphans
         self._rules = rules
         self._level_sweep = level_sweep
+        self._reversals = reversals
         self._tape = tape
         self._watches = watches
         self._audit = audit
@@ -54,7 +57,7 @@ class ScheduleActivities:
 
     @activity.defn
     async def reconcile(self) -> ReconcileReport:
-        """Sweep watches, wake streams, tell positions, show orphans, seal the audit log, compact the tape.
+        """Sweep watches, wake streams, tell positions and lost reversals, show orphans, tidy up.
 
         Raises:
             ExceptionGroup: some of it failed; all the rest was done. To be tried again: what was told twice
@@ -68,6 +71,7 @@ class ScheduleActivities:
                 positions_told=await pass_.do(self._tell_positions),
                 orphaned_rules=await pass_.do(self._orphans.sweep),
             )
+            await pass_.do(self._reversals.tell)
             await pass_.do(self._tidy)
         pass_.end()
         return report

@@ -8,6 +8,7 @@ from activities.feed_session import FeedSettings
 from activities.holdings import HoldingsActivities
 from activities.ingest import Ingest
 from activities.level_sweep import LevelSweep
+from activities.lost_reversals import LostReversals
 from activities.market_feed import MarketFeedActivities
 from activities.orphans import Orphans
 from activities.projections import ProjectionActivities
@@ -27,6 +28,7 @@ from storage.repositories.instruments import Instruments
 from storage.repositories.ledger import Ledger
 from storage.repositories.observations import Observations
 from storage.repositories.projections import Projections
+from storage.repositories.reversals import Reversals
 from storage.repositories.rules import Rules
 from storage.repositories.sweep import Sweep
 from storage.repositories.tape import Tape
@@ -98,6 +100,7 @@ def activities_of(parts: Parts) -> RoleActivities:
                 venues=FEED_VENUES,
                 beyond_for=tuning.sweep_beyond,
             ),
+            reversals=LostReversals(Reversals(database), ingest, parts.clock),
             tape=Tape(database),
             watches=Watches(database),
             audit=Audit(database),

@@ -21,6 +21,7 @@ class LedgerRecord(Base):
         ),
         UniqueConstraint("account_id", "venue", "mode", "fill_key", "kind"),
         Index("ledger_token_idx", "account_id", "venue", "mode", "token_id", "traded_at"),
+        Index("ledger_reversals_idx", "booked_at", postgresql_where=text("kind = 'reversal'")),
         Index(
             "ledger_order_idx",
             "account_id",

@@ -136,6 +136,7 @@ def activities_with(trading):
             orphans=Away(),
             rules=Away(),
             level_sweep=Away(),
+            reversals=Away(),
             tape=Away(),
             watches=Away(),
             audit=Away(),

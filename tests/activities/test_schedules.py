@@ -19,6 +19,17 @@ from tests.fakes.trading import FakeClock, make_holding
 BUSY = BusyAccount(account_id=ACCOUNT, venue="polymarket", mode=Mode.LIVE)
 
 
+class NoReversals:
+    """Looked for, and none found."""
+
+    def __init__(self):
+        self.looked = 0
+
+    async def tell(self):
+        self.looked += 1
+        return 0
+
+
 class Everything:
     """All that a pass looks at and tells, in one object; `deaf` are those that cannot be told."""
 
@@ -28,6 +39,7 @@ class Everything:
         self.busy = busy
         self.deaf = set()
         self.told = []
+        self.reversals = NoReversals()
         self.tidied = 0
         self.tidies = asyncio.Event()
         self.may_tidy = asyncio.Event()
@@ -39,6 +51,7 @@ class Everything:
             orphans=self,
             rules=self,
             level_sweep=self,
+            reversals=self.reversals,
             tape=self,
             watches=self,
             audit=self,
@@ -107,7 +120,7 @@ async def test_sweep_that_fails_stops_nothing_else_and_fails_the_pass():
     with pytest.raises(ExceptionGroup) as failed:
         await reconcile(everything)
     assert failed.group_contains(ConnectionError, match="INVALID_ARGUMENT")
-    assert (everything.told, everything.tidied) == (["rul_4"], 1)
+    assert (everything.told, everything.reversals.looked, everything.tidied) == (["rul_4"], 1, 1)
 
 
 async def test_stream_that_cannot_be_woken_holds_up_no_crossing():
