@@ -25,13 +25,15 @@ class HeldExits:
         self._signals = signals
 
     async def wake(self, account_id: AccountId | None) -> None:
-        """Make the waiting exits of an account (None: of all) look at once, the longest waiting first.
+        """Make the exits of an account (None: of all) look at once, the longest waiting first.
+
+        One that looks just now is told, too: it hears of it before it waits again.
 
         What cannot be told looks at its own time, within half a minute: nothing is lost, and nobody is kept.
         """
         try:
-            hosts = [rule_workflow_id(rule.rule_id) for rule in await self._rules.waiting(account_id)]
-            hosts += [order.host_workflow_id for order in await self._orders.waiting_exits(account_id)]
+            hosts = [rule_workflow_id(rule.rule_id) for rule in await self._rules.may_be_held(account_id)]
+            hosts += [order.host_workflow_id for order in await self._orders.may_be_held(account_id)]
             told = await tell_all(hosts, self._signals.order_update, at_once=AT_ONCE)
         except* (StorageUnavailable, ConnectionError) as group:
             log.warning("held_exits.not_told", errors=[str(error) for error in group.exceptions])

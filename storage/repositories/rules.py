@@ -91,8 +91,9 @@ _QUIET_EXITS = f"""SELECT r.rule_id, r.account_id, r.phase, r.version FROM rules
     WHERE r.{EXITING} AND r.venue = $1 AND {in_shard("r.token_id", shard="$2", shards="$3")}
         AND r.updated_at >= $4 AND r.updated_at < $5
     ORDER BY r.updated_at"""  # noqa: S608 - fixed text
-_WAITING = """SELECT rule_id, account_id, phase, version FROM rules
-    WHERE phase = 'waiting' AND ($1::text IS NULL OR account_id = $1) ORDER BY updated_at"""
+# One that looks just now shows as exiting, and may wait again in a moment.
+_MAY_BE_HELD = """SELECT rule_id, account_id, phase, version FROM rules
+    WHERE phase IN ('waiting', 'exiting') AND ($1::text IS NULL OR account_id = $1) ORDER BY updated_at"""
 _UNTOLD_SELECT = f"""SELECT r.rule_id,
         p.shares, p.average_entry, p.opened_at, p.episode, p.unconfirmed_shares, p.version
     FROM rules AS r JOIN watches AS w USING (rule_id) JOIN positions AS p
@@ -242,14 +243,14 @@ class Rules:
             rows = await connection.fetch(_QUIET_EXITS, venue, shard, shards, *last_heard)
         return read_all(_OPEN, rows)
 
-    async def waiting(self, account_id: AccountId | None) -> list[OpenRule]:
-        """Return the exits of an account (None: of all) that wait, the one heard of longest ago first.
+    async def may_be_held(self, account_id: AccountId | None) -> list[OpenRule]:
+        """Return exits of an account (None: of all) that wait or look, the one heard of longest ago first.
 
         Raises:
             StorageUnavailable: Postgres cannot be reached now.
         """
         async with self._database.hot.connection() as connection:
-            rows = await connection.fetch(_WAITING, account_id)
+            rows = await connection.fetch(_MAY_BE_HELD, account_id)
         return read_all(_OPEN, rows)
 
     async def find_any(self, rule_id: RuleId) -> RuleRow | None:

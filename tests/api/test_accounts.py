@@ -74,17 +74,20 @@ async def test_global_kill_switch_is_the_operators(world: World) -> None:
     assert thrown.json() == shown.json() == {"level": "entries"}
 
 
-async def held(world: World, owner: Caller) -> str:
+async def held(world: World, owner: Caller, phase: RulePhase = RulePhase.WAITING) -> str:
     """An exit that the kill switch holds."""
     stop = {"token_id": YES, "conditions": [{"type": "stop_loss", "percent": "10"}]}
     rule_id = RuleId((await owner.post("/api/v2/rules", stop)).json()["id"])
-    await world.rules.fire(rule_id, phase=RulePhase.WAITING)
+    await world.rules.fire(rule_id, phase=phase)
     return rule_workflow_id(rule_id)
 
 
-async def test_exit_that_an_accounts_kill_switch_held_looks_again_once_it_is_lifted(world: World) -> None:
+@pytest.mark.parametrize("phase", [RulePhase.WAITING, RulePhase.EXITING], ids=["waits", "looks just now"])
+async def test_exit_that_an_accounts_kill_switch_held_looks_again_once_it_is_lifted(
+    world: World, phase: RulePhase
+) -> None:
     owner = await world.account()
-    host = await held(world, owner)
+    host = await held(world, owner, phase)
     path = f"{ACCOUNTS}/{owner.account_id}/kill-switch"
     stranger = await world.account()
 
@@ -95,12 +98,15 @@ async def test_exit_that_an_accounts_kill_switch_held_looks_again_once_it_is_lif
     assert world.signals.updated == [host]
 
 
-async def test_sale_by_hand_that_the_kill_switch_held_looks_again_once_it_is_lifted(world: World) -> None:
+@pytest.mark.parametrize("state", [OrderState.WAITING, OrderState.PLACING], ids=["waits", "looks just now"])
+async def test_sale_by_hand_that_the_kill_switch_held_looks_again_once_it_is_lifted(
+    world: World, state: OrderState
+) -> None:
     owner = await world.account()
     sale = {"token_id": YES, "side": "SELL", "shares": "5", "price": "0.40"}
     order_id = OrderId((await owner.post("/api/v2/orders", sale)).json()["id"])
     row = world.orders.rows[order_id]
-    await world.orders.write(replace(row, state=OrderState.WAITING, version=row.version + 1))
+    await world.orders.write(replace(row, state=state, version=row.version + 1))
 
     await world.admin.put(f"{ACCOUNTS}/{owner.account_id}/kill-switch", {"level": "off"})
 

@@ -23,8 +23,7 @@ from tests.storage.builders import VENUE, Store, order_id, pass_visible_edge, ru
 SYSTEM_READS = {
     "all_open",
     "quiet_exits",
-    "waiting",
-    "waiting_exits",
+    "may_be_held",
     "open_rule_ids",
     "find_any",
     "watch_of",

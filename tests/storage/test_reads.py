@@ -81,33 +81,35 @@ async def test_quiet_exits_are_those_that_sell_and_were_written_in_the_window(st
     assert sorted(halves, key=len) == [[], [quiet, blocked]]
 
 
-async def test_exits_that_wait_are_found_by_account(store: Store) -> None:
-    rules, waiting = Rules(store.database), rule_id()
-    phases = {waiting: RulePhase.WAITING, rule_id(): RulePhase.EXITING}
+async def test_exits_that_wait_or_look_just_now_are_found_by_account(store: Store) -> None:
+    rules, looking, waiting = Rules(store.database), rule_id(), rule_id()
+    phases = {looking: RulePhase.EXITING, waiting: RulePhase.WAITING, rule_id(): RulePhase.BLOCKED}
     for rule, phase in phases.items():
         await store.projections.apply(store.rule_projection(rule, status=RuleStatus.TRIGGERED, phase=phase))
+    await store.projections.apply(store.rule_projection(rule_id()))
     stranger = (await Accounts(store.database).create("stranger")).account_id
 
-    assert [found.rule_id for found in await rules.waiting(store.account_id)] == [waiting]
-    assert waiting in [found.rule_id for found in await rules.waiting(None)]
-    assert await rules.waiting(stranger) == []
+    assert [found.rule_id for found in await rules.may_be_held(store.account_id)] == [looking, waiting]
+    assert {looking, waiting} <= {found.rule_id for found in await rules.may_be_held(None)}
+    assert await rules.may_be_held(stranger) == []
 
 
-async def test_exits_without_a_rule_that_wait_are_found_by_account(store: Store) -> None:
-    orders, waiting, bought = Orders(store.database), order_id(), order_id()
+async def test_exits_without_a_rule_that_wait_or_look_just_now_are_found_by_account(store: Store) -> None:
+    orders, waiting, looking = Orders(store.database), order_id(), order_id()
     rows = [
         store.order_row(waiting, state=OrderState.WAITING),
-        store.order_row(bought, state=OrderState.WAITING, side=Side.BUY),
-        store.order_row(order_id(), state=OrderState.PLACING),
+        store.order_row(looking, state=OrderState.PLACING),
+        store.order_row(order_id(), state=OrderState.WAITING, side=Side.BUY),
+        store.order_row(order_id(), state=OrderState.RESTING),
         store.order_row(order_id(), state=OrderState.WAITING, rule=rule_id()),
     ]
     for row in rows:
         await store.projections.apply(order=OrderProjection(order=row))
     stranger = (await Accounts(store.database).create("stranger")).account_id
 
-    assert [found.order_id for found in await orders.waiting_exits(store.account_id)] == [waiting]
-    assert waiting in [found.order_id for found in await orders.waiting_exits(None)]
-    assert await orders.waiting_exits(stranger) == []
+    assert [found.order_id for found in await orders.may_be_held(store.account_id)] == [waiting, looking]
+    assert {waiting, looking} <= {found.order_id for found in await orders.may_be_held(None)}
+    assert await orders.may_be_held(stranger) == []
 
 
 async def test_rules_that_were_written_lately_are_not_quiet(store: Store) -> None:
