@@ -21,7 +21,7 @@ How the fold counts:
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 from decimal import ROUND_HALF_EVEN, Context, Decimal
 from itertools import accumulate
 from typing import TypeAlias
@@ -104,7 +104,7 @@ def fold(
 
 
 def checkpoint(
-    entries: Iterable[LedgerEntry], since: Checkpoint | None = None, *, keep: int
+    entries: Iterable[LedgerEntry], since: Checkpoint | None = None, *, keep: int, awaits: timedelta
 ) -> Checkpoint | None:
     """Return where later folds of a position may begin; None while there is no such point.
 
@@ -112,14 +112,25 @@ def checkpoint(
         entries: as for `fold`.
         since: as for `fold`.
         keep: so many of the newest fills stay behind it, at least one: reports of them may still come.
+        awaits: an unconfirmed fill stays behind it as long as it is no older than this before the newest
+            entry: its end would drop the checkpoint. An older one may never end, and holds nothing back.
     """
     trades = _trades(entries)
     latest = list(accumulate((trade.last_at for trade in trades), max))
     earliest = list(accumulate((trade.first_at for trade in reversed(trades)), min))[::-1]
-    for count in range(len(trades) - keep, 0, -1):
+    for count in range(min(len(trades) - keep, _awaited_from(trades, awaits)), 0, -1):
         if latest[count - 1] < earliest[count]:
             return _walk(trades[:count], since).checkpoint(latest[count - 1])
     return None
+
+
+def _awaited_from(trades: Sequence[_Trade], awaits: timedelta) -> int:
+    """Return the place of the first fill whose end is still awaited; their number when there is none."""
+    newest = max((trade.last_at for trade in trades), default=None)
+    for place, trade in enumerate(trades):
+        if newest and trade.state is FillState.PROVISIONAL and newest - trade.first_at < awaits:
+            return place
+    return len(trades)
 
 
 def order_sums(entries: Iterable[LedgerEntry], venue_order_id: VenueOrderId) -> OrderSums:

@@ -6,6 +6,7 @@ checkpoint drops it (a trigger of the ledger), and everything is read again.
 """
 
 from collections.abc import Iterable, Mapping, Sequence
+from datetime import timedelta
 from decimal import Decimal
 
 import asyncpg
@@ -28,7 +29,9 @@ NOTHING_HELD = Holding(
 )
 
 KEPT_FILLS = 100
-"""So many of the newest fills stay behind a checkpoint: their confirmations are still to come."""
+"""So many of the newest fills stay behind a checkpoint: reports of them are still to come."""
+CONFIRMED_WITHIN = timedelta(hours=1)
+"""A fill whose confirmation is awaited for less than this stays behind a checkpoint, which it would drop."""
 CHECKPOINT_ABOVE_ENTRIES = 4 * KEPT_FILLS
 """More entries than this behind the newest checkpoint make the next one: a fill has two as a rule."""
 
@@ -108,7 +111,7 @@ async def _fold_position(connection: asyncpg.Connection, key: PositionKey, marke
     entries = await _entries(connection, key, since)
     holding = await _write_position(connection, fold(key, market_id, entries, since))
     if len(entries) > CHECKPOINT_ABOVE_ENTRIES:
-        further = checkpoint(entries, since, keep=KEPT_FILLS)
+        further = checkpoint(entries, since, keep=KEPT_FILLS, awaits=CONFIRMED_WITHIN)
         if further is not None:
             await _write_checkpoint(connection, key, further)
     return holding

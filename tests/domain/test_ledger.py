@@ -1,3 +1,4 @@
+from datetime import timedelta
 from decimal import Decimal, localcontext
 from fractions import Fraction
 
@@ -14,6 +15,7 @@ from tests.domain.builders import ACCOUNT, KEY, MARKET, START, TOKEN, D, make_en
 from tests.domain.naive_ledger import naive_position
 
 BUY, SELL = Side.BUY, Side.SELL
+AT_ONCE = timedelta(0)
 FEW = settings(
     max_examples=300, database=None, derandomize=True, report_multiple_bugs=False, phases=(Phase.generate,)
 )
@@ -339,24 +341,34 @@ def later(entries, since):
     return [entry for entry in entries if since is None or entry.traded_at > since.through]
 
 
-def fold_from_checkpoints_agrees(module, history, keeps):
+def still_awaited(reports, awaits_s):
+    """Fills without an end that are younger than so many seconds before the newest report."""
+    newest = max((report["at"] for report in reports), default=0)
+    ended = {report["key"] for report in reports if report["kind"] != "fill"}
+    young = {report["key"] for report in reports if newest - report["at"] < awaits_s}
+    return young - ended
+
+
+def fold_from_checkpoints_agrees(module, history, keeps, awaits_s):
     """Checkpoint upon checkpoint: from each the rest folds to what everything does."""
     entries = [as_entry(report) for report in history[0]]
+    awaits = timedelta(seconds=awaits_s)
     since = None
     for keep in keeps:
-        since = module.checkpoint(later(entries, since), since, keep=keep) or since
+        since = module.checkpoint(later(entries, since), since, keep=keep, awaits=awaits) or since
         if since is None:
             continue
         rest = later(entries, since)
         kept = {entry.fill_key for entry in rest}
         assert len(kept) >= min(keeps)
+        assert still_awaited(history[0], awaits_s) <= kept
         assert not kept & {entry.fill_key for entry in entries if entry.traded_at <= since.through}
         assert module.fold(KEY, MARKET, rest, since) == module.fold(KEY, MARKET, entries)
 
 
-@given(histories(), st.lists(st.integers(1, 6), min_size=1, max_size=3))
-def test_a_fold_that_begins_at_a_checkpoint_gives_the_same_position(history, keeps):
-    fold_from_checkpoints_agrees(ledger, history, keeps)
+@given(histories(), st.lists(st.integers(1, 6), min_size=1, max_size=3), st.integers(0, 7))
+def test_a_fold_that_begins_at_a_checkpoint_gives_the_same_position(history, keeps, awaits_s):
+    fold_from_checkpoints_agrees(ledger, history, keeps, awaits_s)
 
 
 CHECKPOINT_MUTANTS = {
@@ -365,7 +377,16 @@ CHECKPOINT_MUTANTS = {
     "episodes begin again": ("since.episode if since", "0 if since"),
     "what the position earned is forgotten": ("since.realized_pnl_usd if since", "_ZERO if since"),
     "one moment is on both sides": ("latest[count - 1] < earliest[count]", "True"),
-    "the newest fills are in it": ("range(len(trades) - keep, 0, -1)", "range(len(trades) - 1, 0, -1)"),
+    "the newest fills are in it": ("min(len(trades) - keep, ", "min(len(trades) - 1, "),
+    "fills that wait for their end are in it": (", _awaited_from(trades, awaits)), 0", ", len(trades)), 0"),
+    "only the newest fill waits for its end": (
+        "newest - trade.first_at < awaits",
+        "newest == trade.first_at",
+    ),
+    "what the venue took back waits for its end": (
+        "is FillState.PROVISIONAL and newest",
+        "is FillState.CONFIRMED and newest",
+    ),
 }
 
 
@@ -374,12 +395,29 @@ def test_planted_mutant_of_checkpoints_is_caught(name):
     mutant = altered("domain.ledger", *CHECKPOINT_MUTANTS[name])
 
     @FEW
-    @given(histories(), st.lists(st.integers(1, 6), min_size=1, max_size=3))
-    def property_on_mutant(history, keeps):
-        fold_from_checkpoints_agrees(mutant, history, keeps)
+    @given(histories(), st.lists(st.integers(1, 6), min_size=1, max_size=3), st.integers(0, 7))
+    def property_on_mutant(history, keeps, awaits_s):
+        fold_from_checkpoints_agrees(mutant, history, keeps, awaits_s)
 
     with pytest.raises(AssertionError):
         property_on_mutant()
+
+
+def test_a_checkpoint_lies_before_the_first_fill_that_waits_for_its_end_and_behind_those_that_wait_long():
+    entries = [
+        make_entry("never", BUY, "10", "4"),
+        make_entry("done", BUY, "10", "4", kind=EntryKind.CONFIRMATION, at=30),
+        make_entry("waits", BUY, "10", "4", at=50),
+        make_entry("too", BUY, "10", "4", kind=EntryKind.CONFIRMATION, at=60),
+        make_entry("new", BUY, "10", "4", at=90),
+    ]
+
+    def shares_at(awaits_s):
+        found = ledger.checkpoint(entries, keep=1, awaits=timedelta(seconds=awaits_s))
+        return None if found is None else (found.shares, found.unconfirmed_shares)
+
+    assert [shares_at(s) for s in (40, 41, 90)] == [(40, 20), (20, 10), (20, 10)]
+    assert shares_at(91) is None
 
 
 def test_a_checkpoint_parts_no_fill_from_its_end():
@@ -389,9 +427,9 @@ def test_a_checkpoint_parts_no_fill_from_its_end():
         make_entry("a", BUY, "10", "4", kind=EntryKind.CONFIRMATION, at=3),
         make_entry("c", BUY, "10", "4", at=5),
     ]
-    behind_both = ledger.checkpoint(entries, keep=1)
+    behind_both = ledger.checkpoint(entries, keep=1, awaits=AT_ONCE)
 
-    assert ledger.checkpoint(entries, keep=2) is None
+    assert ledger.checkpoint(entries, keep=2, awaits=AT_ONCE) is None
     assert behind_both is not None
     assert behind_both.through == entries[2].traded_at
     assert (behind_both.shares, behind_both.unconfirmed_shares) == (20, 10)

@@ -1,5 +1,8 @@
 """A long history of fills: its position begins at a checkpoint and is what the whole ledger folds to."""
 
+from dataclasses import replace
+from datetime import datetime, timedelta
+
 from pydantic import TypeAdapter
 
 from domain.fills import Fill, FillState, LedgerEntry
@@ -7,9 +10,9 @@ from domain.ledger import fold
 from domain.orders import Side
 from domain.positions import Position
 from storage.records import read_all
-from storage.repositories.ledger_entries import CHECKPOINT_ABOVE_ENTRIES
+from storage.repositories.ledger_entries import CHECKPOINT_ABOVE_ENTRIES, KEPT_FILLS
 from storage.repositories.positions import Positions
-from tests.storage.builders import Store
+from tests.storage.builders import START, Store
 
 FILLS = CHECKPOINT_ABOVE_ENTRIES // 2 + 1
 ENTRY = TypeAdapter(LedgerEntry)
@@ -36,12 +39,13 @@ async def whole(store: Store) -> Position:
     return fold(store.key, store.market_id, read_all(ENTRY, rows))
 
 
-async def checkpoints(store: Store) -> list[str]:
+async def checkpoints(store: Store) -> list[tuple[str, datetime]]:
+    """When they were made, as the transaction's number, and where they lie."""
     async with store.database.hot.connection() as connection:
         rows = await connection.fetch(
-            "SELECT through FROM position_checkpoints WHERE token_id = $1", store.token_id
+            "SELECT xmin::text AS made, through FROM position_checkpoints WHERE token_id = $1", store.token_id
         )
-    return [row["through"] for row in rows]
+    return [(row["made"], row["through"]) for row in rows]
 
 
 async def test_a_short_history_has_no_checkpoint(store: Store) -> None:
@@ -58,6 +62,28 @@ async def test_bookings_behind_a_checkpoint_fold_to_what_the_whole_ledger_does(s
     await store.book(store.fill("open", "2", minutes=FILLS + 1, state=FillState.PROVISIONAL))
 
     assert len(before) == 1
+    assert await checkpoints(store) == before
+    assert await stored(store) == await whole(store)
+
+
+async def test_confirmations_of_many_fills_leave_the_checkpoint_alone(
+    store: Store,
+) -> None:
+    await store.book(*history(store))
+    began = START + timedelta(minutes=FILLS)
+    waiting = [
+        replace(
+            store.fill(f"w{number}", "2", state=FillState.PROVISIONAL),
+            traded_at=began + timedelta(seconds=number),
+        )
+        for number in range(KEPT_FILLS * 5 // 2)
+    ]
+    await store.book(*waiting)
+    before = await checkpoints(store)
+    for fill in waiting[:2]:
+        await store.book(replace(fill, state=FillState.CONFIRMED))
+
+    assert [through for _, through in before] == [began - timedelta(minutes=1)]
     assert await checkpoints(store) == before
     assert await stored(store) == await whole(store)
 
