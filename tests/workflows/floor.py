@@ -168,8 +168,8 @@ class Floor:
         await rule.create()
         return rule
 
-    async def start_order(self, **changes) -> WorkflowHandle:
-        """Starts a BUY of 10 shares at 0.40, FAK, unless told otherwise."""
+    def order_start(self, **changes) -> OrderStart:
+        """A BUY of 10 shares at 0.40, FAK, unless told otherwise."""
         values = {
             "order_id": OrderId(f"ord_{uuid.uuid4().hex}"),
             "account_id": ACCOUNT,
@@ -186,7 +186,10 @@ class Floor:
             "tuning": QUICK,
             "revision": messages.ORDER_REVISION,
         }
-        start = OrderStart(**{**values, **changes})
+        return OrderStart(**{**values, **changes})
+
+    async def start_order(self, **changes) -> WorkflowHandle:
+        start = self.order_start(**changes)
         handle = await self.client.start_workflow(
             Order.run,
             start,

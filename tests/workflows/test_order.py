@@ -4,8 +4,11 @@ from datetime import timedelta
 from decimal import Decimal
 
 from domain import messages
+from domain.ids import order_workflow_id
 from domain.messages import OrderAnswer
 from domain.orders import AnswerKind, OrderState, Purpose, RebuildReason, Side, TimeInForce
+from runtime.settings import TemporalSettings
+from runtime.temporal_signals import TemporalSignals
 from tests.fakes.exchange import FakeExchange, accepts, answers, fills, refused
 from tests.workflows.floor import CLOCK, Floor, quick
 
@@ -163,6 +166,23 @@ async def test_an_adopted_exit_is_worked_until_nothing_of_it_is_left(floor: Floo
     assert [attempt.shares for attempt in exchange.attempts] == [D(6), D(4), D(4)]
     assert exchange.shares == D(4)
     assert exchange.alarms == ["fill.reversed"]
+
+
+async def test_an_exit_that_is_adopted_again_and_again_is_sold_once(floor: Floor, exchange: FakeExchange):
+    prefix = floor.task_queue.removesuffix(messages.QUEUE_CORE)
+    signals = TemporalSignals(floor.client, TemporalSettings(task_queue_prefix=prefix))
+    start = floor.order_start(
+        side=Side.SELL, purpose=Purpose.EXIT, shares=D(6), limit_price=D("0.01"), adopts=True
+    )
+    await signals.adopt_order(start)
+    await signals.adopt_order(start)
+    handle = floor.client.get_workflow_handle(order_workflow_id(start.order_id))
+    floor.started.append(handle)
+    await handle.result()
+    await signals.adopt_order(start)
+
+    assert (await handle.describe()).close_time is not None
+    assert [attempt.shares for attempt in exchange.attempts] == [D(6)]
 
 
 async def test_an_adopted_exit_sells_no_more_than_is_held(floor: Floor, exchange: FakeExchange):
