@@ -128,7 +128,8 @@ class Holding:
 #    waits for the venue's word on what others sold; nothing is due by time while a followed token is not held
 # 6: a new run, and an adopted rule, read again what the exits before them sold; a target that did not fill
 #    is over when its position is gone by then; the kill switch uses up none of its looks for its shares
-RULE_REVISION = 6
+# 7: a position that the ledger numbers anew is the same one
+RULE_REVISION = 7
 ORDER_REVISION = 3  # 1, 2, 3: the same for orders as 2, 3, 4 for rules
 
 
@@ -555,6 +556,7 @@ class RuleCarry:
     consumed: tuple[int, int] | None = None
     marks_from: int = 0
     targets_need_bid: bool = False  # a firing found that the book did not pay the level
+    opened_at: datetime | None = None  # of the episode; None: not known, or not carried then
     exit: ExecutionCarry | None = None
     former: tuple[ExecutionCarry, ...] = ()
     crossings: tuple[Crossed, ...] = ()

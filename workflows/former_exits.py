@@ -6,7 +6,8 @@ with workflow.unsafe.imports_passed_through():
     from domain.messages import ExecutionCarry
 
 from workflows.rule_exit import RuleExit
-from workflows.rule_state import RuleState, Sold
+from workflows.rule_state import RuleState
+from workflows.sold import Sold
 
 
 class FormerExits:

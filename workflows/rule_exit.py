@@ -13,7 +13,8 @@ with workflow.unsafe.imports_passed_through():
 from workflows.calls import OrderIdentity
 from workflows.execution import OrderExecution
 from workflows.order_desk import BuildRequest
-from workflows.rule_state import RuleState, Sold
+from workflows.rule_state import RuleState
+from workflows.sold import Sold
 
 _PHASES = {OrderState.WAITING: RulePhase.WAITING, OrderState.BLOCKED: RulePhase.BLOCKED}
 

@@ -30,7 +30,8 @@ from workflows.rule_ends import conclude, due_crossing
 from workflows.rule_exit import RuleExit
 from workflows.rule_inbox import Cancel, MarketNews, OrderNews, Patch, PositionNews, RuleInbox, Show
 from workflows.rule_rows import evidence, fired_text, rearmed_text, story
-from workflows.rule_state import RuleState, Sold
+from workflows.rule_state import RuleState
+from workflows.sold import Sold
 
 
 class RuleLife:

@@ -7,6 +7,7 @@ from decimal import Decimal
 from temporalio import workflow
 
 with workflow.unsafe.imports_passed_through():
+    from domain.episodes import Episode
     from domain.exits import ExitRequest, sold_by
     from domain.ids import OrderId, exit_order_id
     from domain.messages import (
@@ -29,25 +30,9 @@ with workflow.unsafe.imports_passed_through():
     from domain.rules.selling import Seller, exit_request, lowest_price_fired, wanted_shares
 
 from workflows.rule_rows import rule_row, watch_row
+from workflows.sold import Sold
 
 ZERO = Decimal(0)
-
-
-@dataclass(frozen=True)
-class Sold:
-    """What exits of this rule sold so far. Shares and USD."""
-
-    shares: Decimal = ZERO
-    proceeds_usd: Decimal = ZERO
-    fee_usd: Decimal = ZERO
-
-    def __add__(self, other: "Sold") -> "Sold":
-        """Add up."""
-        return Sold(
-            self.shares + other.shares,
-            self.proceeds_usd + other.proceeds_usd,
-            self.fee_usd + other.fee_usd,
-        )
 
 
 @dataclass
@@ -60,7 +45,7 @@ class RuleState:
     holding: Holding
     instrument: Instrument
     armed_at: datetime
-    episode: int = 0  # the position's life that is protected; 0 until something is held
+    episode: Episode = field(default_factory=Episode)  # the position's life that is protected
     generation: int = 1
     version: int = 0
     status: RuleStatus = RuleStatus.ACTIVE
@@ -89,9 +74,9 @@ class RuleState:
                 holding=start.holding,
                 instrument=start.instrument,
                 armed_at=now,
-                episode=start.holding.episode if start.holding.shares > ZERO else 0,
+                episode=Episode.of(start.holding),
             )
-        return cls(
+        state = cls(
             start=start,
             definition=carry.definition,
             resolved=resolve_for(
@@ -104,7 +89,7 @@ class RuleState:
             holding=carry.holding,
             instrument=carry.instrument,
             armed_at=carry.armed_at,
-            episode=carry.episode,
+            episode=Episode(carry.episode, carry.opened_at),
             generation=carry.generation,
             version=carry.version,
             phase=RulePhase.ARMING if carry.adopts else RulePhase.ARMED,
@@ -114,6 +99,8 @@ class RuleState:
             not_before_ms=carry.not_before_ms,
             marks_from=carry.marks_from,
         )
+        state._know_again()
+        return state
 
     # -- changes --------------------------------------------------------------------------------
 
@@ -122,9 +109,15 @@ class RuleState:
         if holding.version <= self.holding.version:
             return False
         self.holding = holding
-        if self.episode == 0 and holding.shares > ZERO:
-            self.episode = holding.episode
+        if self.episode.number == 0:
+            self.episode = Episode.of(holding)
+        self._know_again()
         return True
+
+    def _know_again(self) -> None:
+        """Take the number that the protected position has in the ledger now."""
+        if self.start.revision >= 7 and not self.is_next_held:
+            self.episode = self.episode.seen_in(self.holding)
 
     def redefine(self, definition: RuleDefinition) -> None:
         """Take a patched definition: levels anew, next generation.
@@ -144,8 +137,7 @@ class RuleState:
     @property
     def is_bought_anew(self) -> bool:
         """Whether a rule that follows its token finds the next position in it."""
-        follows = self.definition.follow_token and self.holding.shares > ZERO
-        return follows and self.holding.episode > self.episode > 0
+        return self.definition.follow_token and self.holding.shares > ZERO and self.is_next_held
 
     def begin_episode(self, now: datetime) -> None:
         """Protect the next position: its own entry, age and mark, as the next generation.
@@ -153,7 +145,7 @@ class RuleState:
         Raises:
             UnresolvableRule: a level cannot be computed; the former levels stay then.
         """
-        self.episode = self.holding.episode
+        self.episode = Episode.of(self.holding)
         start = replace(self.start, holding=self.holding)
         self.resolved = resolve_for(start, self.definition, self.holding, now)
         self.start, self.armed_at = start, now
@@ -221,12 +213,19 @@ class RuleState:
         return self.wanted_shares() if self.order_id is not None else ZERO
 
     @property
+    def is_next_held(self) -> bool:
+        """Whether the ledger speaks of a position that was opened after the one that this rule protects."""
+        if self.start.revision >= 7:
+            return self.episode.is_followed_by(self.holding, self.start.created_at)
+        return self.holding.episode > self.episode.number > 0
+
+    @property
     def position_closed(self) -> bool:
         """Whether the position that this rule protects is gone, beyond the venue's taking back."""
-        if self.episode == 0 or self.definition.follow_token:
+        if self.episode.number == 0 or self.definition.follow_token:
             return False
         gone = self.holding.shares <= ZERO and self.holding.unconfirmed_shares == ZERO
-        return gone or self.holding.episode > self.episode
+        return gone or self.is_next_held
 
     @property
     def entry_price(self) -> Decimal | None:
@@ -239,8 +238,7 @@ class RuleState:
 
         A rule that follows its token protects that one once it has taken its levels anew.
         """
-        is_next = self.holding.episode > self.episode > 0
-        return ZERO if is_next and self.start.revision >= 5 else self.holding.shares
+        return ZERO if self.is_next_held and self.start.revision >= 5 else self.holding.shares
 
     @property
     def may_come_back(self) -> bool:
@@ -357,7 +355,8 @@ class RuleState:
         return RuleCarry(
             generation=self.generation,
             version=self.version,
-            episode=self.episode,
+            episode=self.episode.number,
+            opened_at=self.episode.opened_at,
             holding=self.holding,
             instrument=self.instrument,
             definition=self.definition,

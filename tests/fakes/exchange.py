@@ -4,6 +4,7 @@ import asyncio
 from collections import Counter, deque
 from collections.abc import Callable
 from dataclasses import dataclass, replace
+from datetime import timedelta
 from decimal import Decimal
 
 from temporalio import activity
@@ -76,6 +77,7 @@ class FakeExchange:
         self.shares = Decimal(shares)
         self.version = 1
         self.episode = 1
+        self.opened_at = START
         self.sold_by_others = ZERO  # and not confirmed yet
         self.replies: deque[Reply] = deque()
         self.absent = True  # what `confirm_absent` finds
@@ -145,7 +147,7 @@ class FakeExchange:
         return Holding(
             shares=self.shares,
             average_entry=Decimal("0.5"),
-            opened_at=START if self.shares > 0 else None,
+            opened_at=self.opened_at,
             episode=self.episode,
             unconfirmed_shares=self.unconfirmed,
             version=self.version,
@@ -164,6 +166,14 @@ class FakeExchange:
         """The ledger holds another number of shares now."""
         self.shares, self.version = Decimal(shares), self.version + 1
         return self.holding()
+
+    def open_next(self) -> None:
+        """What is held from now on is the next position."""
+        self.episode, self.opened_at = self.episode + 1, self.opened_at + timedelta(days=1)
+
+    def learn_of_an_older_round_trip(self) -> None:
+        """The ledger hears of shares that were bought and sold before: it numbers what is held anew."""
+        self.episode += 1
 
     def book(self, order: Registered, shares: Decimal, *, confirmed: bool = True) -> None:
         """A fill of an order, in ledger and position."""

@@ -40,6 +40,7 @@ RECORDED = (
     "test_a_target_that_the_kill_switch_held_keeps_all_its_looks_for_its_shares",
     "test_a_rule_reset_between_two_attempts_finds_the_one_that_it_forgot",
     "test_a_resting_order_is_canceled_with_what_was_filled_first",
+    "test_an_armed_rule_goes_on_when_its_position_is_numbered_anew",
     "test_an_adopted_exit_is_worked_until_nothing_of_it_is_left",
     "test_exit_held_back_waits_visibly_and_sells_once_it_may",
     "test_resend_held_back_goes_out_again_soon_with_the_same_bytes",

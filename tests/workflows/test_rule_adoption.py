@@ -151,7 +151,7 @@ async def test_a_rule_that_is_asked_for_its_rows_writes_them_again(floor: Floor,
 async def test_an_adopted_rule_follows_to_what_was_bought_meanwhile(floor: Floor, exchange: FakeExchange):
     percent = {"type": "stop_loss", "percent": "10"}
     rule = await floor.arm(percent, follow_token=True)
-    exchange.episode = 2
+    exchange.open_next()
     exchange.hold("20")
     again = await adopted(floor, rule)
     await again.create()

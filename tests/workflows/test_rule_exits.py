@@ -267,7 +267,7 @@ async def test_a_target_whose_shares_stay_claimed_watches_again_as_it_did(
 
 async def test_an_exit_that_waits_leaves_the_next_position_alone(floor: Floor, exchange: FakeExchange):
     rule = await waits_for_shares(floor, exchange)
-    exchange.episode = 2
+    exchange.open_next()
     await rule.holds("50")
     answer = await rule.result()
 
@@ -281,7 +281,7 @@ async def test_what_is_bought_before_a_sale_is_confirmed_is_not_sold_by_its_exit
     rule = await floor.arm()
     await rule.cross("0.39")
     await exchange.until(lambda: exchange.rule.sold_shares == D(10))
-    exchange.episode = 2
+    exchange.open_next()
     await rule.holds("50")
     await exchange.confirm()
     answer = await rule.result()

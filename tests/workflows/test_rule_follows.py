@@ -99,7 +99,7 @@ async def test_an_exit_that_waits_lets_its_rule_follow_to_the_next_position(
     rule = await floor.arm(PERCENT_STOP, follow_token=True)
     await rule.cross("0.44", level=D("0.45"))
     await exchange.until(lambda: exchange.rule.phase is RulePhase.WAITING)
-    exchange.episode = 2
+    exchange.open_next()
     await rule.holds("20")
     await exchange.event("rule.follows")
 
