@@ -128,9 +128,10 @@ class Holding:
 #    waits for the venue's word on what others sold; nothing is due by time while a followed token is not held
 # 6: a new run, and an adopted rule, read again what the exits before them sold; a target that did not fill
 #    is over when its position is gone by then; the kill switch uses up none of its looks for its shares
-# 7: a position that the ledger numbers anew is the same one
+# 7: a position that the ledger numbers anew is the same one; no new run begins while a request waits for its
+#    answer
 RULE_REVISION = 7
-ORDER_REVISION = 3  # 1, 2, 3: the same for orders as 2, 3, 4 for rules
+ORDER_REVISION = 4  # 1, 2, 3: the same for orders as 2, 3, 4 for rules; 4: as 7 with requests that wait
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -532,13 +533,15 @@ class ExecutionCarry:
     fee_usd: Decimal
     attempts: tuple[ClaimedAttempt, ...] = ()
     alarmed: tuple[str, ...] = ()
+    cancel_requested: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RuleCarry:
     """What a rule hands over when it continues as new, armed or in the middle of its exit.
 
-    The sums are those of exits of earlier generations. `crossings` wait to be judged.
+    The sums are those of exits of earlier generations. `crossings` wait to be judged, `cancel` is the reason
+    of a cancel that is not done yet.
     """
 
     generation: int
@@ -560,6 +563,7 @@ class RuleCarry:
     exit: ExecutionCarry | None = None
     former: tuple[ExecutionCarry, ...] = ()
     crossings: tuple[Crossed, ...] = ()
+    cancel: str = ""
     adopts: bool = False  # the former workflow is gone: its exit is looked for, else the rule arms anew
 
 

@@ -135,6 +135,7 @@ class OrderExecution:
             fee_usd=final.fee_usd,
             attempts=tuple(record.carried() for record in log.unconfirmed()),
             alarmed=self._desk.journal.alarmed,
+            cancel_requested=self._desk.cancel_requested,
         )
 
     def order_projection(self) -> OrderProjection:

@@ -85,14 +85,17 @@ class Order:
             self._execution.alarm(
                 "fill.reversed", f"{came_back} after its exit had ended; they are sold again"
             )
-        end = await self._execution.run(ladder, workflow.time_ns() // 1_000_000)
-        if end is not ExecutionEnd.CONTINUE:
-            attributes.set_state(self._execution.state.value)
+        while await self._execution.run(ladder, workflow.time_ns() // 1_000_000) is ExecutionEnd.CONTINUE:
+            await self._project()
+            if workflow.all_handlers_finished() or start.revision < 4:
+                workflow.continue_as_new(
+                    replace(start, revision=ORDER_REVISION, carry=self._execution.carry())
+                )
+        attributes.set_state(self._execution.state.value)
+        await self._project()
+
+    async def _project(self) -> None:
         await calls.project(self._execution.projection(), ends_task=self._execution.cancel_requested)
-        if end is ExecutionEnd.CONTINUE:
-            workflow.continue_as_new(
-                replace(self._start, revision=ORDER_REVISION, carry=self._execution.carry())
-            )
 
     @workflow.update(name=messages.UPDATE_CANCEL)
     async def cancel(self, request: CancelOrder) -> OrderAnswer:

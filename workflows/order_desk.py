@@ -103,7 +103,7 @@ class OrderDesk:
         self.calls = OrderCalls(identity, tuning)
         self.log = AttemptLog(carry)
         self.journal = OrderJournal(identity, carry)
-        self.cancel_requested = False
+        self.cancel_requested = carry.cancel_requested if carry else False
         self.fruitless = carry.fruitless if carry else 0  # looks and attempts in a row that filled nothing
         self.refused = ""  # the latest reason why nothing was filled
         self.available: Decimal | None = None  # what a claim left free of the shares that are wanted

@@ -25,7 +25,7 @@ with workflow.unsafe.imports_passed_through():
 
 from workflows import calls
 from workflows.rule_inbox import Cancel, MarketNews, OrderNews, Patch, PositionNews, Show
-from workflows.rule_life import RuleLife
+from workflows.rule_life import NewRun, RuleLife
 
 
 @workflow.defn(name=messages.RULE)
@@ -41,14 +41,21 @@ class Rule:
     @workflow.run
     async def run(self, start: RuleStart) -> RuleAnswer:
         """Live; a cancellation from Temporal itself runs the rule's own cancel path, shielded."""
+        try:
+            await self._live()
+        except NewRun:
+            # Not where the life ends: a cancel that comes in the same task is taken along.
+            workflow.continue_as_new(self._life.next_start())
+        await workflow.wait_condition(workflow.all_handlers_finished)
+        return self._life.state.answer(RuleOutcome.DONE)
+
+    async def _live(self) -> None:
         life = asyncio.create_task(self._life.live())
         try:
             await asyncio.shield(life)
         except asyncio.CancelledError:
             self._life.take_cancel(Cancel("cancelled in Temporal"))
             await life
-        await workflow.wait_condition(workflow.all_handlers_finished)
-        return self._life.state.answer(RuleOutcome.DONE)
 
     # -- messages -------------------------------------------------------------------------------
 

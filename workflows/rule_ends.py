@@ -5,14 +5,16 @@ from datetime import datetime
 from temporalio import workflow
 
 with workflow.unsafe.imports_passed_through():
-    from domain.messages import RuleStatus, Severity
+    from domain.messages import RecallSales, RuleStatus, Severity
     from domain.money import plain
     from domain.quotes import Quote
     from domain.rules.crossing import Crossing
     from domain.rules.levels import FiringTime
 
+from workflows import calls
 from workflows.execution import ExecutionEnd
 from workflows.rule_state import RuleState
+from workflows.sold import Sold
 
 _NO_QUOTE = Quote(None, None, None)
 
@@ -46,6 +48,22 @@ def _time_crossing(state: RuleState, index: int, condition: FiringTime, now: dat
         observed_at_ms=int(now.timestamp() * 1000),
         venue_timestamp_ms=None,
     )
+
+
+async def sold_unknowingly(state: RuleState) -> bool:
+    """Count what exits sold behind the point to which this rule was reset, or Temporal rolled back."""
+    if state.start.revision < 4:
+        return False
+    sales = await calls.recall_sales(
+        RecallSales(
+            rule_id=state.start.rule_id,
+            host_workflow_id=workflow.info().workflow_id,
+            generation=state.generation,
+        )
+    )
+    sold = Sold(sales.shares, sales.proceeds_usd, sales.fee_usd)
+    state.count_sold(sold, state.sold_before)
+    return sold.shares > 0
 
 
 def conclude(state: RuleState, end: ExecutionEnd, detail: str, now: datetime) -> None:

@@ -1,13 +1,20 @@
 """What a rule's handlers leave for its main loop, which decides one item at a time, as history has them."""
 
 from collections import deque
-from collections.abc import Iterable
 from dataclasses import dataclass
 
 from temporalio import workflow
 
 with workflow.unsafe.imports_passed_through():
-    from domain.messages import Crossed, PatchRule, RuleAnswer, RuleOutcome, RulePhase, RuleStatus
+    from domain.messages import (
+        Crossed,
+        PatchRule,
+        RuleAnswer,
+        RuleCarry,
+        RuleOutcome,
+        RulePhase,
+        RuleStatus,
+    )
 
 from workflows.rule_state import RuleState
 
@@ -55,10 +62,12 @@ Item = Crossed | Patch | Cancel | OrderNews | PositionNews | MarketNews | Show
 class RuleInbox:
     """Items that wait to be decided, oldest first, and the requests that wait for their answer."""
 
-    def __init__(self, state: RuleState, crossings: Iterable[Crossed]) -> None:
-        """Begin with the crossings that an earlier run of the workflow left."""
+    def __init__(self, state: RuleState, carry: RuleCarry | None) -> None:
+        """Begin with what an earlier run of the workflow left: a cancel comes before its crossings."""
         self._state = state
-        self._items: deque[Item] = deque(crossings)
+        self._items: deque[Item] = deque(carry.crossings if carry else ())
+        if carry is not None and carry.cancel:
+            self._items.appendleft(Cancel(carry.cancel))
         self._cancels: list[Cancel] = []  # of the exit under way, or waiting for the last projection
 
     def __bool__(self) -> bool:
@@ -82,6 +91,12 @@ class RuleInbox:
     def has_cancels(self) -> bool:
         """Whether somebody waits to hear what became of his cancel."""
         return bool(self._cancels)
+
+    @property
+    def cancel_reason(self) -> str:
+        """Why somebody asked to cancel, empty while nobody did."""
+        items = (*self._cancels, *self._items)
+        return next((item.reason for item in items if isinstance(item, Cancel)), "")
 
     def keep(self, cancel: Cancel) -> None:
         """Answer a cancel later: its exit is being stopped, or the rule's end is not written yet."""

@@ -11,7 +11,6 @@ with workflow.unsafe.imports_passed_through():
         Crossed,
         ExecutionCarry,
         Projection,
-        RecallSales,
         RuleOutcome,
         RulePhase,
         RuleStart,
@@ -26,12 +25,15 @@ from workflows import attributes, calls
 from workflows.execution import ExecutionEnd
 from workflows.former_exits import FormerExits
 from workflows.order_desk import history_is_long
-from workflows.rule_ends import conclude, due_crossing
+from workflows.rule_ends import conclude, due_crossing, sold_unknowingly
 from workflows.rule_exit import RuleExit
 from workflows.rule_inbox import Cancel, MarketNews, OrderNews, Patch, PositionNews, RuleInbox, Show
 from workflows.rule_rows import evidence, fired_text, rearmed_text, story
 from workflows.rule_state import RuleState
-from workflows.sold import Sold
+
+
+class NewRun(Exception):
+    """Unwinds a life whose history is long: its workflow goes on in a new run."""
 
 
 class RuleLife:
@@ -41,7 +43,7 @@ class RuleLife:
         """Take up what the start, or the run before this one, says."""
         self._start = start
         self.state = RuleState.begin(start, workflow.now())
-        self.inbox = RuleInbox(self.state, start.carry.crossings if start.carry else ())
+        self.inbox = RuleInbox(self.state, start.carry)
         self.exit: RuleExit | None = None
         self._shown_state = "" if start.carry is None else self.state.status.value
         self._former = FormerExits(self.state)
@@ -135,7 +137,7 @@ class RuleLife:
     async def _step(self) -> None:
         """Wait for the next item or moment, and decide it."""
         if not self.inbox and history_is_long(self._start.tuning) and workflow.all_handlers_finished():
-            self._continue_as_new(None)
+            raise NewRun
         deadline = self.state.next_deadline()
         if not self.inbox and not await self._wait(deadline):
             await self._time_is_up()
@@ -223,7 +225,7 @@ class RuleLife:
         if not state.position_closed:
             await self._project()  # the watch carries the size that a ladder must cover
         elif not await self._exit_found_under_way():
-            if await self._sold_unknowingly():
+            if await sold_unknowingly(state):
                 conclude(state, ExecutionEnd.COMPLETE, "", workflow.now())
                 return
             state.end(RuleStatus.CANCELED, "position_closed")
@@ -283,10 +285,11 @@ class RuleLife:
             host.execution.request_cancel()
         if self._start.revision < 1:
             self._show_state()
-        end = await host.execution.run(ladder, ladder_at_ms)
-        if end is ExecutionEnd.CONTINUE:
+        while (end := await host.execution.run(ladder, ladder_at_ms)) is ExecutionEnd.CONTINUE:
             await calls.project(host.execution.projection())
-            self._continue_as_new(host)
+            if workflow.all_handlers_finished() or self._start.revision < 7:
+                raise NewRun
+            ladder = None  # somebody waits for an answer that only this run can give
         self.state.sold_now = host.sold
         await self._after_exit(host, end)
 
@@ -308,7 +311,7 @@ class RuleLife:
         if unsold or flat_again or await self._taken_back(end):
             await self._watch_again(host, end)
             return
-        if self._may_have_forgotten(end) and await self._sold_unknowingly():
+        if self._may_have_forgotten(end) and await sold_unknowingly(state):
             end = ExecutionEnd.COMPLETE
         conclude(state, end, host.execution.detail, now)
 
@@ -318,22 +321,6 @@ class RuleLife:
             return True
         found = self.state.fired is None and self._start.revision >= 5
         return found and end in (ExecutionEnd.COMPLETE, ExecutionEnd.DUST)
-
-    async def _sold_unknowingly(self) -> bool:
-        """Count what exits sold behind the point to which this rule was reset, or Temporal rolled back."""
-        state = self.state
-        if self._start.revision < 4:
-            return False
-        sales = await calls.recall_sales(
-            RecallSales(
-                rule_id=self._start.rule_id,
-                host_workflow_id=workflow.info().workflow_id,
-                generation=state.generation,
-            )
-        )
-        sold = Sold(sales.shares, sales.proceeds_usd, sales.fee_usd)
-        state.count_sold(sold, state.sold_before)
-        return sold.shares > 0
 
     async def _taken_back(self, end: ExecutionEnd) -> bool:
         """Wait for the fills of earlier generations, too; True when one of them was taken back."""
@@ -379,14 +366,16 @@ class RuleLife:
             order = replace(order, events=())
         await calls.project(Projection(rule=rule, order=order), ends_task=ends_task or self.inbox.has_cancels)
 
-    def _continue_as_new(self, host: RuleExit | None) -> None:
+    def next_start(self) -> RuleStart:
+        """Return what a new run begins with."""
         carry = replace(
             self.state.carry(),
-            exit=host.execution.carry() if host is not None else None,
+            exit=self.exit.execution.carry() if self.exit is not None else None,
             former=self._former.carry(),
             crossings=self.inbox.crossings(),
+            cancel=self.inbox.cancel_reason,
         )
-        workflow.continue_as_new(replace(self.state.start, revision=RULE_REVISION, carry=carry))
+        return replace(self.state.start, revision=RULE_REVISION, carry=carry)
 
 
 def _end_of_sold_out(host: RuleExit) -> ExecutionEnd:

@@ -85,6 +85,8 @@ class FakeExchange:
         self.holders: deque[WalletHolding] = deque()  # what the venue says, one after the other, when asked
         self.unreadable = 0  # reads of the book that fail from now on
         self.keyless = 0  # look-ups from now on for which the account has no key
+        self.late_projection = 0  # the number of the one that Postgres takes only once `postgres` is set
+        self.postgres = asyncio.Event()
         self.signals = True  # a stream tells hosts of fills
         self.posts: list[PlaceOrder] = []
         self.orders: dict[tuple[OrderId, int], Registered] = {}
@@ -353,8 +355,16 @@ class FakeExchange:
 
     @activity.defn
     async def project(self, projection: Projection) -> None:
+        if self.calls["project"] + 1 == self.late_projection:
+            await self._postgres_is_back()
         self._write(projection)
         await self._happened("project")
+
+    async def _postgres_is_back(self) -> None:
+        if activity.info().is_local:
+            raise ApplicationError("Postgres is away", non_retryable=True)  # asked again by a real activity
+        await self._happened("late_projection")
+        await self.postgres.wait()
 
     def _write(self, step: Projection) -> None:
         """Applies rows like the real projection, and notes what no workflow may ever do."""
