@@ -129,7 +129,7 @@ class Holding:
 # 6: a new run, and an adopted rule, read again what the exits before them sold; a target that did not fill
 #    is over when its position is gone by then; the kill switch uses up none of its looks for its shares
 # 7: a position that the ledger numbers anew is the same one; no new run begins while a request waits for its
-#    answer
+#    answer; an exit that left dust ends with its confirmation
 RULE_REVISION = 7
 ORDER_REVISION = 4  # 1, 2, 3: the same for orders as 2, 3, 4 for rules; 4: as 7 with requests that wait
 
@@ -534,6 +534,9 @@ class ExecutionCarry:
     attempts: tuple[ClaimedAttempt, ...] = ()
     alarmed: tuple[str, ...] = ()
     cancel_requested: bool = False
+    dust_shares: Decimal | None = (
+        None  # this was left when only the confirmation was awaited; None: it is not
+    )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -5,6 +5,7 @@ cost a start and a task between price and order. The host gives pure functions; 
 written is decided here, in `placing` and in `following`.
 """
 
+from decimal import Decimal
 from enum import StrEnum
 
 from temporalio import workflow
@@ -57,6 +58,7 @@ class OrderExecution:
         takes_facts: bool = True,
         keeps_pace: bool = True,
         switch_is_no_try: bool = True,
+        ends_in_dust: bool = False,
     ) -> None:
         """Take what is fixed; nothing happens before `run`.
 
@@ -71,7 +73,10 @@ class OrderExecution:
             takes_facts: What is booked is taken from the venue's answer where it brings that.
             keeps_pace: The venue is asked at its time however many signals come.
             switch_is_no_try: A refusal by the kill switch does not count among the tries that failed.
+            ends_in_dust: Once dust is left, what is bought before the confirmation is left alone; and trading
+                that goes on after all is not over for who cancels.
         """
+        self.dust_shares = carry.dust_shares if carry else None  # too little to sell; nothing more is sold
         self.trading_over = False  # all is filled or canceled; only the venue's confirmation is awaited
         self._desk = OrderDesk(identity, tuning, host, carry, keeps_pace=keeps_pace)
         self._placing = Placing(
@@ -79,6 +84,7 @@ class OrderExecution:
         )
         self._confirms_always = confirms_always
         self._recalls_at_end = recalls_at_end
+        self._ends_in_dust = ends_in_dust
         self._recalled = carry is not None
 
     # -- messages, called by the host's handlers ------------------------------------------------
@@ -136,6 +142,7 @@ class OrderExecution:
             attempts=tuple(record.carried() for record in log.unconfirmed()),
             alarmed=self._desk.journal.alarmed,
             cancel_requested=self._desk.cancel_requested,
+            dust_shares=self.dust_shares,
         )
 
     def order_projection(self) -> OrderProjection:
@@ -177,6 +184,8 @@ class OrderExecution:
     async def _work_off(self) -> ExecutionEnd:
         desk = self._desk
         await self._resume()
+        if self.dust_shares is not None and await self._is_over_with(self.dust_shares):
+            return ExecutionEnd.DUST
         while True:
             try:
                 built = await self._next()
@@ -193,6 +202,7 @@ class OrderExecution:
                 if end is not None:
                     return end
                 continue
+            self.trading_over = self.trading_over and not self._ends_in_dust
             step = await self._placing.work(built)
             if step is NextStep.FAIL:
                 return ExecutionEnd.FAILED
@@ -273,6 +283,8 @@ class OrderExecution:
             waiting = plain(built.shares)
             await desk.wait_fruitlessly(f"the book pays less than the floor; {waiting} shares wait")
             return None
+        if reason is NoOrderReason.DUST and self._ends_in_dust:
+            return ExecutionEnd.DUST if await self._is_over_with(built.shares) else None
         if self.has_unconfirmed:
             await self._await_confirmation()
             return None
@@ -328,13 +340,22 @@ class OrderExecution:
 
     # -- the end --------------------------------------------------------------------------------
 
-    async def _await_confirmation(self) -> None:
-        """All is sold, but the venue may still reverse a fill: wait for its word, then look again."""
+    async def _is_over_with(self, dust_shares: Decimal) -> bool:
+        """Whether the venue confirms what was sold; until then what is bought is not this order's to sell."""
+        self.dust_shares = dust_shares
+        if self.has_unconfirmed and await self._await_confirmation():
+            self.dust_shares = None
+        return self.dust_shares is not None
+
+    async def _await_confirmation(self) -> bool:
+        """All is sold, but the venue may still reverse a fill: wait for its word; True when it did."""
         self.trading_over = True
         self._desk.set(OrderState.FOLLOWING, "filled; waiting for the venue's confirmation")
         await self._desk.project()
-        if await confirm(self._desk):
+        back = await confirm(self._desk)
+        if back:
             self.trading_over = False
+        return back
 
     async def _finish(self, end: ExecutionEnd) -> ExecutionEnd:
         self.trading_over = True

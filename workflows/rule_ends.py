@@ -1,6 +1,7 @@
 """What time alone decides, and how a rule ends when its exit is over."""
 
 from datetime import datetime
+from decimal import Decimal
 
 from temporalio import workflow
 
@@ -66,12 +67,22 @@ async def sold_unknowingly(state: RuleState) -> bool:
     return sold.shares > 0
 
 
-def conclude(state: RuleState, end: ExecutionEnd, detail: str, now: datetime) -> None:
-    """End the rule as its exit ended; `detail` is the exit's own story."""
+def conclude(
+    state: RuleState, end: ExecutionEnd, detail: str, now: datetime, *, dust: Decimal | None = None
+) -> None:
+    """End the rule as its exit ended.
+
+    Args:
+        state: The rule.
+        end: How its exit ended.
+        detail: The exit's own story.
+        now: When.
+        dust: What it left as too little to sell; None: what is held.
+    """
     sold = plain(state.sold.shares)
     match end:
         case ExecutionEnd.COMPLETE | ExecutionEnd.DUST:
-            state.dust_shares = state.wanted_shares()
+            state.dust_shares = state.wanted_shares() if dust is None else dust
             usd = plain(state.sold.proceeds_usd)
             state.end(RuleStatus.TRIGGERED, f"sold {sold} shares for {usd} USD")
             state.note("rule.done", state.detail, now, data={"dust_shares": plain(state.dust_shares)})

@@ -45,6 +45,7 @@ class RuleExit:
             takes_facts=state.start.revision >= 3,
             keeps_pace=state.start.revision >= 4,
             switch_is_no_try=state.start.revision >= 6,
+            ends_in_dust=state.start.revision >= 7,
         )
 
     @property

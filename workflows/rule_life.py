@@ -313,7 +313,7 @@ class RuleLife:
             return
         if self._may_have_forgotten(end) and await sold_unknowingly(state):
             end = ExecutionEnd.COMPLETE
-        conclude(state, end, host.execution.detail, now)
+        conclude(state, end, host.execution.detail, now, dust=host.execution.dust_shares)
 
     def _may_have_forgotten(self, end: ExecutionEnd) -> bool:
         """Whether other exits may have sold: nothing was left, or this one was found by its claims."""
