@@ -534,9 +534,7 @@ class ExecutionCarry:
     attempts: tuple[ClaimedAttempt, ...] = ()
     alarmed: tuple[str, ...] = ()
     cancel_requested: bool = False
-    dust_shares: Decimal | None = (
-        None  # this was left when only the confirmation was awaited; None: it is not
-    )
+    dust_shares: Decimal | None = None  # what was left when only the confirmation was awaited
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
