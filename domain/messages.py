@@ -535,6 +535,7 @@ class ExecutionCarry:
     alarmed: tuple[str, ...] = ()
     cancel_requested: bool = False
     dust_shares: Decimal | None = None  # what was left when only the confirmation was awaited
+    told: tuple[tuple[str, int], ...] = ()  # how many events of each kind
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -565,6 +566,7 @@ class RuleCarry:
     former: tuple[ExecutionCarry, ...] = ()
     crossings: tuple[Crossed, ...] = ()
     cancel: str = ""
+    told: tuple[tuple[str, int], ...] = ()  # how many events of each kind
     adopts: bool = False  # the former workflow is gone: its exit is looked for, else the rule arms anew
 
 

@@ -141,6 +141,7 @@ class OrderExecution:
             fee_usd=final.fee_usd,
             attempts=tuple(record.carried() for record in log.unconfirmed()),
             alarmed=self._desk.journal.alarmed,
+            told=self._desk.journal.told,
             cancel_requested=self._desk.cancel_requested,
             dust_shares=self.dust_shares,
         )

@@ -8,6 +8,7 @@ with workflow.unsafe.imports_passed_through():
 
 from workflows.attempts import AttemptLog
 from workflows.calls import OrderIdentity
+from workflows.event_keys import EventKeys
 
 
 class OrderJournal:
@@ -17,6 +18,7 @@ class OrderJournal:
         self._identity = identity
         self._version = carry.version if carry else 0
         self._alarmed: list[str] = list(carry.alarmed) if carry else []
+        self._keys = EventKeys(carry.told if carry else ())
         self._events: list[EventRow] = []
         self.state = OrderState.PENDING
         self.detail = ""
@@ -32,13 +34,17 @@ class OrderJournal:
         """What was alarmed, or warned of, since the last fill."""
         return tuple(self._alarmed)
 
+    @property
+    def told(self) -> tuple[tuple[str, int], ...]:
+        """How many events of each kind were told, for the next run."""
+        return self._keys.carried()
+
     def note(self, kind: str, message: str, severity: Severity = Severity.INFO) -> None:
         """Add an event to the next projection."""
         identity = self._identity
-        attempt = self.current.attempt if self.current else 0
         self._events.append(
             EventRow(
-                event_key=f"{identity.order_id}/{kind}/{attempt}/{self._version + 1}/{len(self._events)}",
+                event_key=self._keys.take(identity.order_id, kind, message),
                 account_id=identity.account_id,
                 rule_id=identity.rule_id,
                 order_id=identity.order_id,

@@ -29,6 +29,7 @@ with workflow.unsafe.imports_passed_through():
     from domain.rules.levels import ResolvedRule, describe, resolve
     from domain.rules.selling import Seller, exit_request, lowest_price_fired, wanted_shares
 
+from workflows.event_keys import EventKeys
 from workflows.rule_rows import rule_row, watch_row
 from workflows.sold import Sold
 
@@ -61,6 +62,7 @@ class RuleState:
     marks_from: int = 0  # the generation with which the present position began, when another was before it
     detail: str = ""
     events: list[EventRow] = field(default_factory=list[EventRow])
+    event_keys: EventKeys = field(default_factory=EventKeys)
 
     @classmethod
     def begin(cls, start: RuleStart, now: datetime) -> "RuleState":
@@ -98,6 +100,7 @@ class RuleState:
             sold_for_good=Sold(carry.sold_shares, carry.proceeds_usd, carry.fee_usd),
             not_before_ms=carry.not_before_ms,
             marks_from=carry.marks_from,
+            event_keys=EventKeys(carry.told),
         )
         state._know_again()
         return state
@@ -325,10 +328,9 @@ class RuleState:
         data: dict[str, str] | None = None,
     ) -> None:
         """Add an event to the next projection."""
-        number = f"{self.generation}/{self.version + 1}/{len(self.events)}"
         self.events.append(
             EventRow(
-                event_key=f"{self.start.rule_id}/{kind}/{number}",
+                event_key=self.event_keys.take(self.start.rule_id, kind, message),
                 account_id=self.start.account_id,
                 rule_id=self.start.rule_id,
                 order_id=self.order_id,
@@ -357,6 +359,7 @@ class RuleState:
             version=self.version,
             episode=self.episode.number,
             opened_at=self.episode.opened_at,
+            told=self.event_keys.carried(),
             holding=self.holding,
             instrument=self.instrument,
             definition=self.definition,

@@ -1,0 +1,27 @@
+"""Keys by which an event is told once, though the task that tells it may be done again and again.
+
+A worker that dies before its task is history leaves rows that the task's repetition writes once more, at
+another time and so under another version. Its events are the same by their kind, by how many of that kind
+came before, and by their words: what another history says differently is another event.
+"""
+
+from collections import Counter
+from collections.abc import Iterable
+from zlib import crc32
+
+
+class EventKeys:
+    """The keys of one subject's events, over all runs of its workflow."""
+
+    def __init__(self, told: Iterable[tuple[str, int]] = ()) -> None:
+        """Take up how many events of each kind earlier runs told."""
+        self._told: Counter[str] = Counter(dict(told))
+
+    def take(self, subject: str, kind: str, message: str) -> str:
+        """Return the key of the next event of a kind."""
+        self._told[kind] += 1
+        return f"{subject}/{kind}/{self._told[kind]}/{crc32(message.encode()):08x}"
+
+    def carried(self) -> tuple[tuple[str, int], ...]:
+        """Return what the next run takes up."""
+        return tuple(sorted(self._told.items()))
