@@ -9,18 +9,30 @@ from collections import Counter
 from collections.abc import Iterable
 from zlib import crc32
 
+from temporalio import workflow
+
+
+def of_this_workflow(told: Iterable[tuple[str, int]] = ()) -> "EventKeys":
+    """Return the keys of the workflow that runs; a reset one is the same, and so is a new run of it."""
+    # A run's id begins with the time of its start, and ends at random.
+    return EventKeys(workflow.info().first_execution_run_id[-12:], told)
+
 
 class EventKeys:
     """The keys of one subject's events, over all runs of its workflow."""
 
-    def __init__(self, told: Iterable[tuple[str, int]] = ()) -> None:
-        """Take up how many events of each kind earlier runs told."""
+    def __init__(self, chain: str, told: Iterable[tuple[str, int]] = ()) -> None:
+        """Take what all runs of the workflow have in common, and how many events of each kind they told.
+
+        A workflow that adopts what another one left tells its own story.
+        """
+        self._chain = chain
         self._told: Counter[str] = Counter(dict(told))
 
     def take(self, subject: str, kind: str, message: str) -> str:
         """Return the key of the next event of a kind."""
         self._told[kind] += 1
-        return f"{subject}/{kind}/{self._told[kind]}/{crc32(message.encode()):08x}"
+        return f"{subject}/{kind}/{self._chain}/{self._told[kind]}/{crc32(message.encode()):08x}"
 
     def carried(self) -> tuple[tuple[str, int], ...]:
         """Return what the next run takes up."""

@@ -8,7 +8,7 @@ with workflow.unsafe.imports_passed_through():
 
 from workflows.attempts import AttemptLog
 from workflows.calls import OrderIdentity
-from workflows.event_keys import EventKeys
+from workflows.event_keys import of_this_workflow
 
 
 class OrderJournal:
@@ -18,7 +18,7 @@ class OrderJournal:
         self._identity = identity
         self._version = carry.version if carry else 0
         self._alarmed: list[str] = list(carry.alarmed) if carry else []
-        self._keys = EventKeys(carry.told if carry else ())
+        self._keys = of_this_workflow(carry.told if carry else ())
         self._events: list[EventRow] = []
         self.state = OrderState.PENDING
         self.detail = ""

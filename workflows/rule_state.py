@@ -29,7 +29,7 @@ with workflow.unsafe.imports_passed_through():
     from domain.rules.levels import ResolvedRule, describe, resolve
     from domain.rules.selling import Seller, exit_request, lowest_price_fired, wanted_shares
 
-from workflows.event_keys import EventKeys
+from workflows.event_keys import EventKeys, of_this_workflow
 from workflows.rule_rows import rule_row, watch_row
 from workflows.sold import Sold
 
@@ -62,7 +62,7 @@ class RuleState:
     marks_from: int = 0  # the generation with which the present position began, when another was before it
     detail: str = ""
     events: list[EventRow] = field(default_factory=list[EventRow])
-    event_keys: EventKeys = field(default_factory=EventKeys)
+    event_keys: EventKeys = field(default_factory=of_this_workflow)
 
     @classmethod
     def begin(cls, start: RuleStart, now: datetime) -> "RuleState":
@@ -100,7 +100,7 @@ class RuleState:
             sold_for_good=Sold(carry.sold_shares, carry.proceeds_usd, carry.fee_usd),
             not_before_ms=carry.not_before_ms,
             marks_from=carry.marks_from,
-            event_keys=EventKeys(carry.told),
+            event_keys=of_this_workflow(carry.told),
         )
         state._know_again()
         return state
