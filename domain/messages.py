@@ -129,7 +129,8 @@ class Holding:
 # 6: a new run, and an adopted rule, read again what the exits before them sold; a target that did not fill
 #    is over when its position is gone by then; the kill switch uses up none of its looks for its shares
 # 7: a position that the ledger numbers anew is the same one; no new run begins while a request waits for its
-#    answer; an exit that left dust ends with its confirmation
+#    answer; an exit that left dust ends with its confirmation; nothing is due by time before a position is
+#    held, and its age counts from its opening
 RULE_REVISION = 7
 ORDER_REVISION = 4  # 1, 2, 3: the same for orders as 2, 3, 4 for rules; 4: as 7 with requests that wait
 

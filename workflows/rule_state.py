@@ -23,13 +23,14 @@ with workflow.unsafe.imports_passed_through():
         Severity,
     )
     from domain.orders import Instrument, WalletHolding
-    from domain.quotes import Ladder, price_rules_of
+    from domain.quotes import Ladder
     from domain.rules.crossing import Crossing
     from domain.rules.definition import RuleDefinition
-    from domain.rules.levels import ResolvedRule, describe, resolve
+    from domain.rules.levels import ResolvedRule, describe
     from domain.rules.selling import Seller, exit_request, lowest_price_fired, wanted_shares
 
 from workflows.event_keys import EventKeys, of_this_workflow
+from workflows.rule_levels import entry_of, resolve_for
 from workflows.rule_rows import rule_row, watch_row
 from workflows.sold import Sold
 
@@ -86,6 +87,7 @@ class RuleState:
                 carry.definition,
                 carry.holding,
                 carry.armed_at,
+                opened_at=carry.opened_at if start.revision >= 7 else None,
                 targets_need_bid=carry.targets_need_bid,
             ),
             holding=carry.holding,
@@ -102,7 +104,8 @@ class RuleState:
             marks_from=carry.marks_from,
             event_keys=of_this_workflow(carry.told),
         )
-        state._know_again()
+        if start.revision >= 7:
+            state._know_position()
         return state
 
     # -- changes --------------------------------------------------------------------------------
@@ -112,15 +115,22 @@ class RuleState:
         if holding.version <= self.holding.version:
             return False
         self.holding = holding
-        if self.episode.number == 0:
-            self.episode = Episode.of(holding)
-        self._know_again()
+        self._know_position()
         return True
 
-    def _know_again(self) -> None:
-        """Take the number that the protected position has in the ledger now."""
-        if self.start.revision >= 7 and not self.is_next_held:
+    def _know_position(self) -> None:
+        """Protect what is held once something is, under the number that the ledger gives it now."""
+        waited, is_new = self.episode.number == 0, self.start.revision >= 7
+        if waited:
+            self.episode = Episode.of(self.holding)
+        elif is_new and not self.is_next_held:
             self.episode = self.episode.seen_in(self.holding)
+        if waited and self.episode.number and is_new:
+            self.resolved = self._resolve(self.definition)  # its age counts from its opening
+
+    def _resolve(self, definition: RuleDefinition) -> ResolvedRule:
+        opened_at = self.episode.opened_at if self.start.revision >= 7 else None
+        return resolve_for(self.start, definition, self.holding, self.armed_at, opened_at=opened_at)
 
     def redefine(self, definition: RuleDefinition) -> None:
         """Take a patched definition: levels anew, next generation.
@@ -128,7 +138,7 @@ class RuleState:
         Raises:
             UnresolvableRule: a level cannot be computed; nothing is changed then.
         """
-        self.resolved = resolve_for(self.start, definition, self.holding, self.armed_at)
+        self.resolved = self._resolve(definition)
         self.definition = definition
         self.rise()
 
@@ -233,7 +243,7 @@ class RuleState:
     @property
     def entry_price(self) -> Decimal | None:
         """The entry price that levels are computed from: the user's, else the ledger's at the start."""
-        return _entry_of(self.start, self.definition)
+        return entry_of(self.start, self.definition)
 
     @property
     def held_shares(self) -> Decimal:
@@ -251,9 +261,10 @@ class RuleState:
 
     @property
     def is_idle(self) -> bool:
-        """Whether the rule waits for the next position in the token that it follows."""
-        is_flat = self.holding.shares <= ZERO
-        return is_flat and self.definition.follow_token and self.start.revision >= 5
+        """Whether the rule waits for its first position, or the next one in the token that it follows."""
+        awaits_first = self.episode.number == 0 and self.start.revision >= 7
+        awaits_next = self.definition.follow_token and self.start.revision >= 5
+        return self.holding.shares <= ZERO and (awaits_first or awaits_next)
 
     def wanted_shares(self) -> Decimal:
         """Return what the exit still has to sell, by the action and the holding."""
@@ -373,27 +384,3 @@ class RuleState:
             consumed=self.consumed,
             targets_need_bid=self.resolved.targets_need_bid,
         )
-
-
-def resolve_for(
-    start: RuleStart,
-    definition: RuleDefinition,
-    holding: Holding,
-    armed_at: datetime,
-    *,
-    targets_need_bid: bool = False,
-) -> ResolvedRule:
-    """Return the definition with exact levels, as this rule's position and market give them."""
-    resolved = resolve(
-        definition,
-        _entry_of(start, definition),
-        armed_at=armed_at,
-        opened_at=next((h.opened_at for h in (start.holding, holding) if h.shares > ZERO), None),
-        market_end=start.instrument.ends_at,
-        rules=price_rules_of(start.venue),
-    )
-    return resolved.model_copy(update={"targets_need_bid": targets_need_bid})
-
-
-def _entry_of(start: RuleStart, definition: RuleDefinition) -> Decimal | None:
-    return definition.entry_price if definition.entry_price is not None else start.holding.average_entry

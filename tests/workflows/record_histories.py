@@ -45,6 +45,8 @@ RECORDED = (
     "test_a_cancel_of_an_order_that_comes_while_a_new_run_is_prepared_is_answered",
     "test_what_is_bought_before_a_sale_that_left_dust_is_confirmed_is_not_sold",
     "test_a_cancel_stops_an_exit_that_sells_on_after_all_seemed_to_be_sold",
+    "test_no_time_is_due_before_the_expected_position_is_held",
+    "test_max_hold_counts_from_the_opening_of_the_expected_position",
     "test_an_adopted_exit_is_worked_until_nothing_of_it_is_left",
     "test_exit_held_back_waits_visibly_and_sells_once_it_may",
     "test_resend_held_back_goes_out_again_soon_with_the_same_bytes",
