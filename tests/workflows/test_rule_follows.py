@@ -16,17 +16,11 @@ TRAIL = {"type": "trailing_stop", "percent": "10"}
 HELD_AN_HOUR = {"type": "max_hold", "seconds": 3600}
 
 
-async def buys_anew(rule: RunningRule, shares: str, entry: str | None, episode: int = 2) -> None:
+async def buys_anew(rule: RunningRule, shares: str, entry: str | None) -> None:
     """The position was sold elsewhere; another one was bought."""
     await rule.holds("0")
-    exchange = rule.exchange
-    opened = START + timedelta(days=20_000)
-    held = replace(
-        exchange.hold(shares),
-        average_entry=D(entry) if entry is not None else None,
-        episode=episode,
-        opened_at=opened,
-    )
+    rule.exchange.episode, rule.exchange.opened_at = 2, START + timedelta(days=20_000)
+    held = replace(rule.exchange.hold(shares), average_entry=D(entry) if entry is not None else None)
     await rule.handle.signal(messages.SIGNAL_POSITION_CHANGED, PositionChanged(holding=held))
 
 
@@ -84,7 +78,7 @@ async def test_the_new_levels_outlive_a_new_run(floor: Floor, exchange: FakeExch
     await buys_anew(rule, "20", "0.8")
     await exchange.event("rule.follows")
     for shares in ("21", "22", "23"):
-        held = replace(exchange.hold(shares), average_entry=D("0.8"), episode=2)
+        held = replace(exchange.hold(shares), average_entry=D("0.8"))
         await rule.handle.signal(messages.SIGNAL_POSITION_CHANGED, PositionChanged(holding=held))
         await exchange.until(lambda shares=shares: exchange.watch.shares == D(shares))
 
