@@ -48,6 +48,20 @@ def adopting_order_id(reversed_fill_key: str, account: AccountId) -> OrderId:
     return OrderId(derived_id("ord", account, "reversal", reversed_fill_key))
 
 
+def event_key(subject: str, kind: str, chain: str, number: int, message: str) -> str:
+    """Return the key of what a workflow tells, the same when a lost task tells it again.
+
+    Args:
+        subject: The rule or order that it is about.
+        kind: The event's type.
+        chain: What all runs of the workflow have in common.
+        number: How many of the kind it told, this one included.
+        message: Its words: what another history says differently is another event.
+    """
+    digest = hashlib.sha256(message.encode()).hexdigest()
+    return f"{subject}/{kind}/{chain}/{number}/{digest[:8]}"
+
+
 def attempt_salt(order: OrderId, attempt: int) -> int:
     """Return the salt of one attempt, below 2^53, fixed by order id and attempt number."""
     digest = hashlib.sha256(f"{order}{_SEPARATOR}{attempt}".encode()).digest()

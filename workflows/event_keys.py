@@ -7,9 +7,11 @@ came before, and by their words: what another history says differently is anothe
 
 from collections import Counter
 from collections.abc import Iterable
-from zlib import crc32
 
 from temporalio import workflow
+
+with workflow.unsafe.imports_passed_through():
+    from domain.ids import event_key
 
 
 def of_this_workflow(told: Iterable[tuple[str, int]] = ()) -> "EventKeys":
@@ -32,7 +34,7 @@ class EventKeys:
     def take(self, subject: str, kind: str, message: str) -> str:
         """Return the key of the next event of a kind."""
         self._told[kind] += 1
-        return f"{subject}/{kind}/{self._chain}/{self._told[kind]}/{crc32(message.encode()):08x}"
+        return event_key(subject, kind, self._chain, self._told[kind], message)
 
     def carried(self) -> tuple[tuple[str, int], ...]:
         """Return what the next run takes up."""
