@@ -16,7 +16,7 @@ import asyncpg
 import httpx2
 import pytest
 from eth_account import Account
-from temporalio.client import Client
+from temporalio.client import Client, WorkflowExecutionDescription
 
 from bench.client import Api, Json
 from domain.ids import RuleId, rule_workflow_id
@@ -384,8 +384,14 @@ class Trader:
 
     async def _audit_workflow(self, rule: Rule) -> None:
         handle = self.holdfast.temporal.get_workflow_handle(rule.workflow_id)
-        closed = (await rule.row())["phase"] == "done"
-        status = await until(handle.describe, lambda d: (d.close_time is not None) == closed, "workflow")
+
+        async def seen() -> tuple[bool, WorkflowExecutionDescription]:
+            # A task that is done again shows its steps once more: row and workflow are read together.
+            return (await rule.row())["phase"] == "done", await handle.describe()
+
+        closed, status = await until(
+            seen, lambda both: (both[1].close_time is not None) == both[0], "row and workflow being one"
+        )
         assert status.status is not None
         assert status.status.name == ("COMPLETED" if closed else "RUNNING"), status.status
         if closed:
