@@ -37,6 +37,7 @@ class Recovery:
         seconds: To the POST from the later of crossing and first kill; without a kill, from the crossing.
         before_s: From the crossing to the first kill, 0 where there was none.
         after_last_s: From the later of the crossing and the last kill to the POST.
+        after_each_s: The same for each of `kills`, in their order.
     """
 
     rule_id: str
@@ -50,6 +51,7 @@ class Recovery:
     seconds: float
     before_s: float
     after_last_s: float
+    after_each_s: tuple[float, ...] = ()
 
     @property
     def circumstance(self) -> Circumstance:
@@ -139,7 +141,36 @@ def _recovery(
         seconds=waited_s(min(struck), sent.at_ms),
         before_s=waited_s(begun_ms, min(struck)),
         after_last_s=waited_s(max(struck), sent.at_ms),
+        after_each_s=tuple(
+            waited_s(min(max(begun_ms, kill.span.from_ms), sent.at_ms), sent.at_ms) for kill in kills
+        ),
     )
+
+
+@dataclass(frozen=True, slots=True)
+class AfterKill:
+    """What a kill, or another blow, cost the exits that stood crossed under it, or just after it.
+
+    Attributes:
+        kill: It.
+        exits: How many there were.
+        latest_s: From the later of its beginning and the crossing to the latest of their POSTs, without what
+            stood apart.
+    """
+
+    kill: Disturbance
+    exits: int
+    latest_s: float
+
+
+def after_kills(found: Iterable[Recovery]) -> list[AfterKill]:
+    """Return each kill that an exit met, in the order of time."""
+    waits: dict[Disturbance, list[float]] = {}
+    for recovery in found:
+        for kill, seconds in zip(recovery.kills, recovery.after_each_s, strict=True):
+            waits.setdefault(kill, []).append(seconds)
+    ordered = sorted(waits.items(), key=lambda item: item[0].span.from_ms)
+    return [AfterKill(kill, len(seconds), max(seconds)) for kill, seconds in ordered]
 
 
 def _concerns(disturbance: Disturbance, rule: RuleEvidence) -> bool:

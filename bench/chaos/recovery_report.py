@@ -6,7 +6,7 @@ from pydantic import JsonValue
 
 from bench.chaos.audit import Report
 from bench.chaos.evidence import Disturbance
-from bench.chaos.recovery import Circumstance, Recovery
+from bench.chaos.recovery import Circumstance, Recovery, after_kills
 from bench.figures import percentile
 
 WORDS = {
@@ -34,6 +34,16 @@ def recovery_figures(report: Report, budget_s: float) -> dict[str, JsonValue]:
         "apart_share": round(report.apart_share, 3),
         **columns,
         "over_budget": len(late),
+        "each_kill": [
+            {
+                "what": after.kill.what,
+                "at_s": (after.kill.span.from_ms - report.began_ms) / 1000,
+                "back_after_s": (after.kill.span.to_ms - after.kill.span.from_ms) / 1000,
+                "exits": after.exits,
+                "latest_s": round(after.latest_s, 3),
+            }
+            for after in after_kills(report.recoveries)
+        ],
         "late": [*late],
         "slowest": [_told_exit(recovery, report.began_ms) for recovery in report.slowest(SLOWEST)],
     }
@@ -53,6 +63,11 @@ def recovery_lines(report: Report, budget_s: float) -> Iterator[str]:
                 f"{column['s_max']} s at most, {column['over_budget']} after more than {budget_s:g} s; "
                 f"nothing taken out, {column['raw_s_p50']} s and {column['raw_s_max']} s"
             )
+    for after in after_kills(report.recoveries):
+        yield (
+            f"{_told(after.kill, report.began_ms)}: {after.exits} exits, "
+            f"the latest sent {after.latest_s:.1f} s after it or their crossing"
+        )
     late = report.late(budget_s)
     word = "late" if late else "slowest"
     for recovery in late or report.slowest(SLOWEST):

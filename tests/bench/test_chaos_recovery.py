@@ -54,6 +54,16 @@ def test_second_kill_does_not_restart_the_clock() -> None:
     assert (told.seconds, told.after_last_s, told.is_late(BUDGET_S)) == (11.0, 3.0, True)
 
 
+def test_each_kill_is_told_with_its_exits_and_the_latest_of_their_posts() -> None:
+    told = report(12_000, kill(1_000), fault(2_000, 4_000), kill(9_000), kill(20_000))
+    each = json.loads(as_json(told, BUDGET_S, {}))["recovery"]["each_kill"]
+    assert [(after["exits"], after["latest_s"], after["back_after_s"]) for after in each] == [
+        (1, 9.0, 1.0),
+        (1, 3.0, 1.0),
+    ]
+    assert any("1 exits, the latest sent 9.0 s" in line for line in recovery_lines(told, BUDGET_S))
+
+
 def test_exit_that_hung_long_before_a_kill_is_late_though_it_went_out_right_after() -> None:
     told = recovery(15_000, kill(14_000))
     assert (told.seconds, told.is_late(BUDGET_S)) == (1.0, True)
