@@ -65,7 +65,7 @@ def recovery_lines(report: Report, budget_s: float) -> Iterator[str]:
             )
     for after in after_kills(report.recoveries):
         yield (
-            f"{_told(after.kill, report.began_ms)}: {after.exits} exits, "
+            f"{_told(after.kill, report.began_ms)}: exits under it {after.exits}, "
             f"the latest sent {after.latest_s:.1f} s after it or their crossing"
         )
     late = report.late(budget_s)

@@ -61,7 +61,7 @@ def test_each_kill_is_told_with_its_exits_and_the_latest_of_their_posts() -> Non
         (1, 9.0, 1.0),
         (1, 3.0, 1.0),
     ]
-    assert any("1 exits, the latest sent 9.0 s" in line for line in recovery_lines(told, BUDGET_S))
+    assert any("exits under it 1, the latest sent 9.0 s" in line for line in recovery_lines(told, BUDGET_S))
 
 
 def test_exit_that_hung_long_before_a_kill_is_late_though_it_went_out_right_after() -> None:

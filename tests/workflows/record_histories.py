@@ -2,7 +2,8 @@
 
 It runs the tests named here and keeps what their workflows left on the server. Record more for new branches
 of a workflow; an old history is dropped only together with the `patched` call that keeps it alive. The
-histories of the stream and of the schedules' passes come from a run of `bench` (`--keep-histories`).
+histories of the stream, of the schedules' passes and of what lived under kills come from runs of `bench`
+(`--keep-histories`).
 """
 
 import json
