@@ -1,7 +1,7 @@
 """Records the histories that the replay test replays: `python -m tests.workflows.record_histories`.
 
 It runs the tests named here and keeps what their workflows left on the server. Record more for new branches
-of a workflow; an old history is dropped only together with the `patched` call that keeps it alive. The
+of a workflow; an old history is dropped only together with the code of its revision. The
 histories of the stream, of the schedules' passes and of what lived under kills come from runs of `bench`
 (`--keep-histories`).
 """
