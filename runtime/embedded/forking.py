@@ -1,6 +1,7 @@
 """The supervisor's end of the fork server: our programs start as copies of it, everything else as ever."""
 
 import asyncio
+import os
 import signal
 import socket
 import sys
@@ -137,6 +138,18 @@ class _Connection:
                 waiting.set_result(None)
 
 
+def _can_watch_copies() -> bool:
+    """Tells whether this system says when a process ends by a descriptor: Linux since 5.3 does."""
+    if sys.platform != "linux":
+        return False
+    try:
+        os.close(os.pidfd_open(os.getpid()))
+    except OSError as error:
+        log.info("fork_server.impossible", error=str(error))
+        return False
+    return True
+
+
 class Forking:
     """Starts programs: ours as copies of a fork server where there can be one, all others by themselves."""
 
@@ -158,7 +171,7 @@ class Forking:
 
     def begin(self, modules: Sequence[str]) -> None:
         """Let a server import these programs, beside whatever else starts; nothing waits for it here."""
-        if sys.platform == "linux":
+        if _can_watch_copies():
             self._modules = tuple(modules)
             self._beginning = asyncio.create_task(self._connected(), name="start of the fork server")
 
