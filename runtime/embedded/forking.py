@@ -72,18 +72,23 @@ class _Connection:
         """Ask for a copy; None when there is none."""
         self._number += 1
         number = self._number
-        answer = self._waiting[number] = asyncio.get_running_loop().create_future()
-        request = ForkRequest(
-            number,
-            module,
-            command.arguments,
-            dict(command.environment),
-            str(command.directory),
-            str(log_file),
-            int(command.orphan_signal),
+        request = REQUEST.dump_json(
+            ForkRequest(
+                number,
+                module,
+                command.arguments,
+                dict(command.environment),
+                str(command.directory),
+                str(log_file),
+                int(command.orphan_signal),
+            )
         )
+        if len(request) > MESSAGE_BYTES:
+            log.warning("fork_server.request_too_long", bytes=len(request))
+            return None
+        answer = self._waiting[number] = asyncio.get_running_loop().create_future()
         try:
-            await asyncio.get_running_loop().sock_sendall(self._channel, REQUEST.dump_json(request))
+            await asyncio.get_running_loop().sock_sendall(self._channel, request)
             return await asyncio.wait_for(answer, _ANSWERS_WITHIN_S)
         except (OSError, TimeoutError) as error:
             log.warning("fork_server.silent", error=repr(error))

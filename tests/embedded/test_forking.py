@@ -108,6 +108,15 @@ async def test_program_is_started_by_itself_once_an_import_has_started_a_thread(
     assert (tmp_path / "threaded.log").read_text() == "of its own interpreter\n"
 
 
+async def test_program_with_a_huge_environment_is_started_by_itself(serve: Serve, tmp_path: Path) -> None:
+    forking = await serve("waiting")
+    huge = {f"HUGE_{number}": "x" * 100_000 for number in range(2)}
+    child = await forking.spawn(program("waiting", **huge), tmp_path / "waiting.log")
+
+    assert psutil.Process(child.pid).ppid() == os.getpid()
+    await child.stop(10)
+
+
 async def test_other_programs_are_started_by_themselves(serve: Serve, tmp_path: Path) -> None:
     forking = await serve("waiting")
     command = Command((sys.executable, "-S", "-c", "print('by itself')"), {}, tmp_path)
