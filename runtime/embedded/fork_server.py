@@ -4,11 +4,11 @@ A start costs seconds of CPU, nearly all of it imports. A copy of a process that
 and shares their memory (decision 0011). It speaks over the socket whose descriptor is its first argument.
 """
 
-import ctypes
 import gc
 import importlib
 import os
 import selectors
+import signal
 import socket
 import sys
 import traceback
@@ -28,9 +28,7 @@ from runtime.embedded.fork_messages import (
     Forked,
     ForkRequest,
 )
-
-_PR_SET_PDEATHSIG = 1
-_libc = ctypes.CDLL(None, use_errno=True)
+from runtime.embedded.process import die_with_parent
 
 
 class ForkServer:
@@ -64,7 +62,11 @@ class ForkServer:
             # A copy has only the thread that made it: locks that others held stay locked in it for ever.
             self._tell(Declined(request.number, "an import started a thread"))
             return False
-        pid = os.fork()
+        try:
+            pid = os.fork()
+        except OSError as error:  # no memory, or too many processes: the copies that run must not die of it
+            self._tell(Declined(request.number, str(error)))
+            return False
         if pid == 0:
             self._leave()
             _become(request, self._pid)
@@ -100,9 +102,7 @@ def _threads() -> int:
 def _become(request: ForkRequest, server: int) -> None:
     """Take over a program's session, outputs, environment and name."""
     os.setsid()
-    _libc.prctl(_PR_SET_PDEATHSIG, request.orphan_signal, 0, 0, 0)
-    if os.getppid() != server:  # it died before the setting took hold
-        os._exit(1)
+    die_with_parent(server, signal.Signals(request.orphan_signal))()
     output = os.open(request.log_file, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o666)
     os.dup2(output, 1)
     os.dup2(output, 2)

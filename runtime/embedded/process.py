@@ -128,7 +128,7 @@ class ChildProcess:
                 cwd=command.directory,
                 start_new_session=True,
                 pass_fds=pass_fds,
-                preexec_fn=_die_with_parent(os.getpid(), command.orphan_signal),
+                preexec_fn=die_with_parent(os.getpid(), command.orphan_signal),
                 user=None if user is None else user.uid,
                 group=None if user is None else user.gid,
                 extra_groups=None if user is None else [],
@@ -195,7 +195,7 @@ async def run_to_end(command: Command) -> Ended:
         stderr=asyncio.subprocess.STDOUT,
         env=dict(command.environment),
         cwd=command.directory,
-        preexec_fn=_die_with_parent(os.getpid(), command.orphan_signal),
+        preexec_fn=die_with_parent(os.getpid(), command.orphan_signal),
         user=None if user is None else user.uid,
         group=None if user is None else user.gid,
         extra_groups=None if user is None else [],
@@ -209,7 +209,7 @@ async def run_to_end(command: Command) -> Ended:
     return Ended(await process.wait(), output.decode(errors="replace").strip())
 
 
-def _die_with_parent(parent: int, number: signal.Signals) -> Callable[[], None]:
+def die_with_parent(parent: int, number: signal.Signals) -> Callable[[], None]:
     """Returns what the child runs before exec, after the change of user, which would clear the setting."""
 
     def set_death_signal() -> None:

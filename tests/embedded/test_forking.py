@@ -1,9 +1,10 @@
 """Programs as copies of a fork server: started, told of, killed with it; by themselves where it cannot be."""
 
-import asyncio
+import errno
 import json
 import os
 import signal
+import socket
 import subprocess
 import sys
 from collections.abc import AsyncGenerator, Awaitable, Callable
@@ -12,9 +13,11 @@ from pathlib import Path
 import psutil
 import pytest
 
+from runtime.embedded.fork_messages import ANSWER, MESSAGE_BYTES, REQUEST, Declined, ForkRequest
 from runtime.embedded.forking import Forking
 from runtime.embedded.process import ChildProcess, Command, PidsFile, start_marker
 from tests.conftest import REPOSITORY
+from tests.embedded.test_supervisor import until_ended
 
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="there are fork servers on Linux only")
 PROGRAMS = "tests.embedded.programs"
@@ -48,10 +51,6 @@ async def waiting(forking: Forking, tmp_path: Path) -> ChildProcess:
     return await forking.spawn(program("waiting"), tmp_path / "waiting.log")
 
 
-async def until_ended(pid: int) -> None:
-    await asyncio.to_thread(psutil.wait_procs, [psutil.Process(pid)] if psutil.pid_exists(pid) else [], 20)
-
-
 async def test_program_runs_as_a_copy_with_what_was_its_own_to_have(serve: Serve, tmp_path: Path) -> None:
     forking = await serve("reporting")
     command = Command(
@@ -61,12 +60,11 @@ async def test_program_runs_as_a_copy_with_what_was_its_own_to_have(serve: Serve
         module=f"{PROGRAMS}.reporting",
     )
     child = await forking.spawn(command, tmp_path / "reporting.log")
-    parent = psutil.Process(child.pid).ppid() if child.exit_code is None else forking.pid
 
     assert await child.wait() == 7
-    assert parent == forking.pid
     report, other = (tmp_path / "reporting.log").read_text().splitlines()
     assert json.loads(report) == {
+        "parent": forking.pid,
         "title": f"{Path(sys.executable).name} -m {PROGRAMS}.reporting --role core",
         "arguments": ["--role", "core"],
         "environment": {"HOLDFAST_WORKER_NAME": "one"},
@@ -106,6 +104,29 @@ async def test_program_is_started_by_itself_once_an_import_has_started_a_thread(
 
     assert await child.wait() == 0
     assert (tmp_path / "threaded.log").read_text() == "of its own interpreter\n"
+
+
+async def test_server_whose_fork_is_refused_declines_and_goes_on(monkeypatch: pytest.MonkeyPatch) -> None:
+    from runtime.embedded.fork_server import ForkServer
+
+    ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+
+    def refused() -> int:
+        raise OSError(errno.EAGAIN, "Resource temporarily unavailable")
+
+    monkeypatch.setattr("runtime.embedded.fork_server.os.fork", refused)
+    monkeypatch.setattr(
+        "runtime.embedded.fork_server._threads", lambda: 1
+    )  # those of the tests are none of it
+    with ours:
+        ours.send(REQUEST.dump_json(ForkRequest(3, "worker", (), {}, "/", "/dev/null", 9)))
+        ours.shutdown(socket.SHUT_WR)
+        with theirs:
+            assert ForkServer(theirs).serve() is None
+        answer = ANSWER.validate_json(ours.recv(MESSAGE_BYTES))
+
+    assert isinstance(answer, Declined)
+    assert (answer.number, "temporarily unavailable" in answer.reason) == (3, True)
 
 
 async def test_program_with_a_huge_environment_is_started_by_itself(serve: Serve, tmp_path: Path) -> None:
@@ -156,6 +177,7 @@ async def test_stopped_forking_leaves_no_process(serve: Serve, tmp_path: Path) -
 
 SUPERVISOR_PROGRAM = f"""
 import asyncio, os, pathlib, sys
+from runtime.embedded.fork_messages import ANSWER, MESSAGE_BYTES, REQUEST, Declined, ForkRequest
 from runtime.embedded.forking import Forking
 from runtime.embedded.process import Command, PidsFile
 

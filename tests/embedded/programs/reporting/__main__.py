@@ -9,6 +9,7 @@ from setproctitle import getproctitle
 
 def main() -> None:
     seen = {
+        "parent": os.getppid(),
         "title": getproctitle(),
         "arguments": sys.argv[1:],
         "environment": dict(os.environ),
