@@ -8,8 +8,8 @@ from datetime import datetime, timedelta
 import structlog
 from temporalio import activity
 
-from activities.balances import ask_wallets
 from activities.ingest import TRADES_MARGIN, Ingest
+from activities.wallets import ask_wallets
 from domain.errors import CredentialsMissing, StorageUnavailable, VenueError
 from domain.fills import Fill
 from domain.messages import StreamStart

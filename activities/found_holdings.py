@@ -3,8 +3,8 @@
 from datetime import datetime
 from decimal import Decimal
 
-from activities.balances import venue_fills, venue_shares
 from activities.ingest import Ingest
+from activities.wallets import venue_fills, venue_shares
 from domain.ids import MarketId
 from domain.messages import Holding
 from domain.ports import Venues
@@ -42,7 +42,7 @@ class FoundHoldings:
             StorageUnavailable: Postgres cannot be reached now.
         """
         sessions = await self._venues.sessions(key.account_id, key.venue, key.mode)
-        fills = await venue_fills(sessions, after=None, market_id=market_id)
+        fills = await venue_fills(sessions, market_id)
         await self._ingest.book(key.account_id, key.venue, key.mode, fills=fills)
         held = await self._ledger.holding(key)
         unsettled = await self._ledger.unsettled_orders(key.account_id, key.venue, key.mode)

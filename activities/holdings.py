@@ -9,9 +9,9 @@ from decimal import Decimal
 import structlog
 from temporalio import activity
 
-from activities.balances import venue_fills, venue_shares
 from activities.heartbeats import beating
 from activities.ingest import Ingest
+from activities.wallets import venue_fills, venue_shares
 from domain.errors import CredentialsMissing, VenueError
 from domain.ids import MarketId, TokenId
 from domain.messages import Holding
@@ -190,7 +190,7 @@ class HoldingsActivities:
         )
 
     async def _book_trades(self, desk: _Desk, market_id: MarketId) -> None:
-        fills = await venue_fills(desk.sessions, after=None, market_id=market_id)
+        fills = await venue_fills(desk.sessions, market_id)
         place = desk.place
         await self._ingest.book(place.account_id, place.venue, Mode.LIVE, fills=fills)
 

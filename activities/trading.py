@@ -9,11 +9,11 @@ import structlog
 from temporalio import activity
 from temporalio.exceptions import ApplicationError
 
-from activities.balances import SeenShares, venue_shares
 from activities.heartbeats import beating
 from activities.ingest import Ingest
 from activities.stream_wakes import StreamWakes
 from activities.telemetry import UNMEASURED, Telemetry
+from activities.wallets import SeenShares, venue_shares
 from domain.claims import ClaimAnswer, Claimed, Granted, Held, Reduced, Refused, StoredClaim
 from domain.errors import CredentialsMissing, StorageUnavailable, UnknownToken, VenueBlocked, VenueError
 from domain.ids import TokenId, exit_order_id
@@ -49,8 +49,6 @@ log = structlog.get_logger()
 ON_THE_WIRE_S = 0.003
 # A look-up and a post must both fit into one try of the activity.
 LOOK_UP_LIMIT_S = 1.0
-# Orders and trades show within moments of a send, and a delayed one within seconds of its delay's end.
-HEARD_BY = timedelta(minutes=10)
 
 _STANDS = frozenset({AnswerKind.ACCEPTED, AnswerKind.REGISTERED})
 # Whoever sends anew reads the market and the holding first. A target that nobody pays is armed again at once.
@@ -72,8 +70,8 @@ class TradingActivities:
         venues: Venues,
         signals: Signals,
         clock: Clock,
+        heard_by: timedelta,
         look_up_limit_s: float = LOOK_UP_LIMIT_S,
-        heard_by: timedelta = HEARD_BY,
         telemetry: Telemetry = UNMEASURED,
     ) -> None:
         """Take the parts."""

@@ -402,7 +402,8 @@ class TuningSettings(Concern):
     absent_after: Duration = timedelta(seconds=30)
     """Time after the last POST from which an order absent everywhere counts as never taken."""
     heard_by: Duration = timedelta(minutes=10)
-    """Such an order counts as never taken after so long even where the balance differs from the ledger's."""
+    """Such an order counts as never taken after so long even where the balance differs from the ledger's:
+    orders and trades show within moments of a send, a delayed one within seconds of its delay's end."""
     unsettled_alarm: Duration = timedelta(seconds=60)
     blocked_retry: Duration = timedelta(seconds=30)
     breaker_probe: Duration = timedelta(seconds=2)

@@ -15,7 +15,7 @@ from datetime import timedelta
 from types import TracebackType
 from typing import Self
 
-from activities.balances import ask_wallets
+from activities.wallets import ask_wallets
 from domain.errors import CredentialsMissing
 from domain.ids import AccountId, TokenId, WalletId
 from domain.orders import Mode, WalletIdentity

@@ -3,7 +3,7 @@
 from collections.abc import Awaitable, Callable
 from decimal import Decimal
 
-from activities.balances import ask_wallets
+from activities.wallets import ask_wallets
 from api.deps import Services
 from api.ports import ClosedOnlySession
 from api.schemas.accounts import CheckAnswer

@@ -3,7 +3,7 @@
 import math
 from datetime import datetime
 
-from activities.balances import shown_holdings
+from activities.wallets import shown_holdings
 from api.deps import AccountContext, Services
 from api.operations.rule_checks import tradable_instrument
 from api.problems import invalid

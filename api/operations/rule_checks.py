@@ -11,7 +11,7 @@ from datetime import datetime
 from decimal import Decimal
 from typing import TypeVar
 
-from activities.balances import shown_holdings
+from activities.wallets import shown_holdings
 from api.deps import AccountContext, Services
 from api.problems import FieldError, Invalid, invalid
 from domain.errors import CredentialsMissing, UnknownToken, UnknownVenue

@@ -24,7 +24,7 @@ from runtime.embedded.process import ChildProcess, Command, PidsFile, signal_pro
 
 log = structlog.stdlib.get_logger(__name__)
 
-NAME = "fork-server"
+FORK_SERVER = "fork-server"
 _ANSWERS_WITHIN_S = 60.0
 """Its imports take seconds, and longer where everything else starts, too."""
 
@@ -196,7 +196,7 @@ class Forking:
             await asyncio.wait([self._beginning])  # the part that asked next was told what it failed of
         if self._connection is not None:
             await self._connection.close()
-            self._pids.remove(NAME)
+            self._pids.remove(FORK_SERVER)
         self._connection, self._modules = None, ()
 
     async def _connected(self) -> _Connection:
@@ -213,5 +213,5 @@ class Forking:
             argv = (sys.executable, "-m", "runtime.embedded.fork_server", str(descriptor), *self._modules)
             command = Command(argv, self._environment(), Path.cwd())
             process = await ChildProcess.spawn(command, self._log_file, pass_fds=(descriptor,))
-        self._pids.add(process.record(NAME))
+        self._pids.add(process.record(FORK_SERVER))
         return _Connection(process, ours)

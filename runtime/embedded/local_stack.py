@@ -12,8 +12,7 @@ from typing import Self
 from pydantic import SecretStr
 
 from runtime.embedded import env_file
-from runtime.embedded.forking import NAME as FORK_SERVER
-from runtime.embedded.forking import Forking
+from runtime.embedded.forking import FORK_SERVER, Forking
 from runtime.embedded.layout import DataDir, DataDirLock
 from runtime.embedded.probes import Probe, file_exists, http_answers
 from runtime.embedded.process import Command, PidsFile, run_to_end

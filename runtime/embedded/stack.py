@@ -48,7 +48,7 @@ _ROLES = {
     Part.WORKER_FEED_STANDBY: ("feed", "--standby"),
 }
 WORKERS = frozenset(_ROLES)
-_FORKED = WORKERS | {Part.API}
+_PROGRAMS = frozenset[Part](WORKERS | {Part.API})
 _SPARE = frozenset({Part.WORKER_IO, Part.WORKER_FEED_STANDBY})
 """An exit goes out without these: after Temporal's return they start once the others stand again.
 
@@ -187,13 +187,13 @@ class EmbeddedStack(LocalStack):
         self._check_venue()
         self.ports = self._options.ports.resolved(options=self._options.port_options)
         self._write_env_file()
-        if _FORKED & self._options.parts - frozenset(self._options.commands):
+        if _PROGRAMS & self._options.parts - frozenset(self._options.commands):
             self.forking.begin(("worker", "api"))  # its imports go on while the stores start
         await self._start_stores()
         await self._start_programs()
 
     def _waves(self) -> tuple[frozenset[str], ...]:
-        return frozenset[str](WORKERS | {Part.API}), frozenset({Part.SIMULATOR, Part.TEMPORAL})
+        return _PROGRAMS, frozenset({Part.SIMULATOR, Part.TEMPORAL})
 
     def _stand_in(self, part: str) -> tuple[str, ...] | None:
         return self._options.commands.get(Part(part))

@@ -6,6 +6,7 @@ from activities.ingest import Ingest
 from activities.trading import TradingActivities
 from domain.messages import OrderProjection, OrderRef, PlaceOrder
 from domain.orders import Mode, OrderRow, OrderState
+from runtime.settings import TuningSettings
 from tests.domain.builders import ACCOUNT, MARKET, TOKEN, make_attempt
 from tests.fakes.trading import (
     FakeClaims,
@@ -20,6 +21,8 @@ from tests.fakes.trading import (
     FakeVenues,
     venue_id,
 )
+
+HEARD_BY = TuningSettings().heard_by
 
 
 class Desk:
@@ -46,6 +49,7 @@ class Desk:
             venues=self.venues,
             signals=self.signals,
             clock=self.clock,
+            heard_by=HEARD_BY,
             look_up_limit_s=look_up_limit_s,
         )
 

@@ -41,7 +41,7 @@ from domain.orders import Mode
 from domain.outside import CompareHoldings, HoldingsPlace
 from runtime.clock import SystemClock
 from runtime.temporal_payloads import CONVERTER
-from tests.activities.floor import Desk, make_ref, make_request
+from tests.activities.floor import HEARD_BY, Desk, make_ref, make_request
 from tests.domain.builders import ACCOUNT, MARKET, TOKEN, make_attempt
 from tests.fakes.trading import FakeVenues
 from tests.venues.recording_server import Prepared, recording_server
@@ -106,6 +106,7 @@ def activities_with(trading):
             venues=venues,
             signals=desk.signals,
             clock=clock,
+            heard_by=HEARD_BY,
         ),
         projections=ProjectionActivities(Away()),
         feed=MarketFeedActivities(

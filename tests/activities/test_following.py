@@ -7,13 +7,12 @@ from decimal import Decimal
 import pytest
 from temporalio.exceptions import ApplicationError
 
-from activities.trading import HEARD_BY
 from domain.errors import CredentialsMissing, UnknownToken, VenueBlocked
 from domain.ids import RuleId, exit_order_id
 from domain.messages import FollowOrder, ForgottenSales, ReadMarket, RecallOrder, RecallSales, ReleaseShares
 from domain.orders import Answer, AnswerKind, MarketState, Mode, Side, TimeInForce, VenueOrderStatus
 from domain.quotes import MAX_LADDER_LEVELS
-from tests.activities.floor import Desk, make_ref
+from tests.activities.floor import HEARD_BY, Desk, make_ref
 from tests.domain.builders import ACCOUNT, MARKET, TOKEN, make_attempt
 from tests.fakes.trading import FakeTrading, make_holding, make_order, venue_id
 

@@ -8,7 +8,7 @@ from decimal import Decimal
 
 from pydantic import SecretStr
 
-from activities.balances import ask_wallets
+from activities.wallets import ask_wallets
 from api.ports import Region
 from api.starters import Started
 from domain.errors import CredentialsMissing, UnknownToken, UnknownVenue

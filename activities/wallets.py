@@ -2,7 +2,6 @@
 
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
-from datetime import datetime
 from decimal import Decimal
 from typing import Generic, TypeVar
 
@@ -91,15 +90,13 @@ async def shown_holdings(sessions: Sequence[Trading], token_id: TokenId) -> list
     return [balance.amount for balance in asked.answers]
 
 
-async def venue_fills(
-    sessions: Sequence[Trading], *, after: datetime | None, market_id: MarketId
-) -> list[Fill]:
-    """Return the fills of a market of every wallet that the venue serves.
+async def venue_fills(sessions: Sequence[Trading], market_id: MarketId) -> list[Fill]:
+    """Return all fills of a market of every wallet that the venue serves.
 
     Raises:
         VenueError: None of them can be asked, or one cannot be asked now.
     """
-    asked = await ask_wallets(sessions, lambda session: session.fills(after=after, market_id=market_id))
+    asked = await ask_wallets(sessions, lambda session: session.fills(after=None, market_id=market_id))
     return [fill for fills in asked.answers for fill in fills]
 
 
