@@ -1,6 +1,6 @@
 """Planted faults: what the public port does instead of, before or after its work."""
 
-import itertools
+import uuid
 from collections.abc import Iterable
 from dataclasses import dataclass
 from enum import StrEnum
@@ -108,7 +108,6 @@ class Faults:
 
     def __init__(self) -> None:
         self._planted: dict[str, PlantedFault] = {}
-        self._numbers = itertools.count(1)
 
     @property
     def any(self) -> bool:
@@ -117,7 +116,8 @@ class Faults:
 
     def plant(self, fault: Fault) -> PlantedFault:
         """Adds a fault."""
-        planted = PlantedFault(fault_id=f"fault-{next(self._numbers)}", fault=fault)
+        # No number: who planted before a restart must not remove, by the same one, what came after it.
+        planted = PlantedFault(fault_id=f"fault-{uuid.uuid4().hex[:12]}", fault=fault)
         self._planted[planted.fault_id] = planted
         return planted
 

@@ -1,7 +1,7 @@
 """What the venue does wrong: answers that are lost or late, limits, silent sockets, trades that fail."""
 
 import asyncio
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Collection
 from contextlib import asynccontextmanager
 
 from pydantic import JsonValue
@@ -10,8 +10,7 @@ from bench.chaos.options import Trouble
 from bench.chaos.plan import Act
 from bench.chaos.scene import Scene, patiently
 from bench.chaos.stage import now_ms
-from runtime.embedded.stack import Part
-from simulator.client import SimulatorRefusedError
+from simulator.client import SimulatorAdmin, SimulatorRefusedError
 
 _ORDER: dict[str, JsonValue] = {"method": "POST", "path": "/order"}
 _LOOKUPS = ("null", "404", "stale")
@@ -55,13 +54,13 @@ async def lagging_balance(scene: Scene, act: Act) -> None:
 
 @asynccontextmanager
 async def _planted(scene: Scene, act: Act, *faults: tuple[str, dict[str, JsonValue]]) -> AsyncGenerator[None]:
-    admin, since, life = scene.stage.admin, now_ms(), _life(scene)
+    admin, since = scene.stage.admin, now_ms()
     planted = {
         await patiently(lambda k=kind, p=parameters: admin.plant_fault(k, **p)) for kind, parameters in faults
     }
     scene.note(f"{act.trouble} for {act.lasts_ms} ms")
     yield
-    strikes = await patiently(lambda: _take_away(scene, planted, life))
+    strikes = await patiently(lambda: _take_away(admin, planted))
     scene.struck(act, strikes)
     scene.note(f"{act.trouble} is over, and struck {strikes} times")
     scene.outages.faulty(since)
@@ -69,19 +68,11 @@ async def _planted(scene: Scene, act: Act, *faults: tuple[str, dict[str, JsonVal
         scene.outages.excused(str(act.trouble), since)
 
 
-def _life(scene: Scene) -> int:
-    return scene.stack.supervisor.generation(Part.SIMULATOR)
-
-
-async def _take_away(scene: Scene, planted: set[str], life: int) -> int:
+async def _take_away(admin: SimulatorAdmin, planted: Collection[str]) -> int:
     """Remove an act's faults, and return how often they struck; a simulator that died has forgotten both."""
-    if _life(scene) != life:
-        return 0  # by now these may be the ids of others
-    admin = scene.stage.admin
     mine = [fault for fault in await admin.faults() if fault.fault_id in planted]
     for fault in mine:
         await admin.remove_fault(fault.fault_id)
-        planted.discard(fault.fault_id)
     return sum(fault.hits for fault in mine)
 
 
