@@ -129,10 +129,8 @@ class _Keeper:
 
     async def run(self) -> None:
         """Runs the part until it is stopped."""
+        await self._enter(PartState.STARTING)
         while not self.stopping:
-            state = PartState.STARTING if self.generation == 0 else PartState.RESTARTING
-            await self._enter(state, self.reason, asked=self.asked)
-            self.asked = False
             await self.may_start.wait()
             began = asyncio.get_running_loop().time()
             healthy = await self._run_once()
@@ -143,13 +141,22 @@ class _Keeper:
                 self.failures = 0
             else:
                 self.failures += 1
-            if self.asked:
-                continue
-            log.warning("part.died", part=self.spec.name, reason=self.reason, failures=self.failures)
-            if not healthy and self.generation == 0 and self.failures >= self.spec.give_up_after:
-                await self._enter(PartState.FAILED, self.reason)
-            await asyncio.sleep(self._backoff())
+            asked, self.asked = self.asked, False
+            # Told at once: nobody may take it for alive while it waits for its next start.
+            state = PartState.STARTING if self.generation == 0 else PartState.RESTARTING
+            await self._enter(state, self.reason, asked=asked)
+            if not asked:
+                await self._pause(healthy=healthy)
         await self._enter(PartState.STOPPED)
+
+    async def _pause(self, *, healthy: bool) -> None:
+        """Waits after a death, the longer the more of them were in a row."""
+        log.warning("part.died", part=self.spec.name, reason=self.reason, failures=self.failures)
+        if not healthy and self.generation == 0 and self.failures >= self.spec.give_up_after:
+            await self._enter(PartState.FAILED, self.reason)
+        await asyncio.sleep(self._backoff())
+        if self.state is PartState.FAILED:
+            await self._enter(PartState.STARTING)
 
     def _backoff(self) -> float:
         doubled = self.pace.first_backoff * 2.0 ** min(self.failures - 1, 10)

@@ -13,6 +13,7 @@ from temporalio.service import RPCError
 
 from runtime.embedded.ports import LOOPBACK
 from runtime.embedded.process import Command
+from runtime.embedded.visibility import columns_of_attributes, keep_indexes
 from runtime.temporal_namespace import configure_namespace
 from runtime.temporal_tuning import SEARCH_ATTRIBUTES, TUNED_DYNAMIC_CONFIG
 
@@ -63,6 +64,8 @@ class TemporalServer:
             "--db-filename", str(self.database),
             "--sqlite-pragma", "journal_mode=wal",
             "--sqlite-pragma", f"synchronous={self.synchronous}",
+            # Whoever else writes the file, as the dropping of indexes does, is waited for.
+            "--sqlite-pragma", "busy_timeout=10000",
             "--log-level", "error",
             "--log-format", "json",
             "--disable-config-env",
@@ -95,10 +98,13 @@ class TemporalServer:
         return await self.connect() is not None
 
     async def configure(self) -> None:
-        """Sets retention and search attributes, also on a file made by an older version.
+        """Sets retention, search attributes and indexes, also on a file made by an older version.
 
         Raises:
             RPCError: The server refused.
+            sqlite3.Error: The file is damaged, or was busy for long.
         """
         client = await Client.connect(self.address, namespace=self.namespace)
         await configure_namespace(client, self.namespace)
+        columns = await columns_of_attributes(client, self.namespace)
+        await asyncio.to_thread(keep_indexes, self.database, columns)

@@ -63,8 +63,10 @@ def stand_in(
 
 
 @asynccontextmanager
-async def supervising(tmp_path: Path, observe: Observer | None = None) -> AsyncGenerator[Supervisor]:
-    supervisor = Supervisor(PidsFile(tmp_path / "pids.json"), observe=observe, pace=FAST)
+async def supervising(
+    tmp_path: Path, observe: Observer | None = None, pace: Pace = FAST
+) -> AsyncGenerator[Supervisor]:
+    supervisor = Supervisor(PidsFile(tmp_path / "pids.json"), observe=observe, pace=pace)
     try:
         yield supervisor
     finally:
@@ -78,6 +80,24 @@ async def test_killed_part_comes_back(tmp_path: Path) -> None:
         supervisor.kill("worker")
         await supervisor.wait_healthy("worker", 20, after=1)
         assert supervisor.pid("worker") not in {None, first}
+
+
+async def test_dead_part_that_waits_for_its_next_start_is_not_healthy(tmp_path: Path) -> None:
+    dead = asyncio.Event()
+
+    def observe(event: PartEvent) -> None:
+        if event.state is PartState.RESTARTING:
+            dead.set()
+
+    async with supervising(
+        tmp_path, observe, replace(FAST, first_backoff=60, longest_backoff=60)
+    ) as supervisor:
+        await supervisor.start(stand_in(tmp_path, "temporal"))
+        supervisor.kill("temporal")
+        async with asyncio.timeout(20):
+            await dead.wait()
+        assert supervisor.state("temporal") is PartState.RESTARTING
+        assert supervisor.pid("temporal") is None
 
 
 async def test_kill_takes_the_whole_tree(tmp_path: Path) -> None:
