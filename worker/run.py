@@ -9,7 +9,7 @@ from pathlib import Path
 
 import structlog
 from temporalio.client import Client
-from temporalio.worker import Worker
+from temporalio.worker import PollerBehaviorSimpleMaximum, Worker
 
 from activities.heartbeats import BEATS_PER_TIMEOUT
 from domain import messages
@@ -41,6 +41,11 @@ log = structlog.get_logger()
 
 # Many first tasks at once on few cores can trip the deadlock detector of two seconds.
 WORKFLOW_TASKS_AT_ONCE = 16
+# A poll brings one task and takes as long as a loaded server does. With the SDK's five polls, one of them for
+# tasks of workflows that no worker holds in its cache, a slow machine had time to spare while exits that had
+# lost their worker waited for a minute.
+WORKFLOW_TASK_POLLS = WORKFLOW_TASKS_AT_ONCE
+SHARE_OF_POLLS_FOR_UNCACHED = 0.5
 HOT_MESSAGES = (
     RuleStart,
     Crossed,
@@ -122,6 +127,8 @@ def _worker(client: Client, settings: Settings, work: QueueWork) -> Worker:
         build_id=BUILD_ID,
         max_cached_workflows=settings.tuning.max_cached_workflows,
         max_concurrent_workflow_tasks=WORKFLOW_TASKS_AT_ONCE,
+        workflow_task_poller_behavior=PollerBehaviorSimpleMaximum(WORKFLOW_TASK_POLLS),
+        nonsticky_to_sticky_poll_ratio=SHARE_OF_POLLS_FOR_UNCACHED,
         max_concurrent_activities=_activities_at_once(settings, work),
         sticky_queue_schedule_to_start_timeout=settings.tuning.sticky_timeout,
         # The SDK would send a feed's beats so rarely that a single late one takes the feed down.
