@@ -1,28 +1,65 @@
-"""Exits that the kill switch held: told at once when it is lifted, instead of waiting for their next look."""
+"""Exits that the kill switch or an open breaker holds: when to look, and told at once when they may go on."""
+
+import secrets
+from collections.abc import Callable
 
 import structlog
 
 from activities.telling import tell_all
+from domain.breakers import ProbePace
 from domain.errors import StorageUnavailable
 from domain.ids import AccountId, rule_workflow_id
+from domain.orders import Mode
 from domain.ports import Signals
 from storage.repositories.orders import Orders
 from storage.repositories.rules import Rules
 
 log = structlog.get_logger()
 
+LONGEST_MS = 30_000
+"""Telling may fail: nobody relies on it for longer."""
 AT_ONCE = 16
-"""Signals under way together: a lifted switch may have held a thousand exits."""
+"""Signals under way together: a switch or a breaker may have held a thousand exits."""
 
 
 class HeldExits:
     """Wakes exits that wait."""
 
-    def __init__(self, rules: Rules, orders: Orders, signals: Signals) -> None:
-        """Take where they are found, and the way to their workflows."""
+    def __init__(
+        self,
+        rules: Rules,
+        orders: Orders,
+        signals: Signals,
+        pace: ProbePace | None = None,
+        draw: Callable[[int], int] = secrets.randbelow,
+    ) -> None:
+        """Take where they are found, and the way to their workflows.
+
+        Args:
+            rules: Rules that exit.
+            orders: Exits of no rule.
+            signals: Tells them.
+            pace: How often an open breaker lets one probe.
+            draw: Gives a number below another.
+        """
+        self._pace = pace or ProbePace()
+        self._draw = draw
         self._rules = rules
         self._orders = orders
         self._signals = signals
+
+    async def turn_ms(self, venue: str, mode: Mode) -> int:
+        """Return after what time an exit that a venue's breaker holds should try again.
+
+        A moment of its own within the time that all who wait need, so that they do not come together. Whoever
+        cannot count them says nothing: the exit goes on at its own pace.
+        """
+        try:
+            queue_ms = self._pace.queue_ms(await self._rules.waiting_at(venue, mode))
+        except StorageUnavailable as error:
+            log.warning("held_exits.not_counted", venue=venue, error=str(error))
+            return 0
+        return self._draw(min(queue_ms, LONGEST_MS) + 1)
 
     async def wake(self, account_id: AccountId | None) -> None:
         """Make the exits of an account (None: of all) look at once, the longest waiting first.

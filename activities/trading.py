@@ -10,11 +10,22 @@ from temporalio import activity
 from temporalio.exceptions import ApplicationError
 
 from activities.heartbeats import beating
+from activities.held_exits import HeldExits
 from activities.ingest import Ingest
 from activities.stream_wakes import StreamWakes
 from activities.telemetry import UNMEASURED, Telemetry
 from activities.wallets import SeenShares, venue_shares
-from domain.claims import ClaimAnswer, Claimed, Granted, Held, Reduced, Refused, StoredClaim
+from domain.claims import (
+    ClaimAnswer,
+    Claimed,
+    ClaimRefusal,
+    Granted,
+    Held,
+    Reduced,
+    Refused,
+    StoredClaim,
+    only_reduces,
+)
 from domain.errors import CredentialsMissing, StorageUnavailable, UnknownToken, VenueBlocked, VenueError
 from domain.ids import TokenId, exit_order_id
 from domain.messages import (
@@ -71,12 +82,14 @@ class TradingActivities:
         signals: Signals,
         clock: Clock,
         heard_by: timedelta,
+        held_exits: HeldExits,
         look_up_limit_s: float = LOOK_UP_LIMIT_S,
         telemetry: Telemetry = UNMEASURED,
     ) -> None:
         """Take the parts."""
         self._look_up_limit_s = look_up_limit_s
         self._heard_by = heard_by
+        self._held_exits = held_exits
         self._claims = claims
         self._projections = projections
         self._ledger = ledger
@@ -124,7 +137,13 @@ class TradingActivities:
                 return PlaceResult(kind=PlaceKind.HELD, held_by=claim.order_ids, available=claim.available)
             case Refused():
                 stored = await self._claims.find(attempt.order_id, attempt.attempt)
-                return _refused(claim, stored)
+                return await self._held_back(attempt, _refused(claim, stored))
+
+    async def _held_back(self, attempt: Attempt, refused: PlaceResult) -> PlaceResult:
+        """Tell an exit that a breaker holds when to try again, by how many others wait."""
+        if refused.refusal != ClaimRefusal.BREAKER_OPEN.value or not only_reduces(attempt):
+            return refused
+        return replace(refused, turn_ms=await self._held_exits.turn_ms(attempt.venue, attempt.mode))
 
     async def _claim(self, trading: Trading, request: PlaceOrder) -> ClaimAnswer:
         """Claim, and sign while Postgres works: both take about as long, and signing is a pure function."""
@@ -154,7 +173,7 @@ class TradingActivities:
             code=answer.code,
         )
         try:
-            await self._claims.record_answer(
+            recorded = await self._claims.record_answer(
                 attempt.order_id,
                 attempt.attempt,
                 answer,
@@ -166,6 +185,9 @@ class TradingActivities:
             # The outcome stays in this activity's result; a retry would find the order by its id. A
             # breaker that did not hear of it needs one more.
             log.warning("claim.answer_not_recorded", order_id=attempt.order_id, error=str(error))
+        else:
+            if recorded.lets_exits_go:
+                await self._held_exits.wake(None)
         if answer.kind in _STANDS or answer.kind is AnswerKind.UNKNOWN:
             await self._wakes.wake(attempt.account_id, attempt.venue, attempt.mode)
         return await self._answered(attempt, stored, answer, doubt=doubt)
@@ -226,7 +248,7 @@ class TradingActivities:
             probes=claim.probes,
         )
         if isinstance(granted, Refused):
-            return _refused(granted, stored)
+            return await self._held_back(attempt, _refused(granted, stored))
         return await self._post(trading, request, granted.stored, doubt=doubt)
 
     async def _find(self, attempt: Attempt, stored: StoredClaim) -> Answer | None:

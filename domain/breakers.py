@@ -67,6 +67,14 @@ class ProbePace:
     exit_ms: int = 2_000
     entry_ms: int = 30_000
 
+    def queue_ms(self, held: int) -> int:
+        """Return within which time so many held exits come to about two tries for each place to probe.
+
+        More tries gain nothing: a thousand exits that each looked every five seconds would leave the machine
+        no time for those that may be sent.
+        """
+        return held * self.exit_ms
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class OpenBreakers:

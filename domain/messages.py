@@ -330,7 +330,8 @@ class PlaceResult:
 
     `unknown_before` is True when an earlier send of this attempt may have reached the venue; a definite
     refusal then settles nothing. `posts` counts sends of this attempt over all tries. `facts` is what the
-    ledger had when the venue's answer was in: nobody tells the host of what was booked before.
+    ledger had when the venue's answer was in: nobody tells the host of what was booked before. `turn_ms` is
+    after what time an exit that an open breaker holds should try again, by how many others wait.
     """
 
     kind: PlaceKind
@@ -345,6 +346,7 @@ class PlaceResult:
     detail: str = ""
     adopted: Attempt | None = None
     facts: "OrderFacts | None" = None
+    turn_ms: int = 0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

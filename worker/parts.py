@@ -5,6 +5,7 @@ from datetime import timedelta
 from activities.account_stream import AccountStreamActivities
 from activities.feed_notices import NoticeSettings
 from activities.feed_session import FeedSettings
+from activities.held_exits import HeldExits
 from activities.holdings import HoldingsActivities
 from activities.ingest import Ingest
 from activities.level_sweep import LevelSweep
@@ -27,6 +28,7 @@ from storage.repositories.holdings import Holdings
 from storage.repositories.instruments import Instruments
 from storage.repositories.ledger import Ledger
 from storage.repositories.observations import Observations
+from storage.repositories.orders import Orders
 from storage.repositories.projections import Projections
 from storage.repositories.reversals import Reversals
 from storage.repositories.rules import Rules
@@ -54,6 +56,7 @@ def activities_of(parts: Parts) -> RoleActivities:
             signals=parts.signals,
             clock=parts.clock,
             heard_by=tuning.heard_by,
+            held_exits=HeldExits(rules, Orders(database), parts.signals, probe_pace(tuning)),
             telemetry=parts.telemetry,
         ),
         projections=ProjectionActivities(projections, parts.telemetry),

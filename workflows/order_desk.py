@@ -161,16 +161,18 @@ class OrderDesk:
         await self.pause(backoff_ms(self.fruitless, self.tuning.retry_ms, self.soon_ms), on_update=True)
         self._forget()
 
-    async def wait_for_probe(self, why: str, holds: int) -> None:
-        """An open breaker lets one exit out at a time: say so, wait, ask again soon.
+    async def wait_for_probe(self, why: str, holds: int, turn_ms: int) -> None:
+        """An open breaker lets one exit out at a time: say so, wait, ask again.
 
         No try of this order failed, so none is counted: after the breaker closed it goes on at its own pace.
 
         Args:
             why: What the claim said.
             holds: How often in a row it did.
+            turn_ms: After what time it should try again, by how many others wait; it is told when the breaker
+                closes before that.
         """
-        await self._held_back(why, holds, self.soon_ms)
+        await self._held_back(why, holds, self.soon_ms, turn_ms)
 
     async def wait_for_switch(self, why: str, holds: int) -> None:
         """The kill switch stops every send: say so, and wait until somebody tells that it is lifted.
@@ -184,12 +186,13 @@ class OrderDesk:
         """
         await self._held_back(why, holds, self.tuning.retry_cap_ms)
 
-    async def _held_back(self, why: str, holds: int, longest_ms: int) -> None:
+    async def _held_back(self, why: str, holds: int, longest_ms: int, at_least_ms: int = 0) -> None:
         self.set(OrderState.WAITING, why)
         self.journal.warn("order.held_back", f"Held back: {why}")
         self.alarm_after(holds)
         await self.project()
-        await self.pause(backoff_ms(holds, self.tuning.retry_ms, longest_ms), on_update=True)
+        wait_ms = max(backoff_ms(holds, self.tuning.retry_ms, longest_ms), at_least_ms)
+        await self.pause(wait_ms, on_update=True)
         self._forget()
 
     async def wait_fruitlessly(self, why: str) -> None:

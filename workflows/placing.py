@@ -126,7 +126,7 @@ class Placing:
         if result.refusal in _NEEDS_PERSON:
             await desk.wait_for_person(desk.refused)
         elif self._holds:
-            await desk.wait_for_probe(desk.refused, self._holds)
+            await desk.wait_for_probe(desk.refused, self._holds, result.turn_ms)
         elif self._stops and self._switch_is_no_try:
             await desk.wait_for_switch(desk.refused, self._stops)
         else:
@@ -139,7 +139,7 @@ class Placing:
         Asking a sick venue is left to the stream's sweep, and to the probe that looks up before it sends.
         """
         self._desk.refused = result.detail
-        await self._desk.wait_for_probe(result.detail, self._holds)
+        await self._desk.wait_for_probe(result.detail, self._holds, result.turn_ms)
         if not record.doubt:
             return False
         return (await self._desk.refresh(record, look_up=False)).settled

@@ -115,7 +115,7 @@ class Breakers:
         self._limits = limits or BreakerLimits()
         self.pace = pace or ProbePace()
 
-    async def count(self, attempt: Attempt, answer: AnswerKind, took_ms: int) -> None:
+    async def count(self, attempt: Attempt, answer: AnswerKind, took_ms: int) -> bool:
         """Count the answer to one send, and tell whom it concerns when a breaker opens or closes.
 
         Args:
@@ -123,11 +123,14 @@ class Breakers:
             answer: How the venue answered.
             took_ms: How long ago the send began.
 
+        Returns:
+            Whether the venue's own breaker closed by it, so that the exits that it held may go on.
+
         Raises:
             StorageUnavailable: Postgres cannot be reached now.
         """
         outcomes = {VENUES_OWN: of_venue(answer), attempt.account_id: of_account(answer)}
-        told = False
+        told = lets_exits_go = False
         async with self._database.hot.transaction() as connection:
             failed = [account for account, outcome in outcomes.items() if outcome is Outcome.FAILED]
             if failed:
@@ -140,8 +143,10 @@ class Breakers:
                 if changed.is_open != known.is_open:
                     await _tell(connection, attempt, clocked, changed)
                     told = True
+                    lets_exits_go |= known.is_open and clocked.account_id == VENUES_OWN
         if told:
             self._hints.give(EVENTS)
+        return lets_exits_go
 
     def _after(self, known: Breaker, clocked: _Clocked, outcome: Outcome, took_ms: int) -> Breaker:
         limits = self._limits

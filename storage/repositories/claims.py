@@ -49,10 +49,23 @@ class UnsettledClaim:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _Recorded:
-    """What writing an answer came to."""
+    """What the statement that writes an answer says."""
 
     written: bool
     counting: bool
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RecordedAnswer:
+    """What writing an answer came to.
+
+    Attributes:
+        written: It belonged to the latest send.
+        lets_exits_go: It closed the venue's breaker, which may have held exits.
+    """
+
+    written: bool
+    lets_exits_go: bool = False
 
 
 _RECORDED = TypeAdapter(_Recorded)
@@ -235,7 +248,7 @@ class Claims:
         *,
         posts: int | None = None,
         took_ms: int = 0,
-    ) -> bool:
+    ) -> RecordedAnswer:
         """Write down what the venue answered to the latest send, and let breakers count it.
 
         Args:
@@ -248,7 +261,7 @@ class Claims:
             took_ms: How long ago the send began.
 
         Returns:
-            Whether it was written.
+            Whether it was written, and whether it let held exits go.
 
         Raises:
             StorageUnavailable: Postgres cannot be reached now.
@@ -264,13 +277,13 @@ class Claims:
                 posts,
             )
         if row is None:
-            return False
-        recorded = read_one(_RECORDED, row)
+            return RecordedAnswer(written=False)
+        recorded, lets_exits_go = read_one(_RECORDED, row), False
         if recorded.counting or is_failure(answer.kind):
             sent = await self.find(order_id, attempt)
             if sent is not None:
-                await self._breakers.count(sent.attempt, answer.kind, took_ms)
-        return recorded.written
+                lets_exits_go = await self._breakers.count(sent.attempt, answer.kind, took_ms)
+        return RecordedAnswer(written=recorded.written, lets_exits_go=lets_exits_go)
 
     async def find(self, order_id: OrderId, attempt: int) -> StoredClaim | None:
         """Return one claim."""

@@ -68,6 +68,7 @@ class _PhaseCount:
 
 _COUNT = TypeAdapter(_StatusCount)
 _PHASE_COUNT = TypeAdapter(_PhaseCount)
+_NUMBER = TypeAdapter(int)
 
 
 # What an armed rule watches for follows from the position as `RuleState.wanted_shares` has it.
@@ -94,6 +95,8 @@ _QUIET_EXITS = f"""SELECT r.rule_id, r.account_id, r.phase, r.version FROM rules
 # One that looks just now shows as exiting, and may wait again in a moment.
 _MAY_BE_HELD = """SELECT rule_id, account_id, phase, version FROM rules
     WHERE phase IN ('waiting', 'exiting') AND ($1::text IS NULL OR account_id = $1) ORDER BY updated_at"""
+_WAITING_AT = """SELECT count(*) FROM rules
+    WHERE phase = 'waiting' AND venue = $1 AND mode = $2"""
 _UNTOLD_SELECT = f"""SELECT r.rule_id,
         p.shares, p.average_entry, p.opened_at, p.episode, p.unconfirmed_shares, p.version
     FROM rules AS r JOIN watches AS w USING (rule_id) JOIN positions AS p
@@ -252,6 +255,16 @@ class Rules:
         async with self._database.hot.connection() as connection:
             rows = await connection.fetch(_MAY_BE_HELD, account_id)
         return read_all(_OPEN, rows)
+
+    async def waiting_at(self, venue: str, mode: Mode) -> int:
+        """Return how many exits of all accounts wait at a venue.
+
+        Raises:
+            StorageUnavailable: Postgres cannot be reached now.
+        """
+        async with self._database.hot.connection() as connection:
+            found = await connection.fetchval(_WAITING_AT, venue, mode.value)
+        return _NUMBER.validate_python(found)
 
     async def find_any(self, rule_id: RuleId) -> RuleRow | None:
         """Return a rule of whichever account: for the system's own work, never for a caller."""

@@ -2,6 +2,7 @@
 
 from datetime import UTC, datetime
 
+from activities.held_exits import HeldExits
 from activities.ingest import Ingest
 from activities.trading import TradingActivities
 from domain.messages import OrderProjection, OrderRef, PlaceOrder
@@ -14,6 +15,7 @@ from tests.fakes.trading import (
     FakeInstruments,
     FakeLedger,
     FakeMarketData,
+    FakeOrders,
     FakeProjections,
     FakeRules,
     FakeSignals,
@@ -50,6 +52,7 @@ class Desk:
             signals=self.signals,
             clock=self.clock,
             heard_by=HEARD_BY,
+            held_exits=HeldExits(self.rules, FakeOrders(), self.signals, draw=lambda below: below - 1),
             look_up_limit_s=look_up_limit_s,
         )
 

@@ -19,6 +19,7 @@ from temporalio.testing import ActivityEnvironment
 import runtime.logging
 from activities.account_stream import AccountStreamActivities
 from activities.feed_session import FeedSettings
+from activities.held_exits import HeldExits
 from activities.holdings import HoldingsActivities
 from activities.ingest import Ingest
 from activities.market_feed import MarketFeedActivities
@@ -107,6 +108,7 @@ def activities_with(trading):
             signals=desk.signals,
             clock=clock,
             heard_by=HEARD_BY,
+            held_exits=HeldExits(desk.rules, Away(), desk.signals),
         ),
         projections=ProjectionActivities(Away()),
         feed=MarketFeedActivities(

@@ -8,11 +8,13 @@ import pytest
 
 from domain.claims import ClaimRefusal, Held, Reduced
 from domain.errors import CredentialsMissing, StorageUnavailable
-from domain.messages import PlaceKind
+from domain.ids import RuleId
+from domain.messages import PlaceKind, RulePhase
 from domain.orders import Answer, AnswerKind, Side, VenueOrderStatus
 from domain.settlement import NextStep, next_step
+from storage.repositories.rules import OpenRule
 from tests.activities.floor import Desk
-from tests.domain.builders import make_attempt
+from tests.domain.builders import ACCOUNT, make_attempt
 from tests.fakes.trading import make_order, venue_id
 
 ATTEMPT = make_attempt()
@@ -256,3 +258,42 @@ async def test_repeated_call_writes_the_rows_that_its_first_try_may_not_have_wri
     await desk.place(ATTEMPT)
 
     assert len(desk.projections.written) == 1
+
+
+async def test_exit_that_a_breaker_holds_is_told_to_wait_by_how_many_others_do(desk: Desk):
+    desk.claims.refusal = ClaimRefusal.BREAKER_OPEN
+    desk.rules.waiting = 9
+    assert (await desk.place()).turn_ms == 18_000  # one probe every two seconds
+    desk.rules.waiting = 1_000
+    assert (await desk.place()).turn_ms == 30_000
+
+    desk.claims.refusal = ClaimRefusal.KILL_SWITCH
+    assert (await desk.place()).turn_ms == 0
+
+
+async def test_purchase_that_a_breaker_refuses_is_told_of_no_queue(desk: Desk):
+    desk.claims.refusal = ClaimRefusal.BREAKER_OPEN
+    desk.rules.waiting = 40
+    assert (await desk.place(make_attempt(side=Side.BUY))).turn_ms == 0
+
+
+async def test_answer_that_closes_the_venues_breaker_tells_those_that_wait(desk: Desk):
+    desk.rules.open = [
+        OpenRule(rule_id=RuleId("rul_7"), account_id=ACCOUNT, phase=RulePhase.WAITING, version=1)
+    ]
+    await desk.place()
+    assert not desk.signals.updates
+
+    desk.claims.lets_exits_go = True
+    await desk.place(make_attempt(order_id="ord_2"))
+    assert desk.signals.updates == {"rule/rul_7": 1}
+
+
+async def test_those_that_wait_are_not_counted_while_postgres_is_away(desk: Desk):
+    async def away(venue, mode):
+        raise StorageUnavailable("away")
+
+    desk.claims.refusal = ClaimRefusal.BREAKER_OPEN
+    desk.rules.waiting_at = away
+    result = await desk.place()
+    assert (result.refusal, result.turn_ms) == ("breaker_open", 0)

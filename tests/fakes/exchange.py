@@ -485,12 +485,12 @@ def held(*order_ids: str) -> Reply:
 
 
 def refused(
-    detail="the kill switch stops every send", *, code="kill_switch", sent=False, doubt=False
+    detail="the kill switch stops every send", *, code="kill_switch", sent=False, doubt=False, turn_ms=0
 ) -> Reply:
     """Refuses the claim; with `sent` an earlier send of this attempt stands."""
 
     def reply(exchange: FakeExchange, request: PlaceOrder) -> PlaceResult:
-        result = PlaceResult(kind=PlaceKind.REFUSED, refusal=code, detail=detail)
+        result = PlaceResult(kind=PlaceKind.REFUSED, refusal=code, detail=detail, turn_ms=turn_ms)
         if not sent:
             return result
         _register(exchange, request)

@@ -12,6 +12,7 @@ from domain.messages import Holding, OrderFacts
 from domain.orders import Answer, AnswerKind, VenueOrder, VenueOrderStatus
 from domain.ports import Balance, Book, CancelOutcome
 from domain.quotes import Level
+from storage.repositories.claims import RecordedAnswer
 from storage.repositories.ledger import Booked
 from tests.domain.builders import MARKET, START, TOKEN, WALLET, make_instrument
 
@@ -188,6 +189,7 @@ class FakeClaims:
         self.away = 0
         self.probing = False  # whether claims of resends take a probe
         self.probes = []  # what resends were told of theirs
+        self.lets_exits_go = False  # whether each answer closes the venue's breaker
 
     async def claim(self, request, venue_order_id, now_ms):
         attempt = request.attempt
@@ -231,11 +233,11 @@ class FakeClaims:
             raise StorageUnavailable("Postgres is away")
         known = self.stored[order_id, attempt]
         if posts is not None and posts != known.posts:
-            return False
+            return RecordedAnswer(written=False)
         self.stored[order_id, attempt] = replace(
             known, answer=answer, unknown_before=known.unknown_before or unknown_before
         )
-        return True
+        return RecordedAnswer(written=True, lets_exits_go=self.lets_exits_go)
 
     async def find(self, order_id, attempt):
         return self.stored.get((order_id, attempt))
@@ -295,6 +297,7 @@ class FakeInstruments:
 class FakeRules:
     def __init__(self):
         self.open = []
+        self.waiting = 0
         self.rows = {}
 
     async def concerned_by(self, key):
@@ -302,6 +305,20 @@ class FakeRules:
 
     async def find_any(self, rule_id):
         return self.rows.get(rule_id)
+
+    async def waiting_at(self, venue, mode):
+        return self.waiting
+
+    async def may_be_held(self, account_id):
+        return list(self.open)
+
+
+class FakeOrders:
+    def __init__(self):
+        self.open = []
+
+    async def may_be_held(self, account_id):
+        return list(self.open)
 
 
 class FakeSignals:

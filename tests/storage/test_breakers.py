@@ -129,6 +129,29 @@ async def test_answer_between_unknowns_shows_whether_the_venue_works(
     assert bool(await states(store)) is opens
 
 
+async def test_answer_that_closes_the_venues_breaker_lets_exits_go(store: Store) -> None:
+    await opened(store)
+    await idle(store, PACE.exit_ms)
+    probe, late = exit_of(store), exit_of(store)
+    await store.granted(probe)
+    well = Answer(kind=AnswerKind.ACCEPTED, code="ok")
+    closing = await store.claims.record_answer(probe.order_id, 1, well, False, took_ms=1)
+    assert (closing.written, closing.lets_exits_go) == (True, True)
+    await store.granted(late)
+    after = await store.claims.record_answer(late.order_id, 1, well, False, took_ms=1)
+    assert (after.written, after.lets_exits_go) == (True, False)
+
+
+async def test_answer_that_opens_it_lets_nobody_go(store: Store) -> None:
+    unknown = Answer(kind=AnswerKind.UNKNOWN, code="u")
+    for _ in range(2):
+        attempt = exit_of(store)
+        await store.granted(attempt)
+        recorded = await store.claims.record_answer(attempt.order_id, 1, unknown, False, took_ms=1)
+        assert not recorded.lets_exits_go
+    assert len(await states(store)) == 1
+
+
 async def test_unknowns_far_apart_do_not_open_it(store: Store) -> None:
     await send(store, AnswerKind.UNKNOWN)
     await idle(store, 60_001)

@@ -298,8 +298,9 @@ async def test_answer_to_an_earlier_send_is_not_written_over_a_later_one(store: 
     await store.granted(attempt)
     await store.claims.begin_resend(attempt.order_id, 1, NOW_MS + 1_000, None)
     late = await store.claims.record_answer(attempt.order_id, 1, answer(AnswerKind.FINAL), False, posts=1)
-    assert not late
-    assert await store.claims.record_answer(attempt.order_id, 1, answer(AnswerKind.ACCEPTED), False, posts=2)
+    assert not late.written
+    right = await store.claims.record_answer(attempt.order_id, 1, answer(AnswerKind.ACCEPTED), False, posts=2)
+    assert right.written
     stored = await store.claims.find(attempt.order_id, 1)
     assert stored is not None
     assert stored.answer == answer(AnswerKind.ACCEPTED)

@@ -24,6 +24,7 @@ SYSTEM_READS = {
     "all_open",
     "quiet_exits",
     "may_be_held",
+    "waiting_at",
     "open_rule_ids",
     "find_any",
     "watch_of",

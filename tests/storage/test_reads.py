@@ -94,6 +94,16 @@ async def test_exits_that_wait_or_look_just_now_are_found_by_account(store: Stor
     assert await rules.may_be_held(stranger) == []
 
 
+async def test_exits_that_wait_are_counted_by_venue_and_mode(store: Store) -> None:
+    rules = Rules(store.database)
+    before = await rules.waiting_at(VENUE, Mode.PAPER)
+    for phase in (RulePhase.WAITING, RulePhase.WAITING, RulePhase.EXITING):
+        row = store.rule_projection(rule_id(), status=RuleStatus.TRIGGERED, phase=phase)
+        await store.projections.apply(row)
+    assert await rules.waiting_at(VENUE, Mode.PAPER) >= before + 2
+    assert await rules.waiting_at("nowhere", Mode.PAPER) == 0
+
+
 async def test_exits_without_a_rule_that_wait_or_look_just_now_are_found_by_account(store: Store) -> None:
     orders, waiting, looking = Orders(store.database), order_id(), order_id()
     rows = [

@@ -4,7 +4,7 @@ from decimal import Decimal
 
 import pytest
 
-from domain.messages import PlaceOrder, RulePhase, Severity
+from domain.messages import SIGNAL_ORDER_UPDATE, PlaceOrder, RulePhase, Severity
 from domain.orders import AnswerKind, OrderState
 from tests.fakes.exchange import FakeExchange, Reply, answers, refused
 from tests.workflows.floor import Floor, quick
@@ -14,8 +14,8 @@ WHY = "the breaker of polymarket is open: exits go out one at a time until one g
 LONG_MS = 600_000
 
 
-def held_back(*, sent: bool = False) -> Reply:
-    return refused(WHY, code="breaker_open", sent=sent, doubt=sent)
+def held_back(*, sent: bool = False, turn_ms: int = 0) -> Reply:
+    return refused(WHY, code="breaker_open", sent=sent, doubt=sent, turn_ms=turn_ms)
 
 
 def same_bytes(posts: list[PlaceOrder]) -> bool:
@@ -47,6 +47,19 @@ async def test_resend_held_back_goes_out_again_soon_with_the_same_bytes(floor: F
     assert same_bytes(exchange.posts)
     assert exchange.calls["confirm_absent"] == 0
     assert exchange.calls["look_up"] == 0
+    assert exchange.sold == D(10)
+
+
+@pytest.mark.parametrize("sent", [False, True])
+async def test_exit_in_a_long_queue_goes_on_when_it_is_told(floor: Floor, exchange: FakeExchange, sent: bool):
+    exchange.script(held_back(sent=sent, turn_ms=LONG_MS))
+    rule = await floor.arm()
+    await rule.cross("0.39")
+    await exchange.event("order.held_back")
+    await rule.handle.signal(SIGNAL_ORDER_UPDATE)
+    await rule.result()
+
+    assert len(exchange.posts) == 2
     assert exchange.sold == D(10)
 
 
