@@ -80,6 +80,6 @@ async def test_running_server_keeps_few_and_answers_by_every_attribute(
     assert "default_idx" in left
     assert len(left) == 10
     for attribute in (*SEARCH_ATTRIBUTES, "HistoryLength", "ExecutionDuration", "TaskQueue", "ParentRunId"):
-        value = "7" if attribute in ("HistoryLength", "ExecutionDuration") else f"'{uuid4()}'"
+        value = "987654321" if attribute in ("HistoryLength", "ExecutionDuration") else f"'{uuid4()}'"
         found = await temporal_client.count_workflows(f"{attribute} = {value}")
         assert found.count == 0
