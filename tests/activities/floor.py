@@ -30,7 +30,7 @@ HEARD_BY = TuningSettings().heard_by
 class Desk:
     """Everything that the activities touch, and the activities."""
 
-    def __init__(self, look_up_limit_s=5.0):
+    def __init__(self, look_up_limit_s=5.0, tell_limit_s=5.0):
         self.claims = FakeClaims()
         self.projections = FakeProjections()
         self.ledger = FakeLedger()
@@ -54,6 +54,7 @@ class Desk:
             heard_by=HEARD_BY,
             held_exits=HeldExits(self.rules, FakeOrders(), self.signals, draw=lambda below: below - 1),
             look_up_limit_s=look_up_limit_s,
+            tell_limit_s=tell_limit_s,
         )
 
     async def place(self, attempt=None):

@@ -289,6 +289,19 @@ async def test_answer_that_closes_the_venues_breaker_tells_those_that_wait(desk:
     assert desk.signals.updates == {"rule/rul_7": 1}
 
 
+async def test_order_that_closed_a_breaker_waits_for_no_exit_that_cannot_be_told():
+    desk, never = Desk(tell_limit_s=0.01), asyncio.Event()
+
+    async def hanging(host):
+        await never.wait()
+
+    desk.rules.open = [
+        OpenRule(rule_id=RuleId("rul_7"), account_id=ACCOUNT, phase=RulePhase.WAITING, version=1)
+    ]
+    desk.claims.lets_exits_go, desk.signals.order_update = True, hanging
+    assert (await desk.place()).answer.kind is AnswerKind.ACCEPTED
+
+
 async def test_those_that_wait_are_not_counted_while_postgres_is_away(desk: Desk):
     async def away(venue, mode):
         raise StorageUnavailable("away")
