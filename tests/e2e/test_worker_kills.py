@@ -1,5 +1,8 @@
 """Workers killed around the one moment that matters: while an exit goes out."""
 
+import psutil
+
+from runtime.embedded.stack import Part
 from tests.e2e.scene import CORE_WORKERS, IN_THE_STACKS_LOOP, Holdfast, posts_by_id
 from tests.e2e.waiting import until
 
@@ -77,3 +80,12 @@ async def test_worker_killed_after_the_answer_came_and_before_it_was_written_dow
     await scene.rule.done()
     assert list(posts_by_id(await scene.market.posts()).values()) == [["accepted"]]
     await scene.audit()
+
+
+async def test_worker_that_books_gives_way_to_those_that_sell(holdfast: Holdfast) -> None:
+    niceness: dict[Part, int] = {}
+    for part in (Part.WORKER_CORE_1, Part.WORKER_FEED, Part.WORKER_IO):
+        pid = holdfast.stack.supervisor.pid(part)
+        assert pid is not None
+        niceness[part] = psutil.Process(pid).nice()
+    assert niceness[Part.WORKER_IO] > niceness[Part.WORKER_CORE_1] == niceness[Part.WORKER_FEED]
