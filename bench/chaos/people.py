@@ -128,15 +128,18 @@ async def rotate_keys(scene: Scene, act: Act) -> None:
 
 
 async def kill_switch(scene: Scene, act: Act) -> None:
-    """Stop every send for a while."""
-    since = now_ms()
-    await scene.stage.operator.call("PUT", "/api/v2/kill-switch", {"level": "all"})
-    thrown = now_ms()
-    scene.note(f"kill switch for {act.lasts_ms} ms")
-    await asyncio.sleep(act.lasts_ms / 1000)
-    scene.outages.silenced(thrown)
-    await scene.stage.operator.call("PUT", "/api/v2/kill-switch", {"level": "off"})
-    scene.outages.excused("kill switch", since)
+    """Stop every send for a while, unless somebody does just now."""
+    if scene.by_operator.locked():
+        return
+    async with scene.by_operator:
+        since = now_ms()
+        await scene.stage.operator.call("PUT", "/api/v2/kill-switch", {"level": "all"})
+        thrown = now_ms()
+        scene.note(f"kill switch for {act.lasts_ms} ms")
+        await asyncio.sleep(act.lasts_ms / 1000)
+        scene.outages.silenced(thrown)
+        await scene.stage.operator.call("PUT", "/api/v2/kill-switch", {"level": "off"})
+        scene.outages.excused("kill switch", since)
 
 
 # -- users ---------------------------------------------------------------------------------------

@@ -35,6 +35,9 @@ class Scene:
     by_people: asyncio.Lock = field(default_factory=asyncio.Lock)
     """Held by whoever changes rules by hand, and while Temporal's file is rolled back beneath them."""
 
+    by_operator: asyncio.Lock = field(default_factory=asyncio.Lock)
+    """Held while the kill switch is thrown: whoever threw it again would have it lifted too early."""
+
     def note(self, words: str) -> None:
         """Keep what was done, with its second."""
         self.deeds.append(f"{(now_ms() - self.stage.start_ms) / 1000:6.1f} s  {words}")
