@@ -30,6 +30,19 @@ class ForkRequest:
     directory: str
     log_file: str
     orphan_signal: int
+    kind: Literal["program"] = "program"
+
+
+@dataclass(frozen=True, slots=True)
+class SpareRequest:
+    """A copy is to serve as this process does, over the socket whose descriptor comes with the message.
+
+    Attributes:
+        number: Of the request, for its answer.
+    """
+
+    number: int
+    kind: Literal["spare"] = "spare"
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,6 +72,7 @@ class CopyEnded:
     kind: Literal["ended"] = "ended"
 
 
+Request = ForkRequest | SpareRequest
 Answer = Forked | Declined | CopyEnded
-REQUEST = TypeAdapter(ForkRequest)
+REQUEST: TypeAdapter[Request] = TypeAdapter(Request)
 ANSWER: TypeAdapter[Answer] = TypeAdapter(Answer)

@@ -13,6 +13,7 @@ import socket
 import sys
 import traceback
 from collections.abc import Callable, Sequence
+from contextlib import ExitStack
 from pathlib import Path
 from typing import cast
 
@@ -27,6 +28,7 @@ from runtime.embedded.fork_messages import (
     Declined,
     Forked,
     ForkRequest,
+    Request,
 )
 from runtime.embedded.process import die_with_parent
 
@@ -42,21 +44,29 @@ class ForkServer:
         self._selector = selectors.DefaultSelector()
         self._selector.register(channel, selectors.EVENT_READ)
 
-    def serve(self) -> ForkRequest | None:
-        """Answer until the other end closes; return in a copy what it is to run, in the server None."""
+    def serve(self) -> ForkRequest | socket.socket | None:
+        """Answer until the other end closes.
+
+        Returns:
+            In the server None. In a copy what it is to run, or the socket over which it is to serve.
+        """
         while True:
             for key, _ in self._selector.select():
                 if key.fd in self._copies:
                     self._tell_end(key.fd)
                     continue
-                message = self._channel.recv(MESSAGE_BYTES)
+                message, descriptors, _, _ = socket.recv_fds(self._channel, MESSAGE_BYTES, 1)
                 if not message:
                     return None
                 request = REQUEST.validate_json(message)
-                if self._copy(request):
-                    return request
+                with ExitStack() as received:
+                    sockets = [received.enter_context(socket.socket(fileno=fd)) for fd in descriptors]
+                    if not self._copy(request):
+                        continue
+                    received.pop_all()
+                    return self._become(request, *sockets)
 
-    def _copy(self, request: ForkRequest) -> bool:
+    def _copy(self, request: Request) -> bool:
         """Make a copy; whether this process is it."""
         if _threads() > 1:
             # A copy has only the thread that made it: locks that others held stay locked in it for ever.
@@ -68,14 +78,23 @@ class ForkServer:
             self._tell(Declined(request.number, str(error)))
             return False
         if pid == 0:
-            self._leave()
-            _become(request, self._pid)
             return True
         descriptor = os.pidfd_open(pid)
         self._copies[descriptor] = pid
         self._selector.register(descriptor, selectors.EVENT_READ)
         self._tell(Forked(request.number, pid))
         return False
+
+    def _become(self, request: Request, *channel: socket.socket) -> ForkRequest | socket.socket:
+        """In a copy: be what was asked for."""
+        self._leave()
+        os.setsid()
+        if isinstance(request, ForkRequest):
+            _take_over(request, self._pid)
+            return request
+        # No death signal: a spare outlives its server, and ends when the supervisor's end closes.
+        (served,) = channel
+        return served
 
     def _tell_end(self, descriptor: int) -> None:
         pid = self._copies.pop(descriptor)
@@ -99,9 +118,8 @@ def _threads() -> int:
     return len(os.listdir("/proc/self/task"))
 
 
-def _become(request: ForkRequest, server: int) -> None:
-    """Take over a program's session, outputs, environment and name."""
-    os.setsid()
+def _take_over(request: ForkRequest, server: int) -> None:
+    """Take over a program's outputs, environment and name."""
     die_with_parent(server, signal.Signals(request.orphan_signal))()
     output = os.open(request.log_file, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o666)
     os.dup2(output, 1)
@@ -133,9 +151,11 @@ def main() -> None:
     descriptor, *modules = sys.argv[1:]
     setproctitle("holdfast: fork server")  # before an environment is replaced: it has to find the old one
     _preload(modules)
-    request = ForkServer(socket.socket(fileno=int(descriptor))).serve()
-    if request is not None:
-        _program(request.module)()
+    served = ForkServer(socket.socket(fileno=int(descriptor))).serve()
+    while isinstance(served, socket.socket):  # a copy that serves in its turn
+        served = ForkServer(served).serve()
+    if served is not None:
+        _program(served.module)()
 
 
 if __name__ == "__main__":

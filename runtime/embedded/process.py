@@ -106,7 +106,7 @@ class ChildProcess:
 
     def __init__(self, process: Running, command: Command) -> None:
         self._process = process
-        self._command = command
+        self.command = command
         self._started = start_marker(process.pid)
 
     @classmethod
@@ -163,11 +163,11 @@ class ChildProcess:
         if self.exit_code is None:
             # A paused child cannot hear a request to stop.
             signal_tree(self.pid, signal.SIGCONT)
-            signal_process(self.pid, self._command.stop_signal)
+            signal_process(self.pid, self.command.stop_signal)
             try:
                 return await asyncio.wait_for(self.wait(), grace_seconds)
             except TimeoutError:
-                log.warning("process.killed", pid=self.pid, program=self._command.argv[0])
+                log.warning("process.killed", pid=self.pid, program=self.command.argv[0])
                 self.send(signal.SIGKILL)
         return await self.wait()
 

@@ -1,5 +1,6 @@
 """Programs as copies of a fork server: started, told of, killed with it; by themselves where it cannot be."""
 
+import asyncio
 import errno
 import json
 import os
@@ -147,39 +148,72 @@ async def test_other_programs_are_started_by_themselves(serve: Serve, tmp_path: 
     assert (tmp_path / "other.log").read_text() == "by itself\n"
 
 
-async def test_copies_die_with_a_killed_fork_server_and_the_next_ones_come_of_a_new_one(
+async def until_spared(forking: Forking) -> int:
+    """Wait for a spare, and return its process id."""
+    async with asyncio.timeout(20):
+        while (spare := forking.spare_pid) is None:  # noqa: ASYNC110 - nobody announces it
+            await asyncio.sleep(0.005)
+    return spare
+
+
+async def test_copies_die_with_a_killed_fork_server_and_the_next_ones_come_of_its_spare(
     serve: Serve, tmp_path: Path
 ) -> None:
     forking = await serve("waiting")
     child = await waiting(forking, tmp_path)
-    server = forking.pid
+    server, spare = forking.pid, await until_spared(forking)
     assert server is not None
     os.kill(server, signal.SIGKILL)
 
     assert await child.wait() == -signal.SIGKILL
     await until_ended(child.pid)
     again = await waiting(forking, tmp_path)
-    assert forking.pid not in {None, server}
+    assert forking.pid == spare
+    assert psutil.Process(again.pid).ppid() == spare
+    assert await until_spared(forking) not in {server, spare}  # which has a spare of its own
+
+    os.kill(spare, signal.SIGKILL)
+    assert await again.wait() == -signal.SIGKILL
+    await until_ended(again.pid)
+
+
+async def test_killed_spare_costs_no_program_and_the_next_server_imports_anew(
+    serve: Serve, tmp_path: Path
+) -> None:
+    forking = await serve("waiting")
+    child = await waiting(forking, tmp_path)
+    server, spare = forking.pid, await until_spared(forking)
+    assert server is not None
+    os.kill(spare, signal.SIGKILL)
+    await until_ended(spare)
+    assert child.exit_code is None
+
+    os.kill(server, signal.SIGKILL)
+    assert await child.wait() == -signal.SIGKILL
+    again = await waiting(forking, tmp_path)
+    assert forking.pid not in {None, server, spare}
     assert psutil.Process(again.pid).ppid() == forking.pid
 
 
 async def test_stopped_forking_leaves_no_process(serve: Serve, tmp_path: Path) -> None:
     forking = await serve("waiting")
     child = await waiting(forking, tmp_path)
-    server = forking.pid
+    server, spare = forking.pid, await until_spared(forking)
     assert server is not None
     await forking.stop()
 
     await until_ended(child.pid)
+    await until_ended(spare)
     assert start_marker(server) is None
     assert json.loads((tmp_path / "pids.json").read_text()) == []
 
 
 SUPERVISOR_PROGRAM = f"""
-import asyncio, os, pathlib, sys
-from runtime.embedded.fork_messages import ANSWER, MESSAGE_BYTES, REQUEST, Declined, ForkRequest
+import asyncio, os, pathlib, signal, structlog, sys
 from runtime.embedded.forking import Forking
 from runtime.embedded.process import Command, PidsFile
+
+structlog.configure(logger_factory=structlog.PrintLoggerFactory(sys.stderr))
 
 async def main(folder):
     forking = Forking(PidsFile(folder / "pids.json"), folder / "server.log", lambda: dict(os.environ))
@@ -187,16 +221,26 @@ async def main(folder):
     forking.begin([module])
     command = Command((sys.executable, "-m", module), {{}}, folder, module=module)
     child = await forking.spawn(command, folder / "child.log")
-    print(forking.pid, child.pid, flush=True)
+    while forking.spare_pid is None:
+        await asyncio.sleep(0.005)
+    if sys.argv[2] == "promoted":
+        spare = forking.spare_pid
+        os.kill(forking.pid, signal.SIGKILL)
+        await child.wait()
+        child = await forking.spawn(command, folder / "child.log")
+        while forking.spare_pid in (None, spare):
+            await asyncio.sleep(0.005)
+    print(forking.pid, forking.spare_pid, child.pid, flush=True)
     await asyncio.Event().wait()
 
 asyncio.run(main(pathlib.Path(sys.argv[1])))
 """
 
 
-async def test_server_and_copies_die_with_their_supervisor(tmp_path: Path) -> None:
+@pytest.mark.parametrize("server", ["first", "promoted"])
+async def test_server_spare_and_copies_die_with_their_supervisor(tmp_path: Path, server: str) -> None:
     with subprocess.Popen(  # noqa: ASYNC220 - one line is awaited
-        [sys.executable, "-c", SUPERVISOR_PROGRAM, str(tmp_path)],
+        [sys.executable, "-c", SUPERVISOR_PROGRAM, str(tmp_path), server],
         stdout=subprocess.PIPE,
         text=True,
         cwd=REPOSITORY,
@@ -205,7 +249,7 @@ async def test_server_and_copies_die_with_their_supervisor(tmp_path: Path) -> No
         pids = [int(text) for text in supervisor.stdout.readline().split()]
         assert all(start_marker(pid) is not None for pid in pids)
         supervisor.kill()
-    assert len(pids) == 2
+    assert len(pids) == 3
     for pid in pids:
         await until_ended(pid)
 

@@ -7,7 +7,7 @@ import pytest
 from domain.messages import SIGNAL_ORDER_UPDATE, PlaceOrder, RulePhase, Severity
 from domain.orders import AnswerKind, OrderState
 from tests.fakes.exchange import FakeExchange, Reply, answers, refused
-from tests.workflows.floor import Floor, quick
+from tests.workflows.floor import Floor, RunningRule, quick
 
 D = Decimal
 WHY = "the breaker of polymarket is open: exits go out one at a time until one gets an answer"
@@ -20,6 +20,12 @@ def held_back(*, sent: bool = False, turn_ms: int = 0) -> Reply:
 
 def same_bytes(posts: list[PlaceOrder]) -> bool:
     return all(request.attempt == posts[0].attempt for request in posts)
+
+
+async def waits_ms(rule: RunningRule) -> list[int]:
+    history = await rule.handle.fetch_history()
+    timers = [e for e in history.events if e.HasField("timer_started_event_attributes")]
+    return [e.timer_started_event_attributes.start_to_fire_timeout.ToMilliseconds() for e in timers]
 
 
 async def test_exit_held_back_waits_visibly_and_sells_once_it_may(floor: Floor, exchange: FakeExchange):
@@ -59,6 +65,7 @@ async def test_exit_in_a_long_queue_goes_on_when_it_is_told(floor: Floor, exchan
     await rule.handle.signal(SIGNAL_ORDER_UPDATE)
     await rule.result()
 
+    assert LONG_MS in await waits_ms(rule)
     assert len(exchange.posts) == 2
     assert exchange.sold == D(10)
 
@@ -102,9 +109,7 @@ async def test_exit_of_a_sick_venue_is_tried_soon_however_long_it_lasts(
     await rule.cross("0.39")
     await rule.result()
 
-    history = await rule.handle.fetch_history()
-    timers = [e for e in history.events if e.HasField("timer_started_event_attributes")]
-    waits = [e.timer_started_event_attributes.start_to_fire_timeout.ToMilliseconds() for e in timers]
+    waits = await waits_ms(rule)
     assert len(waits) >= 8
     assert max(waits) <= tuning.fallback_cap_ms
 
