@@ -1,7 +1,8 @@
 """Exits that the kill switch or an open breaker holds: when to look, and told at once when they may go on."""
 
+import asyncio
 import secrets
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 import structlog
 
@@ -20,6 +21,8 @@ LONGEST_MS = 30_000
 """Telling may fail: nobody relies on it for longer."""
 AT_ONCE = 16
 """Signals under way together: a switch or a breaker may have held a thousand exits."""
+TOLD_AFTER_S = (0.0, 1.0, 3.0)
+"""Pauses before each telling that a breaker closed: who was refused before it begins to wait after it."""
 
 
 class HeldExits:
@@ -32,6 +35,7 @@ class HeldExits:
         signals: Signals,
         pace: ProbePace | None = None,
         draw: Callable[[int], int] = secrets.randbelow,
+        told_after_s: Sequence[float] = TOLD_AFTER_S,
     ) -> None:
         """Take where they are found, and the way to their workflows.
 
@@ -41,7 +45,10 @@ class HeldExits:
             signals: Tells them.
             pace: How often an open breaker lets one probe.
             draw: Gives a number below another.
+            told_after_s: Pauses before each telling that a breaker closed.
         """
+        self._told_after_s = told_after_s
+        self._telling: asyncio.Task[None] | None = None
         self._pace = pace or ProbePace()
         self._draw = draw
         self._rules = rules
@@ -61,18 +68,38 @@ class HeldExits:
             return 0
         return self._draw(min(queue_ms, LONGEST_MS) + 1)
 
-    async def wake(self, account_id: AccountId | None) -> None:
+    async def wake(self, account_id: AccountId | None, *, looking: bool = True) -> None:
         """Make the exits of an account (None: of all) look at once, the longest waiting first.
 
         One that looks just now is told, too: it hears of it before it waits again.
 
         What cannot be told looks at its own time, within half a minute: nothing is lost, and nobody is kept.
+
+        Args:
+            account_id: Whose.
+            looking: Whether those that look just now are told.
         """
         try:
-            hosts = [rule_workflow_id(rule.rule_id) for rule in await self._rules.may_be_held(account_id)]
-            hosts += [order.host_workflow_id for order in await self._orders.may_be_held(account_id)]
+            rules = await self._rules.may_be_held(account_id, looking=looking)
+            orders = await self._orders.may_be_held(account_id, looking=looking)
+            hosts = [rule_workflow_id(rule.rule_id) for rule in rules]
+            hosts += [order.host_workflow_id for order in orders]
             told = await tell_all(hosts, self._signals.order_update, at_once=AT_ONCE)
         except* (StorageUnavailable, ConnectionError) as group:
             log.warning("held_exits.not_told", errors=[str(error) for error in group.exceptions])
         else:
             log.info("held_exits.told", exits=told)
+
+    def let_go(self) -> None:
+        """Tell all exits that wait, beside whatever goes on: the order that closed a breaker waits for none.
+
+        Should this process die meanwhile they look by themselves.
+        """
+        if self._telling is not None:
+            self._telling.cancel()
+        self._telling = asyncio.create_task(self._tell_repeatedly(), name="held exits")
+
+    async def _tell_repeatedly(self) -> None:
+        for pause_s in self._told_after_s:
+            await asyncio.sleep(pause_s)
+            await self.wake(None, looking=False)

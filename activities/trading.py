@@ -60,8 +60,6 @@ log = structlog.get_logger()
 ON_THE_WIRE_S = 0.003
 # A look-up and a post must both fit into one try of the activity.
 LOOK_UP_LIMIT_S = 1.0
-# The result of the order that closed a breaker waits while others are told of it.
-TELL_LIMIT_S = 1.0
 
 _STANDS = frozenset({AnswerKind.ACCEPTED, AnswerKind.REGISTERED})
 # Whoever sends anew reads the market and the holding first. A target that nobody pays is armed again at once.
@@ -86,12 +84,10 @@ class TradingActivities:
         heard_by: timedelta,
         held_exits: HeldExits,
         look_up_limit_s: float = LOOK_UP_LIMIT_S,
-        tell_limit_s: float = TELL_LIMIT_S,
         telemetry: Telemetry = UNMEASURED,
     ) -> None:
         """Take the parts."""
         self._look_up_limit_s = look_up_limit_s
-        self._tell_limit_s = tell_limit_s
         self._heard_by = heard_by
         self._held_exits = held_exits
         self._claims = claims
@@ -191,18 +187,10 @@ class TradingActivities:
             log.warning("claim.answer_not_recorded", order_id=attempt.order_id, error=str(error))
         else:
             if recorded.lets_exits_go:
-                await self._let_go()
+                self._held_exits.let_go()
         if answer.kind in _STANDS or answer.kind is AnswerKind.UNKNOWN:
             await self._wakes.wake(attempt.account_id, attempt.venue, attempt.mode)
         return await self._answered(attempt, stored, answer, doubt=doubt)
-
-    async def _let_go(self) -> None:
-        """Tell the exits that a breaker held; those that could not be told in time look by themselves."""
-        try:
-            async with asyncio.timeout(self._tell_limit_s):
-                await self._held_exits.wake(None)
-        except TimeoutError:
-            log.warning("held_exits.not_all_told", within_s=self._tell_limit_s)
 
     async def _answered(
         self, attempt: Attempt, stored: StoredClaim, answer: Answer, *, doubt: bool

@@ -93,7 +93,7 @@ async def roll_back(scene: Scene, _: Act) -> None:
     """Put Temporal's file back to where it was two seconds ago, and kill it."""
     supervisor, since = scene.stack.supervisor, now_ms()
     database = scene.stack.data_dir.temporal_database
-    copy = database.with_suffix(f".{since}")  # two of these may overlap
+    copy = database.with_suffix(".earlier")
     if supervisor.state(Part.TEMPORAL) is not PartState.HEALTHY:
         return
     await asyncio.to_thread(_copy, database, copy)

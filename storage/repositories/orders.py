@@ -16,9 +16,6 @@ _ORDER = TypeAdapter(OrderRow)
 _TABLE = OrderRecord.__table__
 _TERMINAL = tuple(state.value for state in OrderState if state.is_terminal)
 
-# One that looks just now shows as placing, and may wait again in a moment.
-_MAY_BE_HELD = (OrderState.WAITING.value, OrderState.PLACING.value)
-
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class OrderFilter:
@@ -88,10 +85,18 @@ class Orders:
         async with self._database.transaction() as connection:
             return await read_rows(connection, statement, _OPEN)
 
-    async def may_be_held(self, account_id: AccountId | None) -> list[OpenOrder]:
-        """Return exits of no rule that wait or look, of an account (None: of all), the quietest first."""
+    async def may_be_held(self, account_id: AccountId | None, *, looking: bool = True) -> list[OpenOrder]:
+        """Return exits of no rule that wait, of an account (None: of all), the quietest first.
+
+        Args:
+            account_id: Whose.
+            looking: Whether those that look just now count, too.
+        """
+        states = {OrderState.WAITING.value}
+        if looking:  # it shows as placing, and may wait again in a moment
+            states.add(OrderState.PLACING.value)
         statement = select(OrderRecord.order_id, OrderRecord.account_id, OrderRecord.host_workflow_id).where(
-            OrderRecord.state.in_(_MAY_BE_HELD),
+            OrderRecord.state.in_(states),
             OrderRecord.purpose == Purpose.EXIT.value,
             OrderRecord.rule_id.is_(None),
         )

@@ -94,7 +94,8 @@ _QUIET_EXITS = f"""SELECT r.rule_id, r.account_id, r.phase, r.version FROM rules
     ORDER BY r.updated_at"""  # noqa: S608 - fixed text
 # One that looks just now shows as exiting, and may wait again in a moment.
 _MAY_BE_HELD = """SELECT rule_id, account_id, phase, version FROM rules
-    WHERE phase IN ('waiting', 'exiting') AND ($1::text IS NULL OR account_id = $1) ORDER BY updated_at"""
+    WHERE (phase = 'waiting' OR phase = 'exiting' AND $2) AND ($1::text IS NULL OR account_id = $1)
+    ORDER BY updated_at"""
 _WAITING_AT = """SELECT count(*) FROM rules
     WHERE phase = 'waiting' AND venue = $1 AND mode = $2"""
 _UNTOLD_SELECT = f"""SELECT r.rule_id,
@@ -246,14 +247,18 @@ class Rules:
             rows = await connection.fetch(_QUIET_EXITS, venue, shard, shards, *last_heard)
         return read_all(_OPEN, rows)
 
-    async def may_be_held(self, account_id: AccountId | None) -> list[OpenRule]:
+    async def may_be_held(self, account_id: AccountId | None, *, looking: bool = True) -> list[OpenRule]:
         """Return exits of an account (None: of all) that wait or look, the one heard of longest ago first.
+
+        Args:
+            account_id: Whose.
+            looking: Whether those that look just now count.
 
         Raises:
             StorageUnavailable: Postgres cannot be reached now.
         """
         async with self._database.hot.connection() as connection:
-            rows = await connection.fetch(_MAY_BE_HELD, account_id)
+            rows = await connection.fetch(_MAY_BE_HELD, account_id, looking)
         return read_all(_OPEN, rows)
 
     async def waiting_at(self, venue: str, mode: Mode) -> int:

@@ -30,7 +30,7 @@ HEARD_BY = TuningSettings().heard_by
 class Desk:
     """Everything that the activities touch, and the activities."""
 
-    def __init__(self, look_up_limit_s=5.0, tell_limit_s=5.0):
+    def __init__(self, look_up_limit_s=5.0):
         self.claims = FakeClaims()
         self.projections = FakeProjections()
         self.ledger = FakeLedger()
@@ -42,6 +42,13 @@ class Desk:
         self.instruments = FakeInstruments()
         self.clock = FakeClock()
         self.ingest = Ingest(self.ledger, self.rules, self.venues, self.signals, self.projections)
+        self.held_exits = HeldExits(
+            self.rules,
+            FakeOrders(),
+            self.signals,
+            draw=lambda below: below - 1,
+            told_after_s=(0, 0, 0),
+        )
         self.activities = TradingActivities(
             claims=self.claims,
             projections=self.projections,
@@ -52,9 +59,8 @@ class Desk:
             signals=self.signals,
             clock=self.clock,
             heard_by=HEARD_BY,
-            held_exits=HeldExits(self.rules, FakeOrders(), self.signals, draw=lambda below: below - 1),
+            held_exits=self.held_exits,
             look_up_limit_s=look_up_limit_s,
-            tell_limit_s=tell_limit_s,
         )
 
     async def place(self, attempt=None):

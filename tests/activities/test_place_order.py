@@ -277,29 +277,43 @@ async def test_purchase_that_a_breaker_refuses_is_told_of_no_queue(desk: Desk):
     assert (await desk.place(make_attempt(side=Side.BUY))).turn_ms == 0
 
 
-async def test_answer_that_closes_the_venues_breaker_tells_those_that_wait(desk: Desk):
-    desk.rules.open = [
-        OpenRule(rule_id=RuleId("rul_7"), account_id=ACCOUNT, phase=RulePhase.WAITING, version=1)
-    ]
+def waiting_rule(number: int) -> OpenRule:
+    rule_id = RuleId(f"rul_{number}")
+    return OpenRule(rule_id=rule_id, account_id=ACCOUNT, phase=RulePhase.WAITING, version=1)
+
+
+async def test_answer_that_closes_the_venues_breaker_tells_those_that_wait_and_those_that_begin_to(
+    desk: Desk,
+):
+    told: asyncio.Queue[str] = asyncio.Queue()
+
+    async def order_update(host):
+        told.put_nowait(host)
+        desk.rules.open = [waiting_rule(8)]  # refused before the breaker closed, and waits since then
+        return True
+
+    desk.rules.open, desk.signals.order_update = [waiting_rule(7)], order_update
     await desk.place()
-    assert not desk.signals.updates
+    assert desk.rules.open == [waiting_rule(7)]
 
     desk.claims.lets_exits_go = True
     await desk.place(make_attempt(order_id="ord_2"))
-    assert desk.signals.updates == {"rule/rul_7": 1}
+    async with asyncio.timeout(5):
+        assert [await told.get(), await told.get()] == ["rule/rul_7", "rule/rul_8"]
 
 
-async def test_order_that_closed_a_breaker_waits_for_no_exit_that_cannot_be_told():
-    desk, never = Desk(tell_limit_s=0.01), asyncio.Event()
+async def test_order_that_closed_a_breaker_waits_for_no_exit_that_cannot_be_told(desk: Desk):
+    asked, never = asyncio.Event(), asyncio.Event()
 
     async def hanging(host):
+        asked.set()
         await never.wait()
 
-    desk.rules.open = [
-        OpenRule(rule_id=RuleId("rul_7"), account_id=ACCOUNT, phase=RulePhase.WAITING, version=1)
-    ]
+    desk.rules.open = [waiting_rule(7)]
     desk.claims.lets_exits_go, desk.signals.order_update = True, hanging
     assert (await desk.place()).answer.kind is AnswerKind.ACCEPTED
+    async with asyncio.timeout(5):
+        await asked.wait()
 
 
 async def test_those_that_wait_are_not_counted_while_postgres_is_away(desk: Desk):

@@ -1,5 +1,6 @@
 """People's deeds: one that came too late leaves the rule in the verdict, and a second reset finds its run."""
 
+import asyncio
 from dataclasses import dataclass, field
 from decimal import Decimal
 from types import SimpleNamespace
@@ -12,7 +13,7 @@ from temporalio.service import RPCError, RPCStatusCode
 
 from bench.chaos.evidence import Touch
 from bench.chaos.outages import Outages
-from bench.chaos.people import cancel, patch, reset, terminate
+from bench.chaos.people import cancel, kill_switch, patch, reset, terminate
 from bench.chaos.plan import Act, ConditionKind, ConditionPlan, RulePlan
 from bench.chaos.scene import Scene
 from bench.chaos.stage import Armed, now_ms
@@ -155,3 +156,27 @@ async def test_second_reset_aims_at_the_run_of_the_first_and_disturbs_this_rule_
     assert request.workflow_execution.run_id == "run-2"
     (blow,) = on.outages.disturbances()
     assert (blow.rule_id, blow.apart) == (rule.rule_id, False)
+
+
+class Operator:
+    """Keeps the levels that the kill switch was set to."""
+
+    def __init__(self) -> None:
+        self.levels: list[str] = []
+
+    async def call(self, method: str, path: str, body: dict[str, str]) -> None:
+        self.levels.append(body["level"])
+
+
+async def test_kill_switch_that_is_thrown_already_is_not_thrown_again_nor_lifted_too_early() -> None:
+    on, _ = scene()
+    operator: Any = Operator()
+    on.stage.operator = operator
+    long, short = Act(at_ms=0, trouble=None, lasts_ms=50), Act(at_ms=0, trouble=None, lasts_ms=0)
+    first = asyncio.create_task(kill_switch(on, long))
+    await asyncio.sleep(0)
+    await kill_switch(on, short)
+    assert operator.levels == ["all"]
+
+    await first
+    assert operator.levels == ["all", "off"]

@@ -309,7 +309,7 @@ class FakeRules:
     async def waiting_at(self, venue, mode):
         return self.waiting
 
-    async def may_be_held(self, account_id):
+    async def may_be_held(self, account_id, *, looking=True):
         return list(self.open)
 
 
@@ -317,7 +317,7 @@ class FakeOrders:
     def __init__(self):
         self.open = []
 
-    async def may_be_held(self, account_id):
+    async def may_be_held(self, account_id, *, looking=True):
         return list(self.open)
 
 

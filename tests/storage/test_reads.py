@@ -92,6 +92,8 @@ async def test_exits_that_wait_or_look_just_now_are_found_by_account(store: Stor
     assert [found.rule_id for found in await rules.may_be_held(store.account_id)] == [looking, waiting]
     assert {looking, waiting} <= {found.rule_id for found in await rules.may_be_held(None)}
     assert await rules.may_be_held(stranger) == []
+    waits = await rules.may_be_held(store.account_id, looking=False)
+    assert [found.rule_id for found in waits] == [waiting]
 
 
 async def test_exits_that_wait_are_counted_by_venue_and_mode(store: Store) -> None:
@@ -100,7 +102,7 @@ async def test_exits_that_wait_are_counted_by_venue_and_mode(store: Store) -> No
     for phase in (RulePhase.WAITING, RulePhase.WAITING, RulePhase.EXITING):
         row = store.rule_projection(rule_id(), status=RuleStatus.TRIGGERED, phase=phase)
         await store.projections.apply(row)
-    assert await rules.waiting_at(VENUE, Mode.PAPER) >= before + 2
+    assert await rules.waiting_at(VENUE, Mode.PAPER) == before + 2
     assert await rules.waiting_at("nowhere", Mode.PAPER) == 0
 
 
@@ -120,6 +122,8 @@ async def test_exits_without_a_rule_that_wait_or_look_just_now_are_found_by_acco
     assert [found.order_id for found in await orders.may_be_held(store.account_id)] == [waiting, looking]
     assert {waiting, looking} <= {found.order_id for found in await orders.may_be_held(None)}
     assert await orders.may_be_held(stranger) == []
+    waits = await orders.may_be_held(store.account_id, looking=False)
+    assert [found.order_id for found in waits] == [waiting]
 
 
 async def test_rules_that_were_written_lately_are_not_quiet(store: Store) -> None:
