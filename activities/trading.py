@@ -199,7 +199,8 @@ class TradingActivities:
         facts = None
         if answer.kind in _BRINGS_FACTS:
             try:
-                facts = await self._ledger.order_facts(_ref_of(attempt, stored))
+                known = await self._ledger.order_facts(_ref_of(attempt, stored))
+                facts = replace(known, at_ms=self._now_ms())
             except StorageUnavailable as error:  # the host asks again in its own time
                 log.warning("order.facts_unread", order_id=attempt.order_id, error=str(error))
         return PlaceResult(
@@ -289,7 +290,7 @@ class TradingActivities:
                 log.warning("order.look_up_blocked", order_id=request.ref.order_id, code=error.code)
                 blocked = str(error) or error.code
         facts = await self._ledger.order_facts(request.ref, looked_up=looked_up)
-        return replace(facts, blocked=blocked) if blocked else facts
+        return replace(facts, blocked=blocked, at_ms=self._now_ms())
 
     async def _look_up(self, ref: OrderRef) -> bool:
         """Look up; False when the venue could not be asked, which the facts then say."""

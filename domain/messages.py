@@ -131,8 +131,11 @@ class Holding:
 # 7: a position that the ledger numbers anew is the same one; no new run begins while a request waits for its
 #    answer; an exit that left dust ends with its confirmation; nothing is due by time before a position is
 #    held, and its age counts from its opening
-RULE_REVISION = 7
-ORDER_REVISION = 4  # 1, 2, 3: the same for orders as 2, 3, 4 for rules; 4: as 7 with requests that wait
+# 8: the pause between look-ups is a timer that signals leave alone
+RULE_REVISION = 8
+ORDER_REVISION = (
+    5  # 1, 2, 3: the same for orders as 2, 3, 4 for rules; 4: as 7 with requests that wait; 5: as 8
+)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -379,6 +382,7 @@ class OrderFacts:
     looked_up: bool  # the venue was asked just now (not only the ledger)
     holding: Holding | None = None
     blocked: str = ""  # why the venue cannot be asked before a person acted
+    at_ms: int = 0  # when this was read, Unix time; 0 in histories of before
 
     @property
     def settled(self) -> bool:

@@ -31,6 +31,7 @@ from runtime.telemetry.tracing import NO_TRACING, Tracing
 from runtime.temporal import connect, queue, workflow_runner
 from runtime.temporal_payloads import build_adapters
 from storage.repositories.feed_leases import FeedLeases
+from worker.dead_feeds import end_dead_feeds
 from worker.log_ids import LogIds
 from worker.parts import activities_of
 from worker.registry import QueueWork, Role, work_of
@@ -87,6 +88,8 @@ async def run_worker(
         measured = tracing.around(telemetry.activities)
         parts = await stack.enter_async_context(build_parts(settings, client, telemetry=measured))
         await _warm_up(parts)
+        if role in (Role.FEED, Role.ALL):
+            await end_dead_feeds(client, settings)
         for work in work_of(role, activities_of(parts), standby=standby):
             await stack.enter_async_context(_worker(client, settings, work))
         if role in (Role.FEED, Role.ALL):

@@ -63,6 +63,13 @@ async def ensure_feeds(client: Client, settings: Settings, *, newest: int = -1) 
     await _end_others(client, settings, {_feed_id(settings, shard) for shard in wanted}, revision)
 
 
+def feed_ids(settings: Settings) -> list[str]:
+    """Return the workflow ids of the feeds that the settings ask for."""
+    return [
+        _feed_id(settings, shard) for venue in FEED_VENUES for shard in _layout(venue, settings, revision=0)
+    ]
+
+
 def _layout(venue: str, settings: Settings, revision: int) -> Iterator[FeedShard]:
     """Yield the first feeds of all shards, then their standbys."""
     tuning = settings.tuning

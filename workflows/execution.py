@@ -57,6 +57,7 @@ class OrderExecution:
         recalls_at_end: bool = True,
         takes_facts: bool = True,
         keeps_pace: bool = True,
+        keeps_timer: bool = True,
         switch_is_no_try: bool = True,
         ends_in_dust: bool = False,
     ) -> None:
@@ -72,13 +73,14 @@ class OrderExecution:
             recalls_at_end: Before it ends, claims are sought that this history does not know of.
             takes_facts: What is booked is taken from the venue's answer where it brings that.
             keeps_pace: The venue is asked at its time however many signals come.
+            keeps_timer: That time is told by a timer, not by the clock.
             switch_is_no_try: A refusal by the kill switch does not count among the tries that failed.
             ends_in_dust: Once dust is left, what is bought before the confirmation is left alone; and trading
                 that goes on after all is not over for who cancels.
         """
         self.dust_shares = carry.dust_shares if carry else None  # too little to sell; nothing more is sold
         self.trading_over = False  # all is filled or canceled; only the venue's confirmation is awaited
-        self._desk = OrderDesk(identity, tuning, host, carry, keeps_pace=keeps_pace)
+        self._desk = OrderDesk(identity, tuning, host, carry, keeps_pace=keeps_pace, keeps_timer=keeps_timer)
         self._placing = Placing(
             self._desk, send_within_ms, takes_facts=takes_facts, switch_is_no_try=switch_is_no_try
         )

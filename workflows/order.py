@@ -62,6 +62,7 @@ class Order:
             recalls_at_end=start.revision >= 1,
             takes_facts=start.revision >= 2,
             keeps_pace=start.revision >= 3,
+            keeps_timer=start.revision >= 5,
         )
 
     @workflow.run

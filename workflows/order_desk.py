@@ -1,5 +1,6 @@
 """What all steps of one order share: its host, its records, its story, and the ways of waiting."""
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import timedelta
 from decimal import Decimal
@@ -95,9 +96,11 @@ class OrderDesk:
         carry: ExecutionCarry | None,
         *,
         keeps_pace: bool,
+        keeps_timer: bool,
     ) -> None:
         self.identity = identity
         self.keeps_pace = keeps_pace
+        self.keeps_timer = keeps_timer
         self.tuning = tuning
         self.host = host
         self.calls = OrderCalls(identity, tuning)
@@ -242,20 +245,36 @@ class OrderDesk:
         Raises:
             HistoryIsLong: the execution has to go on in a new run.
         """
-        if may_continue and history_is_long(self.tuning) and workflow.all_handlers_finished():
-            raise HistoryIsLong
-
-        def updated() -> bool:
-            return on_update and self._updates > self._seen_updates
-
+        self._cut_long_history(may_continue=may_continue)
         try:
             await workflow.wait_condition(
-                lambda: updated() or (on_cancel and self.cancel_requested),
+                lambda: self._told(on_update=on_update, on_cancel=on_cancel),
                 timeout=timedelta(milliseconds=wait_ms),
             )
         except TimeoutError:
             return False
-        signalled = updated()
+        return self._take_updates(on_update=on_update)
+
+    async def pause_until(self, over: Callable[[], bool], *, on_cancel: bool, may_continue: bool) -> bool:
+        """Wait until something is over, as `pause` does for a while; a booked fact ends it early.
+
+        Raises:
+            HistoryIsLong: the execution has to go on in a new run.
+        """
+        self._cut_long_history(may_continue=may_continue)
+        await workflow.wait_condition(lambda: over() or self._told(on_update=True, on_cancel=on_cancel))
+        return self._take_updates(on_update=True)
+
+    def _cut_long_history(self, *, may_continue: bool) -> None:
+        if may_continue and history_is_long(self.tuning) and workflow.all_handlers_finished():
+            raise HistoryIsLong
+
+    def _told(self, *, on_update: bool, on_cancel: bool) -> bool:
+        news = on_update and self._updates > self._seen_updates
+        return news or (on_cancel and self.cancel_requested)
+
+    def _take_updates(self, *, on_update: bool) -> bool:
+        signalled = on_update and self._updates > self._seen_updates
         if signalled:
             self._seen_updates = self._updates
         return signalled

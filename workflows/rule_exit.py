@@ -44,6 +44,7 @@ class RuleExit:
             recalls_at_end=state.start.revision >= 2,
             takes_facts=state.start.revision >= 3,
             keeps_pace=state.start.revision >= 4,
+            keeps_timer=state.start.revision >= 8,
             switch_is_no_try=state.start.revision >= 6,
             ends_in_dust=state.start.revision >= 7,
         )

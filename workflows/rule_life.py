@@ -139,9 +139,12 @@ class RuleLife:
         if not self.inbox and history_is_long(self._start.tuning) and workflow.all_handlers_finished():
             raise NewRun
         deadline = self.state.next_deadline()
-        if not self.inbox and not await self._wait(deadline):
-            await self._time_is_up()
-            return
+        if not self.inbox:
+            if deadline is None:
+                await workflow.wait_condition(lambda: bool(self.inbox))
+            elif not await self._wait(deadline):
+                await self._time_is_up(deadline)
+                return
         item = self.inbox.take()
         match item:
             case Crossed():
@@ -161,11 +164,8 @@ class RuleLife:
             case Show():
                 await self._project()
 
-    async def _wait(self, deadline: datetime | None) -> bool:
+    async def _wait(self, deadline: datetime) -> bool:
         """Wait for an item; False when the deadline came first."""
-        if deadline is None:
-            await workflow.wait_condition(lambda: bool(self.inbox))
-            return True
         left = deadline - workflow.now()
         if left <= timedelta(0):
             return False
@@ -175,9 +175,13 @@ class RuleLife:
             return False
         return True
 
-    async def _time_is_up(self) -> None:
-        """A time exit or the expiry is due."""
-        now, state = workflow.now(), self.state
+    async def _time_is_up(self, deadline: datetime) -> None:
+        """A time exit or the expiry is due.
+
+        Its timer says so. At a replay the task that armed the rule may be later than it was, and what counts
+        from then as well: a time exit that were not due by the clock would end the rule unsold.
+        """
+        now, state = max(workflow.now(), deadline), self.state
         crossing = due_crossing(state, now)
         if crossing is not None:
             await self._run_exit(crossing, None, 0)

@@ -44,6 +44,7 @@ from domain.orders import (
 )
 from domain.ports import CancelOutcome
 from domain.quotes import Level
+from runtime.clock import SystemClock
 from tests.domain.builders import START, make_instrument
 
 ZERO = Decimal(0)
@@ -87,6 +88,8 @@ class FakeExchange:
         self.keyless = 0  # look-ups from now on for which the account has no key
         self.late_projection = 0  # the number of the one that Postgres takes only once `postgres` is set
         self.postgres = asyncio.Event()
+        self.within_tasks = asyncio.Event()  # Postgres answers within workflow tasks only while this is set
+        self.within_tasks.set()
         self.signals = True  # a stream tells hosts of fills
         self.posts: list[PlaceOrder] = []
         self.orders: dict[tuple[OrderId, int], Registered] = {}
@@ -260,6 +263,8 @@ class FakeExchange:
     async def follow_order(self, request: FollowOrder) -> OrderFacts:
         order = self.orders.get((request.ref.order_id, request.ref.attempt))
         await self._happened("look_up" if request.look_up else "follow_order")
+        if activity.info().is_local:
+            await self.within_tasks.wait()
         facts = self.facts(order, looked_up=request.look_up)
         if request.look_up and self.keyless:
             self.keyless -= 1
@@ -280,6 +285,7 @@ class FakeExchange:
             fee_usd=ZERO,
             looked_up=looked_up,
             holding=self.holding(),
+            at_ms=int(SystemClock().now().timestamp() * 1000),
         )
 
     @activity.defn
@@ -357,6 +363,8 @@ class FakeExchange:
     async def project(self, projection: Projection) -> None:
         if self.calls["project"] + 1 == self.late_projection:
             await self._postgres_is_back()
+        if activity.info().is_local:
+            await self.within_tasks.wait()
         self._write(projection)
         await self._happened("project")
 
@@ -448,6 +456,17 @@ def accepts(status=VenueOrderStatus.LIVE) -> Reply:
     def reply(exchange: FakeExchange, request: PlaceOrder) -> PlaceResult:
         _register(exchange, request).status = status
         return _answered(request, Answer(kind=AnswerKind.ACCEPTED, code="accepted", status=status))
+
+    return reply
+
+
+def accepts_unseen() -> Reply:
+    """Accepts; the ledger has nothing of the order yet."""
+
+    def reply(exchange: FakeExchange, request: PlaceOrder) -> PlaceResult:
+        result = accepts()(exchange, request)
+        _register(exchange, request).status = None
+        return result
 
     return reply
 

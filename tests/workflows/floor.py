@@ -134,7 +134,7 @@ class Floor:
         self.started: list[WorkflowHandle] = []
 
     async def start_rule(
-        self, *conditions, tuning=QUICK, holding=None, rule_id=None, **changes
+        self, *conditions, tuning=QUICK, holding=None, rule_id=None, task_timeout=None, **changes
     ) -> RunningRule:
         """Starts a rule on what the exchange holds, without waiting for it."""
         rule_id = RuleId(rule_id or f"rul_{uuid.uuid4().hex}")
@@ -157,6 +157,7 @@ class Floor:
             start,
             id=rule_workflow_id(rule_id),
             task_queue=self.task_queue,
+            task_timeout=task_timeout,
             search_attributes=search_attributes(ACCOUNT, "polymarket", TOKEN, messages.RULE, "ACTIVE"),
         )
         self.started.append(handle)

@@ -52,6 +52,8 @@ RECORDED = (
     "test_exit_held_back_waits_visibly_and_sells_once_it_may",
     "test_resend_held_back_goes_out_again_soon_with_the_same_bytes",
     "test_fill_that_is_booked_while_its_resend_is_held_back_ends_the_exit",
+    "test_look_up_that_fell_due_while_the_ledger_was_slow_replays",
+    "test_time_exit_of_a_rule_whose_arming_was_slow_to_be_written_sells",
     "test_a_feed_moves_to_its_part_of_a_new_layout",
     "test_a_standby_moves_after_the_first_feeds",
     "test_a_feed_whose_shard_is_no_more_ends",
