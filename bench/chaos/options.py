@@ -133,7 +133,7 @@ class ChaosOptions:
     @property
     def length_ms(self) -> int:
         """How long prices move, milliseconds."""
-        minutes = self.minutes if self.minutes is not None else 0.75 + self.exits / 220
+        minutes = self.minutes if self.minutes is not None else 0.7 + self.exits * 0.0073
         return int(minutes * 60_000)
 
 
