@@ -27,7 +27,12 @@ def parser() -> argparse.ArgumentParser:
     made = argparse.ArgumentParser(prog="python -m bench.chaos", description=__doc__)
     made.add_argument("--exits", type=int, default=50, help="exits that are to come about")
     made.add_argument("--seed", type=int, default=None, help="decides prices, rules, acts")
-    made.add_argument("--minutes", type=float, default=None, help="how long prices move; without it what fits the exits: eight for 1,000")
+    made.add_argument(
+        "--minutes",
+        type=float,
+        default=None,
+        help="how long prices move; without it what fits the exits: eight for 1,000",
+    )
     made.add_argument("--kill", default="all", help=f"{','.join(Target)}, all or none")
     words = f"kinds of trouble, or groups of them: {', '.join(GROUPS)}"
     made.add_argument("--faults", default="all", help=words)

@@ -91,6 +91,8 @@ _CONCERNED = f"""SELECT r.rule_id
 _QUIET_EXITS = f"""SELECT r.rule_id, r.account_id, r.phase, r.version FROM rules AS r
     WHERE r.{EXITING} AND r.venue = $1 AND {in_shard("r.token_id", shard="$2", shards="$3")}
         AND r.updated_at >= $4 AND r.updated_at < $5
+        AND NOT (r.phase = 'waiting' AND EXISTS (SELECT FROM breakers AS b
+            WHERE b.venue = r.venue AND b.mode = r.mode AND b.account_id = '' AND b.opened_at IS NOT NULL))
     ORDER BY r.updated_at"""  # noqa: S608 - fixed text
 # One that looks just now shows as exiting, and may wait again in a moment.
 _MAY_BE_HELD = """SELECT rule_id, account_id, phase, version FROM rules
@@ -233,6 +235,9 @@ class Rules:
         self, venue: str, shard: int, shards: int, *, last_heard: tuple[datetime, datetime]
     ) -> list[OpenRule]:
         """Return rules of all accounts that sell, by when their rows were written last, the oldest first.
+
+        What waits while the venue's breaker is open has every reason to be quiet: each look of it would cost
+        what those need that may sell, and it is told when the breaker closes.
 
         Args:
             venue: Whose tokens.

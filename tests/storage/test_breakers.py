@@ -3,19 +3,20 @@
 import asyncio
 from collections.abc import AsyncGenerator
 from dataclasses import replace
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 
 import asyncpg
 import pytest
 
 from domain.breakers import BreakerLimits, ProbePace
 from domain.claims import ClaimRefusal, Granted, Reduced, Refused
-from domain.messages import RulePhase, Severity
+from domain.messages import RulePhase, RuleStatus, Severity
 from domain.orders import Answer, AnswerKind, Mode, Side
 from storage.database import Database
 from storage.repositories.breakers import Breakers, BreakerState
 from storage.repositories.claims import Claims
 from storage.repositories.events import Events
+from storage.repositories.rules import Rules
 from tests.storage.builders import (
     NOW_MS,
     VENUE,
@@ -140,6 +141,25 @@ async def test_answer_that_closes_the_venues_breaker_lets_exits_go(store: Store)
     await store.granted(late)
     after = await store.claims.record_answer(late.order_id, 1, well, False, took_ms=1)
     assert (after.written, after.lets_exits_go) == (True, False)
+
+
+async def test_exit_that_waits_is_not_called_quiet_while_the_venues_breaker_is_open(store: Store) -> None:
+    rules, waiting, selling = Rules(store.database), rule_id(), rule_id()
+    for rule, phase in ((waiting, RulePhase.WAITING), (selling, RulePhase.EXITING)):
+        await store.projections.apply(store.rule_projection(rule, status=RuleStatus.TRIGGERED, phase=phase))
+    now = datetime.now(UTC)
+
+    async def quiet() -> set[str]:
+        window = (now - timedelta(minutes=1), now + timedelta(minutes=1))
+        exits = await rules.quiet_exits(VENUE, 0, 1, last_heard=window)
+        return {found.rule_id for found in exits if found.account_id == store.account_id}
+
+    assert await quiet() == {waiting, selling}
+    await opened(store)
+    assert await quiet() == {selling}
+    await idle(store, PACE.exit_ms)
+    await send(store, AnswerKind.ACCEPTED)
+    assert await quiet() == {waiting, selling}
 
 
 async def test_answer_that_opens_it_lets_nobody_go(store: Store) -> None:
