@@ -14,7 +14,8 @@ BEATS_PER_TIMEOUT = 3
 async def beating() -> AsyncGenerator[None]:
     """Beat while the block runs, in the rhythm that the activity's heartbeat time-out asks for; else never.
 
-    Also a decorator of activities.
+    Also a decorator of activities. The first beat comes after a while, too: what is quick needs none, and
+    each is a request.
 
     The beats say that the process and its loop live, not that the work gets on: for that there is
     start-to-close.
@@ -33,5 +34,5 @@ async def beating() -> AsyncGenerator[None]:
 
 async def _beat(every_s: float) -> None:
     while True:
-        activity.heartbeat()
         await asyncio.sleep(every_s)
+        activity.heartbeat()

@@ -103,6 +103,7 @@ class TradingActivities:
     # -- placing --------------------------------------------------------------------------------
 
     @activity.defn
+    @beating()
     async def place_order(self, request: PlaceOrder) -> PlaceResult:
         """Claim the attempt, then sign and post it; a repeated call looks up before it sends again.
 

@@ -36,7 +36,7 @@ from worker.log_ids import LogIds
 from worker.parts import activities_of
 from worker.registry import QueueWork, Role, work_of
 from worker.singletons import ensure_feeds, ensure_schedules
-from workflows.policies import READ_HEARTBEAT
+from workflows.policies import PLACE_HEARTBEAT, READ_HEARTBEAT
 
 log = structlog.get_logger()
 
@@ -141,7 +141,7 @@ def _worker(client: Client, settings: Settings, work: QueueWork) -> Worker:
 
 
 def _shortest_heartbeat(settings: Settings) -> timedelta:
-    return min(settings.tuning.feed_heartbeat, READ_HEARTBEAT)
+    return min(settings.tuning.feed_heartbeat, READ_HEARTBEAT, PLACE_HEARTBEAT)
 
 
 def _activities_at_once(settings: Settings, work: QueueWork) -> int:

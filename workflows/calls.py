@@ -140,6 +140,7 @@ class OrderCalls:
             TradingActivities.place_order,
             request,
             start_to_close_timeout=timedelta(milliseconds=self._tuning.place_start_to_close_ms),
+            heartbeat_timeout=policies.PLACE_HEARTBEAT,
             retry_policy=policies.place_retry(timedelta(milliseconds=self._tuning.place_first_retry_ms)),
             cancellation_type=ActivityCancellationType.WAIT_CANCELLATION_COMPLETED,
         )

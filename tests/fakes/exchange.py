@@ -11,6 +11,7 @@ from temporalio import activity
 from temporalio.client import Client
 from temporalio.exceptions import ApplicationError
 
+from activities.heartbeats import beating
 from domain import messages
 from domain.ids import OrderId, VenueOrderId, exit_order_id
 from domain.messages import (
@@ -243,6 +244,7 @@ class FakeExchange:
         ]
 
     @activity.defn
+    @beating()
     async def place_order(self, request: PlaceOrder) -> PlaceResult:
         self._write(Projection(rule=request.rule, order=request.order))
         self.posts.append(request)
