@@ -9,7 +9,7 @@ import structlog
 from temporalio import activity
 from temporalio.exceptions import ApplicationError
 
-from activities.heartbeats import beating
+from activities.heartbeats import beating, to_its_end
 from activities.held_exits import HeldExits
 from activities.ingest import Ingest
 from activities.stream_wakes import StreamWakes
@@ -110,6 +110,9 @@ class TradingActivities:
         Raises:
             StorageUnavailable: nothing was sent, since no claim could be made; Temporal tries again.
         """
+        return await to_its_end(self._place(request))
+
+    async def _place(self, request: PlaceOrder) -> PlaceResult:
         attempt = request.attempt
         try:
             trading = await self._session_of(attempt)

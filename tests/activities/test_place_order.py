@@ -316,6 +316,30 @@ async def test_order_that_closed_a_breaker_waits_for_no_exit_that_cannot_be_told
         await asked.wait()
 
 
+async def test_send_that_is_under_way_is_not_cut_off_by_a_cancel(desk: Desk):
+    sending, answer = asyncio.Event(), asyncio.Event()
+    place = desk.trading.place
+
+    async def slow(attempt):
+        sending.set()
+        await answer.wait()
+        return await place(attempt)
+
+    desk.trading.place = slow
+    async with asyncio.timeout(5):
+        placing = asyncio.create_task(desk.place())
+        await sending.wait()
+        for _ in range(2):
+            placing.cancel()
+            await asyncio.sleep(0)
+        answer.set()
+        result = await placing
+
+    assert result.answer.kind is AnswerKind.ACCEPTED
+    [stored] = desk.claims.stored.values()
+    assert stored.answer == result.answer
+
+
 async def test_those_that_wait_are_not_counted_while_postgres_is_away(desk: Desk):
     async def away(venue, mode):
         raise StorageUnavailable("away")
