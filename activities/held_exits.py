@@ -98,8 +98,15 @@ class HeldExits:
         if self._telling is not None:
             self._telling.cancel()
         self._telling = asyncio.create_task(self._tell_repeatedly(), name="held exits")
+        self._telling.add_done_callback(_say_why)
 
     async def _tell_repeatedly(self) -> None:
         for pause_s in self._told_after_s:
             await asyncio.sleep(pause_s)
             await self.wake(None, looking=False)
+
+
+def _say_why(telling: asyncio.Task[None]) -> None:
+    """Nobody awaits the telling: what ended it, other than what it names itself, is said here."""
+    if not telling.cancelled() and (error := telling.exception()) is not None:
+        log.error("held_exits.telling_failed", exc_info=error)

@@ -133,9 +133,8 @@ class Holding:
 #    held, and its age counts from its opening
 # 8: the pause between look-ups is a timer that signals leave alone
 RULE_REVISION = 8
-ORDER_REVISION = (
-    5  # 1, 2, 3: the same for orders as 2, 3, 4 for rules; 4: as 7 with requests that wait; 5: as 8
-)
+# 1, 2, 3: the same for orders as 2, 3, 4 for rules; 4: as 7 with requests that wait; 5: as 8
+ORDER_REVISION = 5
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -11,7 +11,7 @@ import psutil
 import structlog
 from temporalio.api.enums.v1 import PendingActivityState
 from temporalio.api.workflow.v1 import PendingActivityInfo
-from temporalio.client import AsyncActivityCancelledError, Client
+from temporalio.client import Client
 from temporalio.exceptions import ApplicationError
 from temporalio.service import RPCError, RPCStatusCode
 
@@ -50,10 +50,7 @@ async def _fail(client: Client, workflow_id: str, run_id: str, pending: PendingA
         workflow_id=workflow_id, run_id=run_id, activity_id=pending.activity_id
     )
     died = ApplicationError("The worker died", type="WorkerDied", next_retry_delay=_AT_ONCE)
-    try:
-        await handle.fail(died)
-    except AsyncActivityCancelledError:
-        return  # moved or over: what it was told is awaited no more
+    await handle.fail(died)  # not found: it is over, or was given to another
     log.info("feed.of_dead_worker_ended", workflow_id=workflow_id, worker=pending.last_worker_identity)
 
 

@@ -23,7 +23,8 @@ LOCAL = RetryPolicy(
 READ_TIMEOUT = timedelta(seconds=10)
 # An exit must not wait for the time-out of a call that died with its worker.
 READ_HEARTBEAT = timedelta(seconds=3)
-# Nor for the time-out of a send. A try that only seems to be dead is cut off, and the next one looks it up.
+# Nor for the time-out of a send. A try that only seems to be dead goes on, and the next one looks it up: what
+# both may send is the same bytes.
 PLACE_HEARTBEAT = timedelta(seconds=2)
 # A venue that cannot be asked for so long is a fact to show and to wait out, not a call to hang in.
 READ_LIMIT = timedelta(seconds=20)

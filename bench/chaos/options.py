@@ -133,7 +133,8 @@ class ChaosOptions:
     @property
     def length_ms(self) -> int:
         """How long prices move, milliseconds."""
-        minutes = self.minutes if self.minutes is not None else 0.7 + self.exits * 0.0073
+        fitting = 0.7 + self.exits * 0.0073  # eight for a thousand, which two slow cores can follow
+        minutes = self.minutes if self.minutes is not None else fitting
         return int(minutes * 60_000)
 
 

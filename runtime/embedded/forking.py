@@ -154,9 +154,8 @@ class _Connection:
     def _take(self, answer: Answer) -> None:
         match answer:
             case CopyEnded():
-                if (
-                    ended := self._copies.pop(answer.pid, None)
-                ) is not None:  # else a spare: its own channel tells
+                ended = self._copies.pop(answer.pid, None)
+                if ended is not None:  # of a spare's end its own channel tells
                     ended.end(answer.code)
             case Declined():
                 log.warning("fork_server.declined", reason=answer.reason)
@@ -275,7 +274,11 @@ class Forking:
     async def _keep_spare(self, server: _Connection) -> None:
         """Have a spare beside this server for as long as it lives."""
         while server.is_open:
-            spare = await server.spare()
+            try:
+                spare = await server.spare()
+            except OSError as error:  # no descriptor is left for its channel
+                log.warning("fork_server.no_spare", error=str(error))
+                spare = None
             if spare is not None and self._connection is not server:
                 await spare.close()  # the server died in that moment, and another one has its place
                 return

@@ -41,6 +41,7 @@ async def test_the_ledger_alone_answers_without_a_look_up(desk: Desk):
     facts = await desk.activities.follow_order(FollowOrder(ref=make_ref(), look_up=False))
 
     assert not facts.looked_up
+    assert facts.at_ms == int(desk.clock.time.timestamp() * 1000)
     assert facts.holding == desk.ledger.held
     assert desk.ledger.bookings == []
 

@@ -5,6 +5,7 @@ from dataclasses import replace
 from decimal import Decimal
 
 import pytest
+from structlog.testing import capture_logs
 
 from domain.claims import ClaimRefusal, Held, Reduced
 from domain.errors import CredentialsMissing, StorageUnavailable
@@ -314,6 +315,18 @@ async def test_order_that_closed_a_breaker_waits_for_no_exit_that_cannot_be_told
     assert (await desk.place()).answer.kind is AnswerKind.ACCEPTED
     async with asyncio.timeout(5):
         await asked.wait()
+
+
+async def test_telling_that_fails_is_said_and_harms_no_order(desk: Desk):
+    async def broken(account_id, *, looking):
+        raise LookupError("no such column")
+
+    desk.rules.may_be_held, desk.claims.lets_exits_go = broken, True
+    with capture_logs() as logs:
+        assert (await desk.place()).answer.kind is AnswerKind.ACCEPTED
+        async with asyncio.timeout(5):
+            while not any(e["event"] == "held_exits.telling_failed" for e in logs):  # noqa: ASYNC110
+                await asyncio.sleep(0)
 
 
 async def test_send_that_is_under_way_is_not_cut_off_by_a_cancel(desk: Desk):

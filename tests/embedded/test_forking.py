@@ -9,6 +9,7 @@ import socket
 import subprocess
 import sys
 from collections.abc import AsyncGenerator, Awaitable, Callable
+from dataclasses import dataclass
 from pathlib import Path
 
 import psutil
@@ -156,55 +157,62 @@ async def until_spared(forking: Forking) -> int:
     return spare
 
 
-async def test_copies_die_with_a_killed_fork_server_and_the_next_ones_come_of_its_spare(
-    serve: Serve, tmp_path: Path
-) -> None:
+@dataclass
+class Spared:
+    """A fork server with a program that waits, and its spare."""
+
+    forking: Forking
+    child: ChildProcess
+    server: int
+    spare: int
+
+
+@pytest.fixture
+async def spared(serve: Serve, tmp_path: Path) -> Spared:
     forking = await serve("waiting")
     child = await waiting(forking, tmp_path)
-    server, spare = forking.pid, await until_spared(forking)
-    assert server is not None
-    os.kill(server, signal.SIGKILL)
+    assert forking.pid is not None
+    return Spared(forking, child, forking.pid, await until_spared(forking))
 
-    assert await child.wait() == -signal.SIGKILL
-    await until_ended(child.pid)
-    again = await waiting(forking, tmp_path)
-    assert forking.pid == spare
-    assert psutil.Process(again.pid).ppid() == spare
-    assert await until_spared(forking) not in {server, spare}  # which has a spare of its own
 
-    os.kill(spare, signal.SIGKILL)
+async def test_copies_die_with_a_killed_fork_server_and_the_next_ones_come_of_its_spare(
+    spared: Spared, tmp_path: Path
+) -> None:
+    os.kill(spared.server, signal.SIGKILL)
+
+    assert await spared.child.wait() == -signal.SIGKILL
+    await until_ended(spared.child.pid)
+    again = await waiting(spared.forking, tmp_path)
+    assert spared.forking.pid == spared.spare
+    assert psutil.Process(again.pid).ppid() == spared.spare
+    # which has a spare of its own
+    assert await until_spared(spared.forking) not in {spared.server, spared.spare}
+
+    os.kill(spared.spare, signal.SIGKILL)
     assert await again.wait() == -signal.SIGKILL
     await until_ended(again.pid)
 
 
 async def test_killed_spare_costs_no_program_and_the_next_server_imports_anew(
-    serve: Serve, tmp_path: Path
+    spared: Spared, tmp_path: Path
 ) -> None:
-    forking = await serve("waiting")
-    child = await waiting(forking, tmp_path)
-    server, spare = forking.pid, await until_spared(forking)
-    assert server is not None
-    os.kill(spare, signal.SIGKILL)
-    await until_ended(spare)
-    assert child.exit_code is None
+    os.kill(spared.spare, signal.SIGKILL)
+    await until_ended(spared.spare)
+    assert spared.child.exit_code is None
 
-    os.kill(server, signal.SIGKILL)
-    assert await child.wait() == -signal.SIGKILL
-    again = await waiting(forking, tmp_path)
-    assert forking.pid not in {None, server, spare}
-    assert psutil.Process(again.pid).ppid() == forking.pid
+    os.kill(spared.server, signal.SIGKILL)
+    assert await spared.child.wait() == -signal.SIGKILL
+    again = await waiting(spared.forking, tmp_path)
+    assert spared.forking.pid not in {None, spared.server, spared.spare}
+    assert psutil.Process(again.pid).ppid() == spared.forking.pid
 
 
-async def test_stopped_forking_leaves_no_process(serve: Serve, tmp_path: Path) -> None:
-    forking = await serve("waiting")
-    child = await waiting(forking, tmp_path)
-    server, spare = forking.pid, await until_spared(forking)
-    assert server is not None
-    await forking.stop()
+async def test_stopped_forking_leaves_no_process(spared: Spared, tmp_path: Path) -> None:
+    await spared.forking.stop()
 
-    await until_ended(child.pid)
-    await until_ended(spare)
-    assert start_marker(server) is None
+    await until_ended(spared.child.pid)
+    await until_ended(spared.spare)
+    assert start_marker(spared.server) is None
     assert json.loads((tmp_path / "pids.json").read_text()) == []
 
 

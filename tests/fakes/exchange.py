@@ -91,6 +91,8 @@ class FakeExchange:
         self.postgres = asyncio.Event()
         self.within_tasks = asyncio.Event()  # Postgres answers within workflow tasks only while this is set
         self.within_tasks.set()
+        self.venue = asyncio.Event()  # what only the venue can say is said only while this is set
+        self.venue.set()
         self.signals = True  # a stream tells hosts of fills
         self.posts: list[PlaceOrder] = []
         self.orders: dict[tuple[OrderId, int], Registered] = {}
@@ -259,14 +261,14 @@ class FakeExchange:
         if result.kind is PlaceKind.ANSWERED and result.answer.status is not None:
             await self._tell(request.order.order.host_workflow_id)
         await self._happened("place_order")
+        await self.venue.wait()
         return result
 
     @activity.defn
     async def follow_order(self, request: FollowOrder) -> OrderFacts:
         order = self.orders.get((request.ref.order_id, request.ref.attempt))
         await self._happened("look_up" if request.look_up else "follow_order")
-        if activity.info().is_local:
-            await self.within_tasks.wait()
+        await (self.within_tasks if activity.info().is_local else self.venue).wait()
         facts = self.facts(order, looked_up=request.look_up)
         if request.look_up and self.keyless:
             self.keyless -= 1

@@ -44,11 +44,10 @@ class Feed:
             namespace=self.client.namespace, task_queue=TaskQueue(name=self.queue), identity=identity
         )
         async with asyncio.timeout(LIMIT_S):
-            while not (
-                task := await self.client.workflow_service.poll_activity_task_queue(request)
-            ).task_token:
-                pass
-        return task.attempt
+            while True:
+                task = await self.client.workflow_service.poll_activity_task_queue(request)
+                if task.task_token:
+                    return task.attempt
 
     async def worker_at_work(self):
         [pending] = (await self.handle.describe()).raw_description.pending_activities
