@@ -22,7 +22,7 @@ LOCAL = RetryPolicy(
 )
 READ_TIMEOUT = timedelta(seconds=10)
 # An exit must not wait for the time-out of a call that died with its worker.
-READ_HEARTBEAT = timedelta(seconds=3)
+READ_HEARTBEAT = timedelta(seconds=2)
 # Nor for the time-out of a send. A try that only seems to be dead goes on, and the next one looks it up: what
 # both may send is the same bytes.
 PLACE_HEARTBEAT = timedelta(seconds=2)
