@@ -132,9 +132,10 @@ class Holding:
 #    answer; an exit that left dust ends with its confirmation; nothing is due by time before a position is
 #    held, and its age counts from its opening
 # 8: the pause between look-ups is a timer that signals leave alone
-RULE_REVISION = 8
-# 1, 2, 3: the same for orders as 2, 3, 4 for rules; 4: as 7 with requests that wait; 5: as 8
-ORDER_REVISION = 5
+# 9: an exit whose bytes may be out sends them again once the kill switch is lifted
+RULE_REVISION = 9
+# 1, 2, 3: the same for orders as 2, 3, 4 for rules; 4: as 7 with requests that wait; 5, 6: as 8, 9
+ORDER_REVISION = 6
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -59,6 +59,7 @@ class OrderExecution:
         keeps_pace: bool = True,
         keeps_timer: bool = True,
         switch_is_no_try: bool = True,
+        resends_after_switch: bool = True,
         ends_in_dust: bool = False,
     ) -> None:
         """Take what is fixed; nothing happens before `run`.
@@ -75,6 +76,7 @@ class OrderExecution:
             keeps_pace: The venue is asked at its time however many signals come.
             keeps_timer: That time is told by a timer, not by the clock.
             switch_is_no_try: A refusal by the kill switch does not count among the tries that failed.
+            resends_after_switch: An exit whose bytes may be out sends them again once the switch is lifted.
             ends_in_dust: Once dust is left, what is bought before the confirmation is left alone; and trading
                 that goes on after all is not over for who cancels.
         """
@@ -82,7 +84,11 @@ class OrderExecution:
         self.trading_over = False  # all is filled or canceled; only the venue's confirmation is awaited
         self._desk = OrderDesk(identity, tuning, host, carry, keeps_pace=keeps_pace, keeps_timer=keeps_timer)
         self._placing = Placing(
-            self._desk, send_within_ms, takes_facts=takes_facts, switch_is_no_try=switch_is_no_try
+            self._desk,
+            send_within_ms,
+            takes_facts=takes_facts,
+            switch_is_no_try=switch_is_no_try,
+            resends_after_switch=resends_after_switch,
         )
         self._confirms_always = confirms_always
         self._recalls_at_end = recalls_at_end

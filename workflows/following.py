@@ -132,6 +132,12 @@ async def _follow(desk: OrderDesk, record: AttemptRecord, look_ups: _LookUps) ->
         await _tell_of(desk, record, facts, news=facts.booked_shares != booked)
 
 
+async def look(desk: OrderDesk, record: AttemptRecord) -> bool:
+    """Ask the venue once for an attempt that may be there; whether it is settled."""
+    facts = await desk.refresh(record, look_up=True)
+    return facts.settled or await _absent(desk, record, facts)
+
+
 async def _absent(desk: OrderDesk, record: AttemptRecord, facts: OrderFacts) -> bool:
     """Rule (d): absent everywhere for long enough, and a refreshed balance equals the ledger."""
     waited_ms = _read_at_ms(facts) - record.last_post_at_ms

@@ -63,6 +63,7 @@ class Order:
             takes_facts=start.revision >= 2,
             keeps_pace=start.revision >= 3,
             keeps_timer=start.revision >= 5,
+            resends_after_switch=start.revision >= 6,
         )
 
     @workflow.run

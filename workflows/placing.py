@@ -13,7 +13,7 @@ with workflow.unsafe.imports_passed_through():
     from domain.settlement import NextStep, backoff_ms, next_step
 
 from workflows.attempts import ZERO, AttemptRecord
-from workflows.following import follow
+from workflows.following import follow, look
 from workflows.order_desk import OrderDesk, now_ms
 
 _NEEDS_PERSON = frozenset({CredentialsMissing.code, ClaimRefusal.LIVE_NOT_ACKNOWLEDGED.value})
@@ -24,7 +24,13 @@ class Placing:
     """Works off attempts, one after another."""
 
     def __init__(
-        self, desk: OrderDesk, send_within_ms: int | None, *, takes_facts: bool, switch_is_no_try: bool
+        self,
+        desk: OrderDesk,
+        send_within_ms: int | None,
+        *,
+        takes_facts: bool,
+        switch_is_no_try: bool,
+        resends_after_switch: bool,
     ) -> None:
         """Take the order's desk, and what its execution took for sending.
 
@@ -33,9 +39,11 @@ class Placing:
             send_within_ms: How long after its build an attempt may still be sent.
             takes_facts: What is booked is taken from the venue's answer where it brings that.
             switch_is_no_try: A refusal by the kill switch does not count among the tries that failed.
+            resends_after_switch: An exit whose bytes may be out sends them again once the switch is lifted.
         """
         self._takes_facts = takes_facts
         self._switch_is_no_try = switch_is_no_try
+        self._resends_after_switch = resends_after_switch
         self._desk = desk
         self._send_within_ms = send_within_ms
         self._submitted = False
@@ -51,7 +59,7 @@ class Placing:
             result = await self._place(attempt)
             self._desk.host.sent()
             step = next_step(result)
-            held_back = self._count(result)
+            self._count(result)
             if step is NextStep.ADOPT:
                 attempt = _adopted(result)
                 self._desk.journal.current = attempt
@@ -60,8 +68,8 @@ class Placing:
             record = self._record(attempt, result)
             if record is None:
                 return await self._nothing_sent(step, result)
-            if held_back:
-                if await self._booked_meanwhile(record, result):
+            if self._is_held_back(record):
+                if await self._settled_meanwhile(record, result):
                     return await self.settle(record, NextStep.FOLLOW, None)
                 if not self._desk.cancel_requested:
                     continue
@@ -73,14 +81,20 @@ class Placing:
                 await follow(self._desk, record)
             return await self.settle(record, step, result)
 
-    def _count(self, result: PlaceResult) -> bool:
-        """Count a try; whether an open breaker held an exit back, which is no try of ours that failed."""
-        breaker = result.refusal == ClaimRefusal.BREAKER_OPEN.value
-        held_back = breaker and self._desk.identity.purpose is Purpose.EXIT
-        self._holds = self._holds + 1 if held_back else 0
-        self._stops = self._stops + 1 if result.refusal == ClaimRefusal.KILL_SWITCH.value else 0
-        self._tries += 0 if held_back else 1
-        return held_back
+    def _count(self, result: PlaceResult) -> None:
+        """Count a try; an exit that a breaker or the switch holds back has made none that failed."""
+        exits = self._desk.identity.purpose is Purpose.EXIT
+        breaker = exits and result.refusal == ClaimRefusal.BREAKER_OPEN.value
+        switch = result.refusal == ClaimRefusal.KILL_SWITCH.value
+        self._holds = self._holds + 1 if breaker else 0
+        self._stops = self._stops + 1 if switch else 0
+        self._tries += 0 if breaker or (switch and exits and self._resends_after_switch) else 1
+
+    def _is_held_back(self, record: AttemptRecord) -> bool:
+        """Whether the same bytes go out as soon as they may: nothing was sent now, and nothing is settled."""
+        if self._stops and self._resends_after_switch:
+            return record.doubt and self._desk.identity.purpose is Purpose.EXIT
+        return self._holds > 0
 
     async def _place(self, attempt: Attempt) -> PlaceResult:
         desk, within = self._desk, self._send_within_ms
@@ -133,16 +147,21 @@ class Placing:
             await desk.hold_off(desk.refused)
         return step
 
-    async def _booked_meanwhile(self, record: AttemptRecord, result: PlaceResult) -> bool:
-        """Wait for an open breaker with bytes that may be out; whether the ledger shows them settled by now.
+    async def _settled_meanwhile(self, record: AttemptRecord, result: PlaceResult) -> bool:
+        """Wait for breaker or switch with bytes that may be out; whether they are settled by now.
 
-        Asking a sick venue is left to the stream's sweep, and to the probe that looks up before it sends.
+        Asking a sick venue is left to the stream's sweep, and to the probe that looks up before it sends. The
+        switch may stay for hours: what is absent for long enough is settled, and a fresh attempt follows.
         """
-        self._desk.refused = result.detail
-        await self._desk.wait_for_probe(result.detail, self._holds, result.turn_ms)
+        desk = self._desk
+        desk.refused = result.detail
+        if self._stops:
+            await desk.wait_for_switch(result.detail, self._stops)
+            return await look(desk, record)
+        await desk.wait_for_probe(result.detail, self._holds, result.turn_ms)
         if not record.doubt:
             return False
-        return (await self._desk.refresh(record, look_up=False)).settled
+        return (await desk.refresh(record, look_up=False)).settled
 
     async def _release(self, result: PlaceResult) -> None:
         """Cancel the resting sells that hold the shares: an exit pre-empts them."""

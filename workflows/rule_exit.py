@@ -46,6 +46,7 @@ class RuleExit:
             keeps_pace=state.start.revision >= 4,
             keeps_timer=state.start.revision >= 8,
             switch_is_no_try=state.start.revision >= 6,
+            resends_after_switch=state.start.revision >= 9,
             ends_in_dust=state.start.revision >= 7,
         )
 

@@ -13,6 +13,8 @@ FOUNDATIONS = (Part.TEMPORAL, Part.POSTGRES)
 """A part may die with one of these."""
 NEEDED_BY_NO_EXIT = frozenset({Part.API, Part.WORKER_IO})
 """The first POST of an exit comes from a core worker; these keep books and answer people."""
+DYING_MS = 500
+"""A part that has just started may be told healthy between the note of its kill and its death."""
 BEFORE_MS = 2_000
 """The feed's own tape is written once a second: what it saw just before it died, nobody knows."""
 
@@ -129,7 +131,7 @@ class Outages:
         return tuple((part, span) for part, span in [*self.fallen, *still] if not self._is_struck(part, span))
 
     def _is_struck(self, part: str, down: Span) -> bool:
-        killed = [Span(at_ms, at_ms) for at_ms, other in self.kills if other == part]
+        killed = [Span(at_ms, at_ms + DYING_MS) for at_ms, other in self.kills if other == part]
         still = [self._felt(span) for other, span in self.pauses if other == part]  # a probe fails late
         below = [
             self._felt(span)

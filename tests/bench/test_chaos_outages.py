@@ -3,7 +3,7 @@
 import pytest
 
 from bench.chaos.evidence import Span
-from bench.chaos.outages import BEFORE_MS, Outages
+from bench.chaos.outages import BEFORE_MS, DYING_MS, Outages
 from bench.chaos.stage import now_ms
 from runtime.embedded.stack import Part
 from runtime.embedded.supervisor import PartEvent, PartState
@@ -66,6 +66,18 @@ def test_part_that_was_killed_or_stood_still_is_explained() -> None:
     outages.paused(Part.WORKER_CORE_1, since)
     outages.observe(event(Part.WORKER_CORE_1, PartState.HEALTHY))
     assert outages.unexplained() == ()
+
+
+def test_part_that_is_told_healthy_between_its_kill_and_its_death_is_explained() -> None:
+    outages = Outages(RETURNING_MS)
+    outages.observe(event(Part.WORKER_IO, PartState.STARTING))
+    outages.killed(Part.WORKER_IO)
+    outages.observe(event(Part.WORKER_IO, PartState.HEALTHY))
+    at_ms = now_ms() + 1
+    outages.fallen.append((Part.WORKER_IO, Span(at_ms, at_ms + 900)))
+    assert outages.unexplained() == ()
+    outages.fallen.append((Part.WORKER_IO, Span(at_ms + 2 * DYING_MS, at_ms + 2_000)))
+    assert [name for name, _ in outages.unexplained()] == [Part.WORKER_IO]
 
 
 def test_worker_that_dies_with_temporal_is_explained_and_one_that_dies_with_the_feed_is_not() -> None:

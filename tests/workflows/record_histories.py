@@ -39,6 +39,7 @@ RECORDED = (
     "test_an_exit_goes_on_in_a_new_run",
     "test_a_new_run_counts_what_an_unconfirmed_exit_before_it_sold",
     "test_a_target_that_the_kill_switch_held_keeps_all_its_looks_for_its_shares",
+    "test_an_exit_whose_bytes_may_be_out_sends_them_again_once_the_kill_switch_is_lifted",
     "test_a_rule_reset_between_two_attempts_finds_the_one_that_it_forgot",
     "test_a_resting_order_is_canceled_with_what_was_filled_first",
     "test_an_armed_rule_goes_on_when_its_position_is_numbered_anew",

@@ -400,11 +400,37 @@ async def test_an_exit_that_the_kill_switch_holds_looks_when_it_is_told_that_it_
     assert exchange.sold == D(10)
 
 
-async def test_a_kill_switch_in_the_middle_of_resends_settles_before_the_next_attempt(
+async def test_an_exit_whose_bytes_may_be_out_sends_them_again_once_the_kill_switch_is_lifted(
     floor: Floor, exchange: FakeExchange
 ):
     exchange.script(answers(AnswerKind.UNKNOWN), refused(sent=True, doubt=True))
-    rule = await floor.arm()
+    rule = await floor.arm(tuning=quick(retry_cap_ms=600_000, absent_settles_ms=600_000))
+    await rule.cross("0.39")
+    await rule.result()
+
+    assert [attempt.attempt for attempt in exchange.attempts] == [1, 1, 1]
+    assert len(set(exchange.attempts)) == 1
+    assert exchange.calls["confirm_absent"] == 0
+    assert exchange.sold == D(10)
+
+
+async def test_a_fill_that_is_found_under_the_kill_switch_ends_the_exit(floor: Floor, exchange: FakeExchange):
+    exchange.script(answers(AnswerKind.UNKNOWN), *[refused(sent=True, doubt=True)] * 9)
+    rule = await floor.arm(tuning=quick(retry_ms=200, retry_cap_ms=600_000, absent_settles_ms=600_000))
+    await rule.cross("0.39")
+    await exchange.event("order.held_back")
+    await exchange.fill("10")
+    await rule.result()
+
+    assert {attempt.attempt for attempt in exchange.attempts} == {1}
+    assert exchange.sold == D(10)
+
+
+async def test_what_stays_absent_under_the_kill_switch_is_settled_before_the_next_attempt(
+    floor: Floor, exchange: FakeExchange
+):
+    exchange.script(answers(AnswerKind.UNKNOWN), refused(sent=True, doubt=True))
+    rule = await floor.arm(tuning=quick(retry_ms=200, absent_settles_ms=120))
     await rule.cross("0.39")
     await rule.result()
 
@@ -416,7 +442,7 @@ async def test_a_kill_switch_in_the_middle_of_resends_settles_before_the_next_at
 async def test_an_order_of_which_nothing_is_known_is_looked_up_when_its_absence_settles_it(
     floor: Floor, exchange: FakeExchange
 ):
-    exchange.script(answers(AnswerKind.UNKNOWN), refused(sent=True, doubt=True))
+    exchange.script(answers(AnswerKind.UNKNOWN), refused(code="not_acknowledged", sent=True, doubt=True))
     rule = await floor.arm(tuning=quick(fallback_ms=700, fallback_cap_ms=60_000, absent_settles_ms=1_000))
     await rule.cross("0.39")
     await rule.result()
