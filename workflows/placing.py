@@ -71,7 +71,7 @@ class Placing:
             if self._is_held_back(record):
                 if await self._settled_meanwhile(record, result):
                     return await self.settle(record, NextStep.FOLLOW, None)
-                if not self._desk.cancel_requested:
+                if not self._desk.cancel_requested and not self._is_there(record):
                     continue
             if step is NextStep.RESEND:
                 await self._pause_before_resend(result)
@@ -95,6 +95,10 @@ class Placing:
         if self._stops and self._resends_after_switch:
             return record.doubt and self._desk.identity.purpose is Purpose.EXIT
         return self._holds > 0
+
+    def _is_there(self, record: AttemptRecord) -> bool:
+        """Whether the venue has what the switch kept from being sent again: it is followed where it rests."""
+        return self._stops > 0 and record.facts is not None and record.facts.venue_status is not None
 
     async def _place(self, attempt: Attempt) -> PlaceResult:
         desk, within = self._desk, self._send_within_ms

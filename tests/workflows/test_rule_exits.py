@@ -6,7 +6,7 @@ from decimal import Decimal
 from domain import messages
 from domain.ids import WalletId
 from domain.messages import RulePhase, RuleStatus
-from domain.orders import AnswerKind, MarketState, OrderState, RebuildReason, WalletHolding
+from domain.orders import AnswerKind, MarketState, OrderState, RebuildReason, VenueOrderStatus, WalletHolding
 from domain.quotes import Quote
 from tests.domain.builders import WALLET
 from tests.fakes.exchange import (
@@ -423,6 +423,22 @@ async def test_a_fill_that_is_found_under_the_kill_switch_ends_the_exit(floor: F
     await rule.result()
 
     assert {attempt.attempt for attempt in exchange.attempts} == {1}
+    assert exchange.sold == D(10)
+
+
+async def test_what_is_found_resting_under_the_kill_switch_is_followed_and_not_sent_again(
+    floor: Floor, exchange: FakeExchange
+):
+    exchange.script(answers(AnswerKind.UNKNOWN), *[refused(sent=True, doubt=True)] * 9)
+    rule = await floor.arm(tuning=quick(retry_ms=400, retry_cap_ms=600_000, absent_settles_ms=600_000))
+    await rule.cross("0.39")
+    await exchange.event("order.held_back")
+    await exchange.fill("4", status=VenueOrderStatus.LIVE)
+    await exchange.until(lambda: exchange.order.state is OrderState.RESTING)
+    await exchange.fill("6")
+    await rule.result()
+
+    assert len(exchange.posts) == 2
     assert exchange.sold == D(10)
 
 
